@@ -1,0 +1,26 @@
+"""Whop's webhooks for Flask: verified, typed, and sent as Blinker signals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask_whop.errors import ConfigError as ConfigError
+from flask_whop.errors import FlaskWhopError as FlaskWhopError
+from flask_whop.errors import GiveUp as GiveUp
+from flask_whop.errors import RetryLater as RetryLater
+from flask_whop.extension import WhopWebhooks as WhopWebhooks
+
+if TYPE_CHECKING:
+    from flask_whop.signals import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    """Find a signal: ``from flask_whop import payment_succeeded``."""
+    from blinker import NamedSignal
+
+    from flask_whop import signals
+
+    signal = getattr(signals, name, None)
+    if not isinstance(signal, NamedSignal):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return signal

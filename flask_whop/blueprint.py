@@ -1,0 +1,179 @@
+"""The route: an HTTP request in, an answer out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import Final
+
+from flask import Blueprint, Response, current_app, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from flask_whop.engine import Engine, Outcome, Status
+from flask_whop.errors import Reason, Rejected, StoreUnavailable
+from flask_whop.signals import delivery_rejected
+from flask_whop.signature import Verifier
+
+NAME: Final = "whop"
+"""The name of the blueprint, so that its endpoint is ``whop.receive``."""
+
+log = logging.getLogger("flask_whop")
+
+_BODY = "flask_whop.body"
+_RETRY_RUNNING = 30
+_RETRY_STORE = 60
+
+
+def create_blueprint(
+    path: str,
+    *,
+    max_bytes: int,
+    verifier: Verifier,
+    engine: Engine,
+    report: Callable[[Exception], object],
+) -> Blueprint:
+    """Make the blueprint with the one route ``POST path``."""
+    blueprint = Blueprint(NAME, __name__)
+
+    @blueprint.url_value_preprocessor
+    def take_body(endpoint: str | None, values: object) -> None:
+        # The only hook that Flask runs before the before_request functions of the app: what
+        # those read of the stream would be missing from what is signed.
+        _exempt_from_csrf()
+        try:
+            request.environ[_BODY] = _read_body(max_bytes)
+        except Rejected as rejection:
+            request.environ[_BODY] = rejection
+
+    def receive() -> Response:
+        """Answer 2xx exactly when the retry is ours; never raise, whatever comes."""
+        started = time.perf_counter()
+        try:
+            body = request.environ[_BODY]
+            if isinstance(body, Rejected):
+                raise body
+            delivery = verifier.verify(request.headers, body)
+            outcome = engine.process(delivery)
+            _log_outcome(outcome, delivery.id, delivery.secret_index, started)
+            return _answer(outcome)
+        except Rejected as rejection:
+            _log_rejection(rejection, started)
+            engine.notify(delivery_rejected, rejection=rejection)
+            return _ANSWERS[rejection.reason]()
+        except StoreUnavailable as error:
+            log.exception("The store is unavailable; Whop is asked to retry.")
+            report(error)
+            return _STORE_UNAVAILABLE()
+        except Exception as error:
+            log.exception("A fault in the webhook receiver; Whop is asked to retry.")
+            report(error)
+            return _FAULT()
+
+    # A redirect would count as a failure with Whop, so that none may come of a slash.
+    blueprint.add_url_rule(path, "receive", receive, methods=["POST"], strict_slashes=False, merge_slashes=False)
+    return blueprint
+
+
+def _exempt_from_csrf() -> None:
+    """Exempt the blueprint in Flask-WTF, which may have been set up after it."""
+    csrf = current_app.extensions.get("csrf")
+    if csrf is not None:
+        csrf.exempt(current_app.blueprints[NAME])
+
+
+def _read_body(max_bytes: int) -> bytes:
+    announced = request.content_length
+    if announced is not None and announced > max_bytes:
+        raise Rejected(Reason.BODY_TOO_LARGE)
+    # One byte more than allowed, since Werkzeug cuts a chunked body at the limit in silence.
+    request.max_content_length = max_bytes + 1
+    try:
+        body = request.get_data()
+    except RequestEntityTooLarge:
+        raise Rejected(Reason.BODY_TOO_LARGE) from None
+    except (HTTPException, OSError):
+        raise Rejected(Reason.BODY_INCOMPLETE) from None
+    if len(body) > max_bytes:
+        raise Rejected(Reason.BODY_TOO_LARGE)
+    if announced is not None and len(body) < announced:
+        raise Rejected(Reason.BODY_INCOMPLETE if body else Reason.BODY_EATEN)
+    return body
+
+
+def _log_outcome(outcome: Outcome, delivery_id: str, secret_index: int, started: float) -> None:
+    level = logging.ERROR if outcome.status is Status.FAILED else logging.INFO
+    if not log.isEnabledFor(level):
+        return
+    log.log(
+        level,
+        "Delivery %s %s %s: %s, %d receivers called, %d failed, secret %d, %.1f ms",
+        delivery_id,
+        # A type that is not known is whatever somebody wrote.
+        outcome.event.type.encode("unicode_escape").decode()[:100] or "-",
+        (outcome.event.account_id or "-").encode("unicode_escape").decode()[:100],
+        outcome.status.value,
+        outcome.ran,
+        outcome.failed,
+        secret_index,
+        (time.perf_counter() - started) * 1000,
+    )
+
+
+def _log_rejection(rejection: Rejected, started: float) -> None:
+    log.warning(
+        "Delivery %s rejected: %s (%s), %.1f ms",
+        rejection.delivery_id or "-",
+        rejection.reason.value,
+        rejection.reason.advice,
+        (time.perf_counter() - started) * 1000,
+    )
+
+
+def _canned(
+    code: int, status: str, message: str | None = None, retry_after: float | None = None
+) -> Callable[[], Response]:
+    """An answer that is the same each time, made once."""
+    content: dict[str, str] = {"status": status} if message is None else {"status": status, "message": message}
+    body = json.dumps(content).encode()
+    headers = {} if retry_after is None else {"Retry-After": str(math.ceil(retry_after))}
+    return lambda: Response(body, code, headers, mimetype="application/json")
+
+
+_UNVERIFIED = _canned(
+    401,
+    "rejected",
+    "This request could not be verified as one of Whop's. The log of the receiving app says why.",
+)
+_ANSWERS = {reason: _UNVERIFIED for reason in Reason if reason.status == _UNVERIFIED().status_code} | {
+    Reason.BODY_TOO_LARGE: _canned(413, "rejected", "The body is larger than this app reads."),
+    Reason.BODY_EATEN: _canned(
+        400, "rejected", "Nothing was left of the body when it was to be verified: a hook of this app had read it."
+    ),
+    Reason.BODY_INCOMPLETE: _canned(400, "rejected", "The body is shorter than its Content-Length. Send it again."),
+    Reason.NOT_A_JSON_OBJECT: _canned(400, "rejected", "The body is not a JSON object."),
+    Reason.FOREIGN_ACCOUNT: _canned(403, "rejected", "This app does not take events of that account."),
+}
+_STORE_UNAVAILABLE = _canned(
+    503, "unavailable", "This app cannot take deliveries at the moment. Send it again.", _RETRY_STORE
+)
+_FAULT = _canned(500, "failed", "This app failed. Send the delivery again; its log says why.")
+_OUTCOMES = {
+    Status.PROCESSED: _canned(200, "processed"),
+    Status.UNHANDLED: _canned(200, "unhandled"),
+    Status.DUPLICATE: _canned(200, "duplicate"),
+    Status.RUNNING: _canned(409, "running", "This delivery is being processed. Send it again.", _RETRY_RUNNING),
+    Status.FAILED: _canned(
+        500, "failed", "A receiver failed. Send the delivery again: only the unfinished receivers will run."
+    ),
+}
+
+
+def _answer(outcome: Outcome) -> Response:
+    if outcome.status is Status.RETRY_LATER:
+        return _canned(
+            503, "retry_later", "A receiver asks for this delivery later. Send it again.", outcome.retry_after
+        )()
+    return _OUTCOMES[outcome.status]()

@@ -1,0 +1,148 @@
+"""Every exception that the library raises, in one tree.
+
+::
+
+    FlaskWhopError
+    ├── ConfigError (ValueError)            at start: a setting is unusable
+    ├── SetupError (RuntimeError)           at start: the extension is used in a wrong way
+    ├── ReceiverError (TypeError)           at connect: the function cannot be a receiver
+    ├── UnknownEventError (LookupError)     at connect: no event has this name
+    ├── MissingExtraError (ImportError)     an optional package is not installed
+    ├── StoreUnavailable                    503: the store cannot be reached
+    ├── Rejected                            401, 400, 403 or 413: not a delivery for us
+    ├── GiveUp                              raise it in a receiver: never call me again for this
+    └── RetryLater                          503: raise it in a receiver: not now, later
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class FlaskWhopError(Exception):
+    """The root of all exceptions of this library."""
+
+
+class ConfigError(FlaskWhopError, ValueError):
+    """A setting is missing or unusable; the message names it and says what to do."""
+
+
+class SetupError(FlaskWhopError, RuntimeError):
+    """The extension is used in a way that cannot work."""
+
+
+class ReceiverError(FlaskWhopError, TypeError):
+    """A function cannot be connected, because it could not be called with an event."""
+
+
+class UnknownEventError(FlaskWhopError, LookupError):
+    """No event that Whop sends has this name."""
+
+
+class MissingExtraError(FlaskWhopError, ImportError):
+    """An optional package is needed and not installed; the message says how to get it."""
+
+
+class StoreUnavailable(FlaskWhopError):
+    """A store could not be reached, so that nothing can be promised: Whop is to retry."""
+
+
+class GiveUp(FlaskWhopError):
+    """Raise it in a receiver that will never succeed with this event.
+
+    It is recorded as final: no retry calls the receiver with this event again.
+    """
+
+
+class RetryLater(FlaskWhopError):
+    """Raise it in a receiver that cannot succeed now, and would after some time.
+
+    ``after`` is the time in seconds that the receiver would like to wait. As long as
+    the retry is Whop's, it is a wish: Whop retries on a schedule of its own.
+    """
+
+    def __init__(self, message: str = "", *, after: float = 60.0) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class Reason(str, Enum):
+    """Why a request was rejected, for programs to read."""
+
+    BODY_TOO_LARGE = "body_too_large"
+    BODY_EATEN = "body_eaten"
+    BODY_INCOMPLETE = "body_incomplete"
+    BODY_NOT_UTF8 = "body_not_utf8"
+    HEADERS_MISSING = "headers_missing"
+    OLD_FORMAT = "old_format"
+    ID_MALFORMED = "id_malformed"
+    TIMESTAMP_MALFORMED = "timestamp_malformed"
+    TIMESTAMP_TOO_OLD = "timestamp_too_old"
+    TIMESTAMP_TOO_NEW = "timestamp_too_new"
+    SIGNATURE_MALFORMED = "signature_malformed"
+    SIGNATURE_MISMATCH = "signature_mismatch"
+    NOT_A_JSON_OBJECT = "not_a_json_object"
+    FOREIGN_ACCOUNT = "foreign_account"
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the answer."""
+        return _STATUS.get(self, 401)
+
+    @property
+    def advice(self) -> str:
+        """What the operator of the app can do about it, for the log."""
+        return _ADVICE[self]
+
+
+_STATUS = {
+    Reason.BODY_TOO_LARGE: 413,
+    Reason.BODY_EATEN: 400,
+    Reason.BODY_INCOMPLETE: 400,
+    Reason.NOT_A_JSON_OBJECT: 400,
+    Reason.FOREIGN_ACCOUNT: 403,
+}
+
+_ADVICE = {
+    Reason.BODY_TOO_LARGE: "the body exceeds WHOP_WEBHOOK_MAX_BYTES; raise it if Whop sent this",
+    Reason.BODY_EATEN: (
+        "the request announces a body, and nothing of it is left to read: some middleware or hook of"
+        " the app reads the stream before the webhook route; let it leave that route alone"
+    ),
+    Reason.BODY_INCOMPLETE: "the sender hung up before the whole body had arrived",
+    Reason.BODY_NOT_UTF8: "the body is not UTF-8, as everything that Whop sends is",
+    Reason.HEADERS_MISSING: (
+        "webhook-id, webhook-timestamp or webhook-signature is missing; if Whop sent this, something"
+        " between Whop and the app drops the headers"
+    ),
+    Reason.OLD_FORMAT: (
+        "this is a webhook of Whop's old format (v2 or v5, signed in x-whop-signature); create a v1"
+        " webhook at Whop and configure its secret"
+    ),
+    Reason.ID_MALFORMED: "webhook-id is not an id as Whop makes them",
+    Reason.TIMESTAMP_MALFORMED: "webhook-timestamp is not a number of whole seconds",
+    Reason.TIMESTAMP_TOO_OLD: (
+        "webhook-timestamp is further back than WHOP_WEBHOOK_TOLERANCE: a replay, or this machine's clock is fast"
+    ),
+    Reason.TIMESTAMP_TOO_NEW: (
+        "webhook-timestamp is further ahead than WHOP_WEBHOOK_TOLERANCE: this machine's clock is slow"
+    ),
+    Reason.SIGNATURE_MALFORMED: "webhook-signature holds no v1 signature",
+    Reason.SIGNATURE_MISMATCH: (
+        "no configured secret matches; WHOP_WEBHOOK_SECRET must be the secret of this very webhook,"
+        " whole and just as Whop shows it, from ws_ to its last digit"
+    ),
+    Reason.NOT_A_JSON_OBJECT: "the signature is good, and the body is not a JSON object",
+    Reason.FOREIGN_ACCOUNT: "the event is of an account that WHOP_ACCOUNTS does not list",
+}
+
+
+class Rejected(FlaskWhopError):
+    """A request is not a delivery that the app may act on."""
+
+    def __init__(self, reason: Reason, delivery_id: str | None = None) -> None:
+        super().__init__(reason.advice)
+        self.reason = reason
+        """Why, for programs to read."""
+        self.delivery_id = delivery_id
+        """The ``webhook-id`` that was claimed, if it is well-formed; nothing vouches for it."""

@@ -1,0 +1,36 @@
+"""Waitlist entries."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flask_whop.events.envelope import Event
+from flask_whop.events.payload import Resource
+
+__all__ = [
+    "Entry",
+    "EntryApproved",
+    "EntryCreated",
+    "EntryDeleted",
+    "EntryDenied",
+]
+
+
+class Entry(Resource):
+    """A person's place on a waitlist."""
+
+
+class EntryCreated(Event[Literal["entry.created"], Entry]):
+    """Somebody joined a waitlist."""
+
+
+class EntryApproved(Event[Literal["entry.approved"], Entry]):
+    """An entry was let in."""
+
+
+class EntryDenied(Event[Literal["entry.denied"], Entry]):
+    """An entry was turned away."""
+
+
+class EntryDeleted(Event[Literal["entry.deleted"], Entry]):
+    """An entry was taken off the waitlist."""

@@ -1,0 +1,189 @@
+"""What stands around every payload: the envelope that Whop wraps it in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Generic, TypeAlias, TypeVar, cast, get_args
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from flask_whop.errors import Reason, Rejected
+from flask_whop.events.payload import Payload, Timestamp, read_payload
+from flask_whop.events.registry import event_class
+
+TypeT_co = TypeVar("TypeT_co", bound=str, covariant=True)
+DataT_co = TypeVar("DataT_co", bound=Payload, covariant=True)
+
+_TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(Timestamp)
+_NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
+
+
+class Event(Generic[TypeT_co, DataT_co]):
+    """Something that happened at Whop.
+
+    Each type of event has a class of its own, such as
+    :class:`~flask_whop.events.identity.IdentityProfileNeedsAction`. An event is shared
+    by all its receivers; treat it, and everything in it, as read-only.
+
+    Nothing is read before it is asked for: the model of the payload is built when
+    ``data`` is first read.
+    """
+
+    __slots__ = ("_body", "_data", "_drift", "_envelope", "_raw", "id")
+
+    type: TypeT_co
+    """The name that Whop gives this type, such as ``payment.succeeded``."""
+
+    payload_class: type[Payload] = Payload
+    """The class of ``data``."""
+
+    id: str
+    """The id of the event (``msg_…``), the same on each retry."""
+
+    def __init_subclass__(cls) -> None:
+        """Take the type's name and the payload's class from ``Event[Literal["…"], …]``."""
+        super().__init_subclass__()
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            name, payload = get_args(base)
+            if get_args(name):
+                cls.type = get_args(name)[0]
+            cls.payload_class = payload
+
+    def __init__(self, envelope: Mapping[str, JsonValue], body: bytes, delivery_id: str) -> None:
+        self._envelope = envelope
+        self._body = body
+        self._data: DataT_co | None = None
+        self._drift: tuple[str, ...] = ()
+        self._raw: dict[str, JsonValue] | None = None
+        named = envelope.get("id")
+        self.id = named if isinstance(named, str) and named else delivery_id
+
+    @property
+    def data(self) -> DataT_co:
+        """The payload, typed. What does not fit its model is kept as it came; see ``drift``."""
+        if self._data is None:
+            self._read()
+        return cast("DataT_co", self._data)
+
+    @property
+    def drift(self) -> tuple[str, ...]:
+        """The fields that were not as expected, such as ``data.verifications.0.created_at``.
+
+        Each has the value that came, whatever its declared type says, or None if it is
+        missing. Empty for nearly every event.
+        """
+        if self._data is None:
+            self._read()
+        return self._drift
+
+    @property
+    def drift_seen(self) -> tuple[str, ...]:
+        """``drift`` if the payload has been read, else empty: it costs nothing."""
+        return self._drift
+
+    @property
+    def raw(self) -> dict[str, JsonValue]:
+        """The body as Whop sent it, parsed as plain JSON; made when first asked for."""
+        if self._raw is None:
+            self._raw = parse_object(self._body)
+        return self._raw
+
+    @property
+    def account_id(self) -> str | None:
+        """The account (``biz_…``) that the event is about; None if Whop names none.
+
+        Whop calls it ``company_id`` on webhooks without a version pin.
+        """
+        for name in ("account_id", "company_id"):
+            value = self._envelope.get(name)
+            if isinstance(value, str):
+                return value
+        return None
+
+    @property
+    def timestamp(self) -> datetime | None:
+        """When it happened, with its time zone; None if Whop sent no readable time."""
+        try:
+            return _TIMESTAMP.validate_python(self._envelope.get("timestamp"))
+        except ValidationError:
+            return None
+
+    @property
+    def api_version(self) -> str | None:
+        """The format of the webhook, ``v1``."""
+        value = self._envelope.get("api_version")
+        return value if isinstance(value, str) else None
+
+    @property
+    def api_version_date(self) -> str | None:
+        """The version that the webhook is pinned to (``2026-10-15-1``); None without a pin."""
+        value = self._envelope.get("api_version_date")
+        return value if isinstance(value, str) else None
+
+    @property
+    def previous_attributes(self) -> Mapping[str, JsonValue]:
+        """The former values of the fields that changed; empty where Whop sends none."""
+        value = self._envelope.get("previous_attributes")
+        return MappingProxyType(value) if isinstance(value, dict) else _NOTHING
+
+    def __repr__(self) -> str:
+        """Name type and id alone: payloads hold personal data, and reprs end up in logs."""
+        return f"<{type(self).__name__} {self.id}>"
+
+    def _read(self) -> None:
+        data, places = read_payload(self.payload_class, self._envelope.get("data"))
+        drift = [f"data.{place}" if place else "data" for place in places]
+        if self.timestamp is None:
+            drift.append("timestamp")
+        self._drift = tuple(drift)
+        self._data = cast("DataT_co", data)
+
+
+AnyEvent: TypeAlias = Event[str, Payload]
+"""An event of whichever type."""
+
+
+class UnknownEvent(Event[str, Payload]):
+    """An event of a type that this release does not know; ``event.type`` names it."""
+
+    __slots__ = ("type",)
+
+    type: str
+
+    def __init__(self, envelope: Mapping[str, JsonValue], body: bytes, delivery_id: str) -> None:
+        super().__init__(envelope, body, delivery_id)
+        named = envelope.get("type")
+        self.type = named if isinstance(named, str) else ""
+
+
+def parse_event(body: bytes, delivery_id: str = "") -> AnyEvent:
+    """Make the event of ``body``: of its type's class, or :class:`UnknownEvent`.
+
+    ``delivery_id`` stands in for the id of a body that names none. Raises
+    :class:`~flask_whop.errors.Rejected` if the body is not a JSON object.
+    """
+    envelope = parse_object(body)
+    return (event_class(envelope.get("type")) or UnknownEvent)(envelope, body, delivery_id)
+
+
+def parse_object(body: bytes) -> dict[str, JsonValue]:
+    """Parse a body that has to be a JSON object; raise :class:`Rejected` if it is none."""
+    try:
+        value = from_json(body)
+    except ValueError:
+        value = _parse_leniently(body)
+    if not isinstance(value, dict):
+        raise Rejected(Reason.NOT_A_JSON_OBJECT)
+    return value
+
+
+def _parse_leniently(body: bytes) -> object:
+    """Parse what the fast parser refuses and JSON allows: half a surrogate pair, deep nesting."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,128 @@
+"""Identity: the profiles of people and businesses, and the checks of them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flask_whop.events.envelope import Event
+from flask_whop.events.payload import Items, Payload, Resource, Timestamp
+
+__all__ = [
+    "Address",
+    "IdentityProfile",
+    "IdentityProfileApproved",
+    "IdentityProfileNeedsAction",
+    "IdentityProfileRejected",
+    "IdentityProfileUpdated",
+    "LinkedCompany",
+    "Verification",
+    "VerificationSucceeded",
+]
+
+
+class Address(Payload):
+    """A postal address."""
+
+    line1: str | None = None
+    """Street and number."""
+    line2: str | None = None
+    """What else it takes to find the door."""
+    city: str | None = None
+    state: str | None = None
+    """State, province or region."""
+    postal_code: str | None = None
+    country: str | None = None
+    """ISO 3166-1 code of two letters."""
+
+
+class LinkedCompany(Resource):
+    """A company that the identity stands for."""
+
+    title: str | None = None
+    """The name that customers see."""
+
+
+class Verification(Resource):
+    """One attempt to verify a person or a business (``verf_…``)."""
+
+    status: str | None = None
+    """Where the attempt stands: ``requires_input``, ``processing``, ``verified``, ``canceled``,
+    ``created``, ``started``, ``submitted``, ``approved``, ``declined``,
+    ``resubmission_requested``, ``expired``, ``abandoned``, ``review``, ``manual_review``,
+    ``action_required``, or a word that Whop adds."""
+    session_url: str | None = None
+    """Where the person goes on with the verification."""
+    last_error_code: str | None = None
+    """What went wrong last, for programs: ``document_expired``, ``selfie_face_mismatch``, …"""
+    last_error_reason: str | None = None
+    """What went wrong last, for people."""
+    created_at: Timestamp | None = None
+
+
+class IdentityProfile(Resource):
+    """A person or a business as the verification provider knows them (``idpf_…``).
+
+    Full of personal data, and every field needs its permission. A webhook with a
+    version pin sends ``id`` alone: all else is None or empty then, and has to be
+    fetched from Whop.
+    """
+
+    profile_type: str | None = None
+    """``individual`` or ``business``."""
+    status: str | None = None
+    """``not_started``, ``pending``, ``approved``, ``rejected``, or a word that Whop adds."""
+    first_name: str | None = None
+    last_name: str | None = None
+    date_of_birth: str | None = None
+    """A date as text, as Whop sends it."""
+    email: str | None = None
+    phone: str | None = None
+    personal_address: Address | None = None
+    business_name: str | None = None
+    business_structure: str | None = None
+    """The legal form, such as ``llc``."""
+    business_address: Address | None = None
+    country: str | None = None
+    """ISO 3166-1 code of two letters."""
+    linked_companies: Items[LinkedCompany] = ()
+    """The companies behind the profile; empty for callers that use an API key."""
+    verifications: Items[Verification] = ()
+    """The attempts, the newest first."""
+    created_at: Timestamp | None = None
+    updated_at: Timestamp | None = None
+
+
+class IdentityProfileNeedsAction(Event[Literal["identity_profile.needs_action"], IdentityProfile]):
+    """The person or business must supply something before the check can go on.
+
+    Whop delivers the same change as ``identity_profile.updated`` too: handle it in
+    one of the two.
+    """
+
+
+class IdentityProfileApproved(Event[Literal["identity_profile.approved"], IdentityProfile]):
+    """The identity was confirmed.
+
+    Whop delivers the same change as ``identity_profile.updated`` too: handle it in
+    one of the two.
+    """
+
+
+class IdentityProfileRejected(Event[Literal["identity_profile.rejected"], IdentityProfile]):
+    """The identity was not accepted.
+
+    Whop delivers the same change as ``identity_profile.updated`` too: handle it in
+    one of the two.
+    """
+
+
+class IdentityProfileUpdated(Event[Literal["identity_profile.updated"], IdentityProfile]):
+    """Anything about an identity profile changed.
+
+    Approvals, rejections and needed actions come as this *and* as their own event,
+    in two deliveries with two ids: handle a change in one of the two.
+    """
+
+
+class VerificationSucceeded(Event[Literal["verification.succeeded"], Verification]):
+    """One attempt at verification succeeded."""

@@ -1,0 +1,207 @@
+"""The extension: ``WhopWebhooks(app)``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
+from weakref import WeakSet
+
+from flask import Flask, got_request_exception
+
+from flask_whop.blueprint import NAME, create_blueprint
+from flask_whop.config import Settings
+from flask_whop.engine import Engine
+from flask_whop.errors import MissingExtraError, SetupError
+from flask_whop.events import AnyEvent, Event, UnknownEvent, matching
+from flask_whop.receivers import Connector, Receiver, ResultT, name_of
+from flask_whop.signals import EVENT_SIGNALS, unknown_event
+from flask_whop.signature import Verifier
+from flask_whop.stores import MemoryStore, Store
+
+try:
+    from typing import Never
+except ImportError:  # Python 3.10
+    from typing import NoReturn as Never
+
+E1 = TypeVar("E1", bound=AnyEvent)
+E2 = TypeVar("E2", bound=AnyEvent)
+E3 = TypeVar("E3", bound=AnyEvent)
+E4 = TypeVar("E4", bound=AnyEvent)
+
+
+class WhopWebhooks:
+    """Receives Whop's webhooks for a Flask app.
+
+    It registers a blueprint with one route, ``POST /webhooks/whop``. Each delivery is
+    verified, parsed, and sent as the signal of its event's type; see
+    :mod:`flask_whop.signals`, and :meth:`on` for receivers that belong to the app.
+
+    Settings, from ``app.config``:
+
+    ``WHOP_WEBHOOK_SECRET``
+        The secret as Whop shows it, or a list of several. Required; it may stand in the
+        environment instead.
+    ``WHOP_WEBHOOK_PATH``
+        The path of the route. ``/webhooks/whop`` where it is left out.
+    ``WHOP_WEBHOOK_TOLERANCE``
+        How many seconds old, or early, a signature may be. 300.
+    ``WHOP_WEBHOOK_MAX_BYTES``
+        The size of the largest body that is read. 1048576.
+    ``WHOP_ACCOUNTS``
+        The only accounts (``biz_…``) whose events are taken. All.
+
+    ``store`` remembers which receivers are done with which delivery; one in memory
+    where it is left out.
+    """
+
+    def __init__(self, app: Flask | None = None, *, store: Store | None = None) -> None:
+        self._store = store
+        self._subscriptions: list[_Subscription] = []
+        self._apps: WeakSet[Flask] = WeakSet()
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Set ``app`` up to receive webhooks.
+
+        Raises :class:`~flask_whop.errors.ConfigError` if a setting is unusable, and
+        :class:`~flask_whop.errors.SetupError` if the app has been set up before.
+        """
+        if NAME in app.extensions:
+            raise SetupError("WhopWebhooks is set up for this app already; one is enough, with a list of secrets.")
+        settings = Settings.read(app.config, os.environ)
+        report = _reporter(app)
+        engine = Engine(
+            app,
+            self._store or MemoryStore(),
+            endpoint=NAME,
+            accounts=settings.accounts,
+            wait=_waiter(app),
+            report=report,
+        )
+        verifier = Verifier(settings.secrets, tolerance=settings.tolerance)
+        app.register_blueprint(
+            create_blueprint(
+                settings.path, max_bytes=settings.max_bytes, verifier=verifier, engine=engine, report=report
+            )
+        )
+        app.extensions[NAME] = self
+        self._apps.add(app)
+        for subscription in self._subscriptions:
+            subscription.connect(app)
+
+    @overload
+    def on(self, event: type[E1], /, *, name: str | None = None) -> Connector[E1]: ...
+    @overload
+    def on(self, event: type[E1], event2: type[E2], /, *, name: str | None = None) -> Connector[E1 | E2]: ...
+    @overload
+    def on(
+        self, event: type[E1], event2: type[E2], event3: type[E3], /, *, name: str | None = None
+    ) -> Connector[E1 | E2 | E3]: ...
+    @overload
+    def on(
+        self, event: type[E1], event2: type[E2], event3: type[E3], event4: type[E4], /, *, name: str | None = None
+    ) -> Connector[E1 | E2 | E3 | E4]: ...
+    @overload
+    def on(self, *events: type[AnyEvent] | str, name: str | None = None) -> Connector[Never]: ...
+    def on(self, *events: type[AnyEvent] | str, name: str | None = None) -> Connector[Any]:
+        """Connect the decorated function to some events, for this extension's app alone.
+
+        ``events`` are classes (``PaymentSucceeded``), names (``"payment.succeeded"``),
+        or patterns (``"payment.*"``; ``"*"`` for all, those that this release does not
+        know included). An extension that serves several apps connects it for each of
+        them. ``name`` tells the receiver from others in receipts and logs, and is
+        ``module:qualname`` where it is left out.
+
+        Raises :class:`~flask_whop.errors.UnknownEventError` for a name that no event
+        has, and :class:`~flask_whop.errors.SetupError` for a second receiver of one
+        name.
+        """
+        selected = _select(events)
+
+        def connect(receiver: Receiver[Any, ResultT], /) -> Callable[..., ResultT]:
+            self._subscribe(_Subscription(receiver, name or name_of(receiver), *selected))
+            return receiver
+
+        return connect
+
+    def _subscribe(self, subscription: _Subscription) -> None:
+        for other in self._subscriptions:
+            if other.clashes_with(subscription):
+                raise SetupError(
+                    f"A receiver called {subscription.name} is connected to {other.shared_with(subscription)}"
+                    " already. Give this one a name= of its own; if this is an application factory that ran"
+                    " twice, connect it outside the factory, or make the extension inside: WhopWebhooks(app)."
+                )
+        for app in self._apps:
+            subscription.connect(app)
+        self._subscriptions.append(subscription)
+
+
+@dataclass(frozen=True)
+class _Subscription:
+    """What one use of :meth:`WhopWebhooks.on` asks for."""
+
+    receiver: Callable[..., object]
+    name: str
+    event_types: tuple[str, ...]
+    patterns: tuple[str, ...]
+    """The patterns that take events of unknown types as well."""
+
+    def connect(self, app: Flask) -> None:
+        for event_type in self.event_types:
+            EVENT_SIGNALS[event_type].connect(self.receiver, sender=app, name=self.name)
+        if self.patterns:
+            unknown_event.connect_pattern(self.receiver, app, self.patterns, self.name)
+
+    def clashes_with(self, other: _Subscription) -> bool:
+        return self.name == other.name and self.receiver != other.receiver and bool(self.shared_with(other))
+
+    def shared_with(self, other: _Subscription) -> str:
+        return next((event_type for event_type in self.event_types if event_type in other.event_types), "")
+
+
+def _select(events: Sequence[type[AnyEvent] | str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The event types that ``events`` name, each once, and the patterns among them."""
+    if not events:
+        raise SetupError('on() needs an event: a class, a name, or a pattern such as "payment.*".')
+    types: dict[str, None] = {}
+    patterns: list[str] = []
+    for event in events:
+        if isinstance(event, str):
+            types.update(dict.fromkeys(matching(event)))
+            patterns += [event] if "*" in event else []
+        elif isinstance(event, type) and issubclass(event, UnknownEvent):
+            patterns.append("*")
+        elif isinstance(event, type) and issubclass(event, Event) and (event_type := getattr(event, "type", None)):
+            types[event_type] = None
+        else:
+            raise SetupError(
+                f"on() takes events, by class, name or pattern, and got {event!r}; write @whop.on(PaymentSucceeded)."
+            )
+    return tuple(types), tuple(patterns)
+
+
+def _waiter(app: Flask) -> Callable[[Awaitable[object]], object]:
+    async def wait(awaitable: Awaitable[object]) -> object:
+        return await awaitable
+
+    def run(awaitable: Awaitable[object]) -> object:
+        try:
+            sync = app.ensure_sync(wait)
+        except RuntimeError as error:
+            raise MissingExtraError(str(error)) from None
+        return sync(awaitable)
+
+    return run
+
+
+def _reporter(app: Flask) -> Callable[[Exception], object]:
+    def report(error: Exception) -> None:
+        # The view answers by itself, so that Flask never sees the error, and error
+        # trackers listen here.
+        got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
+
+    return report

@@ -1,0 +1,142 @@
+"""Signing and verifying deliveries, by the Standard Webhooks scheme as Whop uses it.
+
+Whop's key is the UTF-8 text of the whole secret, its ``ws_`` included; nothing is
+decoded and nothing is stripped.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from hmac import compare_digest
+from typing import Protocol
+
+from standardwebhooks import Webhook
+
+from flask_whop.errors import Reason, Rejected
+
+MAX_CANDIDATES = 16
+"""How many signatures of one request are looked at; a sender that rotates keys sends two."""
+
+# A full stop separates the signed parts, so that none may stand in an id: the Standard
+# Webhooks spec, "Signature scheme".
+_ID = re.compile(r"[A-Za-z0-9_\-]{1,255}", re.ASCII)
+_SECONDS = re.compile(r"[1-9][0-9]{0,10}", re.ASCII)
+# A candidate is a whole word: base64 of the 32 bytes of a SHA-256. Servers join repeated
+# headers with a comma, so that one ends a word like the space of the spec does.
+_CANDIDATE = re.compile(r"(?<![^ ,])v1,([A-Za-z0-9+/]{43}=)(?![^ ,])", re.ASCII)
+_MAX_SIGNATURE_HEADER = 8192
+
+
+class Headers(Protocol):
+    """The headers of a request: a mapping that looks names up without regard to case."""
+
+    def get(self, name: str, /) -> str | None:
+        """The value of the header ``name``, or None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A request whose signature is good."""
+
+    id: str
+    """The ``webhook-id`` (``msg_…``): the same on every retry of the same event."""
+    timestamp: int
+    """When it was signed, in unix seconds."""
+    body: bytes = field(repr=False)
+    """The signed bytes."""
+    secret_index: int
+    """Which of the configured secrets matched, counted from 0."""
+
+
+class Verifier:
+    """Tells genuine deliveries from all else.
+
+    ``tolerance`` is how many seconds the signing time may lie back or ahead. ``clock``
+    gives the unix time.
+    """
+
+    def __init__(
+        self,
+        secrets: Sequence[str],
+        *,
+        tolerance: float = 300.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._signers = [_signer(secret) for secret in secrets]
+        self._tolerance = tolerance
+        self._clock = clock
+
+    def verify(self, headers: Headers, body: bytes) -> Delivery:
+        """Return the delivery, or raise :class:`~flask_whop.errors.Rejected` with the reason.
+
+        A plain mapping of headers has to have their names in lower case. Whatever they
+        and the body hold, nothing else is raised.
+        """
+        claimed_id, seconds, signatures = _read_headers(headers)
+        self._check_time(seconds, claimed_id)
+        candidates = _candidates(signatures, claimed_id)
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            raise Rejected(Reason.BODY_NOT_UTF8, claimed_id) from None
+        signed_at = datetime.fromtimestamp(seconds, tz=timezone.utc)
+        for index, signer in enumerate(self._signers):
+            expected = signer.sign(claimed_id, signed_at, text)[len("v1,") :]
+            for candidate in candidates:
+                if compare_digest(expected, candidate):
+                    return Delivery(claimed_id, seconds, body, index)
+        raise Rejected(Reason.SIGNATURE_MISMATCH, claimed_id)
+
+    def _check_time(self, seconds: int, claimed_id: str) -> None:
+        age = self._clock() - seconds
+        if age > self._tolerance:
+            raise Rejected(Reason.TIMESTAMP_TOO_OLD, claimed_id)
+        if age < -self._tolerance:
+            raise Rejected(Reason.TIMESTAMP_TOO_NEW, claimed_id)
+
+
+def sign(body: bytes, secret: str, *, delivery_id: str, timestamp: int | None = None) -> dict[str, str]:
+    """Make the headers with which Whop would send ``body``.
+
+    ``timestamp`` is in unix seconds, and now where it is left out.
+    """
+    seconds = int(time.time()) if timestamp is None else timestamp
+    signed_at = datetime.fromtimestamp(seconds, tz=timezone.utc)
+    return {
+        "webhook-id": delivery_id,
+        "webhook-timestamp": str(seconds),
+        "webhook-signature": _signer(secret).sign(delivery_id, signed_at, body.decode()),
+    }
+
+
+def _signer(secret: str) -> Webhook:
+    # Bytes, since the library takes text for base64 and would decode it into another key.
+    return Webhook(secret.encode())
+
+
+def _read_headers(headers: Headers) -> tuple[str, int, str]:
+    claimed_id = headers.get("webhook-id")
+    seconds = headers.get("webhook-timestamp")
+    signatures = headers.get("webhook-signature")
+    if not (claimed_id and seconds and signatures):
+        old = headers.get("x-whop-signature") is not None
+        raise Rejected(Reason.OLD_FORMAT if old else Reason.HEADERS_MISSING)
+    if not _ID.fullmatch(claimed_id):
+        raise Rejected(Reason.ID_MALFORMED)
+    if not _SECONDS.fullmatch(seconds):
+        raise Rejected(Reason.TIMESTAMP_MALFORMED, claimed_id)
+    return claimed_id, int(seconds), signatures
+
+
+def _candidates(signatures: str, claimed_id: str) -> list[str]:
+    if len(signatures) > _MAX_SIGNATURE_HEADER:
+        raise Rejected(Reason.SIGNATURE_MALFORMED, claimed_id)
+    candidates = _CANDIDATE.findall(signatures)[:MAX_CANDIDATES]
+    if not candidates:
+        raise Rejected(Reason.SIGNATURE_MALFORMED, claimed_id)
+    return candidates
