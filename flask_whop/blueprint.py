@@ -39,7 +39,7 @@ def create_blueprint(
     blueprint = Blueprint(NAME, __name__)
 
     @blueprint.url_value_preprocessor
-    def take_body(endpoint: str | None, values: object) -> None:
+    def take_body(_endpoint: str | None, _values: object) -> None:
         # The only hook that Flask runs before the before_request functions of the app: what
         # those read of the stream would be missing from what is signed.
         _exempt_from_csrf()
@@ -52,10 +52,7 @@ def create_blueprint(
         """Answer 2xx exactly when the retry is ours; never raise, whatever comes."""
         started = time.perf_counter()
         try:
-            body = request.environ[_BODY]
-            if isinstance(body, Rejected):
-                raise body
-            delivery = verifier.verify(request.headers, body)
+            delivery = verifier.verify(request.headers, _body_taken())
             outcome = engine.process(delivery)
             _log_outcome(outcome, delivery.id, delivery.secret_index, started)
             return _answer(outcome)
@@ -77,6 +74,14 @@ def create_blueprint(
     return blueprint
 
 
+def _body_taken() -> bytes:
+    """The body that was read before the hooks of the app, or the reason why there is none."""
+    body: bytes | Rejected = request.environ[_BODY]
+    if isinstance(body, Rejected):
+        raise body
+    return body
+
+
 def _exempt_from_csrf() -> None:
     """Exempt the blueprint in Flask-WTF, which may have been set up after it."""
     csrf = current_app.extensions.get("csrf")
@@ -95,7 +100,7 @@ def _read_body(max_bytes: int) -> bytes:
     except RequestEntityTooLarge:
         raise Rejected(Reason.BODY_TOO_LARGE) from None
     except (HTTPException, OSError):
-        raise Rejected(Reason.BODY_INCOMPLETE) from None
+        raise Rejected(Reason.BODY_INCOMPLETE if request.stream.tell() else Reason.BODY_EATEN) from None
     if len(body) > max_bytes:
         raise Rejected(Reason.BODY_TOO_LARGE)
     if announced is not None and len(body) < announced:

@@ -72,7 +72,7 @@ def _secrets(config: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str
     return secrets
 
 
-def _fault(secret: str) -> str | None:
+def _fault(secret: str) -> str | None:  # noqa: PLR0911  # a list of checks, one a line
     if not secret.strip():
         return "is empty"
     if secret != secret.strip():

@@ -64,7 +64,7 @@ class Engine:
     raised.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what an app wires it to, each by name
         self,
         app: Flask,
         store: Store,

@@ -260,7 +260,6 @@ def _kept_by(sender: object) -> dict[object, object] | None:
 def _check_callable(receiver: Callable[..., object], keywords: dict[str, None]) -> None:
     if not callable(receiver):
         raise ReceiverError(f"{receiver!r} is not callable, so that it cannot be a receiver.")
-    call = receiver if inspect.isroutine(receiver) else getattr(receiver, "__call__", receiver)  # noqa: B004
     target = _function(receiver)
     if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
         raise ReceiverError(f"{name_of(receiver)} uses yield, so that a call would run nothing of it.")
@@ -276,7 +275,7 @@ def _check_callable(receiver: Callable[..., object], keywords: dict[str, None]) 
         wanted = ", ".join(("app", *keywords))
         raise ReceiverError(
             f"{name_of(receiver)}{signature} could not be called with ({wanted}): {error}. The first is passed"
-            f" by position and the others by name; write def {getattr(call, '__name__', 'receiver')}({wanted}, **extra)."
+            f" by position and the others by name; write def receiver({wanted}, **extra)."
         ) from None
 
 

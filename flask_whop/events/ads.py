@@ -68,4 +68,7 @@ class AdCreated(Event[Literal["ad.created"], Ad]):
 
 
 class AdUpdated(Event[Literal["ad.updated"], Ad]):
-    """``status`` or ``delivery_status`` of an ad changed, review verdicts included; ``previous_attributes`` has the old values."""
+    """``status`` or ``delivery_status`` of an ad changed, after a review for instance.
+
+    ``previous_attributes`` has the old values.
+    """

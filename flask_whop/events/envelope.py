@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -38,7 +39,7 @@ class Event(Generic[TypeT_co, DataT_co]):
     type: TypeT_co
     """The name that Whop gives this type, such as ``payment.succeeded``."""
 
-    payload_class: type[Payload] = Payload
+    payload_class: builtins.type[Payload] = Payload
     """The class of ``data``."""
 
     id: str
@@ -135,6 +136,7 @@ class Event(Generic[TypeT_co, DataT_co]):
         return f"<{type(self).__name__} {self.id}>"
 
     def _read(self) -> None:
+        data: Payload
         data, places = read_payload(self.payload_class, self._envelope.get("data"))
         drift = [f"data.{place}" if place else "data" for place in places]
         if self.timestamp is None:
@@ -166,18 +168,18 @@ def parse_event(body: bytes, delivery_id: str = "") -> AnyEvent:
     ``delivery_id`` stands in for the id of a body that names none. Raises
     :class:`~flask_whop.errors.Rejected` if the body is not a JSON object.
     """
-    envelope = parse_object(body)
+    envelope = parse_object(body, delivery_id)
     return (event_class(envelope.get("type")) or UnknownEvent)(envelope, body, delivery_id)
 
 
-def parse_object(body: bytes) -> dict[str, JsonValue]:
+def parse_object(body: bytes, delivery_id: str | None = None) -> dict[str, JsonValue]:
     """Parse a body that has to be a JSON object; raise :class:`Rejected` if it is none."""
     try:
         value = from_json(body)
     except ValueError:
         value = _parse_leniently(body)
     if not isinstance(value, dict):
-        raise Rejected(Reason.NOT_A_JSON_OBJECT)
+        raise Rejected(Reason.NOT_A_JSON_OBJECT, delivery_id)
     return value
 
 

@@ -88,7 +88,7 @@ def _resolve(value: JsonValue, loc: Path) -> Path:
     """
     for depth, step in enumerate(loc):
         try:
-            value = value[step]  # type: ignore[index, call-overload]  # the steps that do not fit are what is looked for
+            value = value[step]  # type: ignore[index]  # the steps that do not fit are what is looked for
         except (LookupError, TypeError):
             return loc[:depth]
     return loc
@@ -147,7 +147,7 @@ def _at(value: JsonValue, place: Path) -> JsonValue:
     """What stands at ``place`` in ``value``; None where nothing does."""
     for step in place:
         try:
-            value = value[step]  # type: ignore[index, call-overload]  # leads where pydantic has been
+            value = value[step]  # type: ignore[index]  # leads where pydantic has been
         except (LookupError, TypeError):
             return None
     return value

@@ -262,10 +262,7 @@ def matching(pattern: str) -> tuple[str, ...]:
     Raises :class:`~flask_whop.errors.UnknownEventError` if there are none, naming the
     nearest ones.
     """
-    if "*" not in pattern:
-        found = (pattern,) if pattern in _CLASS_NAMES else ()
-    else:
-        found = tuple(event_type for event_type in EVENT_TYPES if fnmatchcase(event_type, pattern))
+    found = tuple(event_type for event_type in EVENT_TYPES if fnmatchcase(event_type, pattern))
     if not found:
         near = get_close_matches(pattern.replace("_", "."), EVENT_TYPES, n=3, cutoff=0.5)
         advice = f"Did you mean {' or '.join(map(repr, near))}?" if near else "See flask_whop.events.EVENT_TYPES."

@@ -1,0 +1,88 @@
+"""What the tests share: a secret, an app, and a sender that plays Whop."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from flask import Flask
+
+from flask_whop import WhopWebhooks, signals
+from flask_whop.receivers import AppSignal
+from flask_whop.testing import signed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from werkzeug.test import TestResponse
+
+SECRET = "ws_" + "5b1c9fe07d2a4836" * 4
+OTHER_SECRET = "ws_" + "e8a04d7715c3b296" * 4
+PATH = "/webhooks/whop"
+
+_ids = count(1)
+
+
+@dataclass
+class Sender:
+    """Delivers to an app as Whop does."""
+
+    app: Flask
+    secret: str = SECRET
+
+    def deliver(self, event_type: str, data: object = None, **envelope: object) -> TestResponse:
+        """Deliver an event of a type; keywords go into the envelope."""
+        return self.send(
+            {
+                "id": f"msg_{next(_ids)}",
+                "api_version": "v1",
+                "timestamp": "2026-11-02T10:00:00.000Z",
+                "type": event_type,
+                "company_id": "biz_1",
+                "data": {"id": "obj_1"} if data is None else data,
+                **envelope,
+            }
+        )
+
+    def send(self, body: dict[str, object] | bytes, **how: object) -> TestResponse:
+        """Deliver a body."""
+        return self.app.test_client().post(PATH, **signed(body, self.secret, **how))
+
+
+@pytest.fixture
+def app() -> Flask:
+    app = Flask("shop")
+    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    return app
+
+
+@pytest.fixture
+def whop(app: Flask) -> WhopWebhooks:
+    return WhopWebhooks(app)
+
+
+@pytest.fixture
+def sender(app: Flask, whop: WhopWebhooks) -> Sender:
+    return Sender(app)
+
+
+@pytest.fixture
+def documented() -> bytes:
+    """The payload that Whop documents for identity_profile.needs_action, letter for letter."""
+    return (Path(__file__).parents[1] / "examples/identity_desk/documented.json").read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_left_as_found() -> Iterator[None]:
+    """Disconnect what a test has connected to the signals of the whole process."""
+    every = [signal for signal in vars(signals).values() if isinstance(signal, AppSignal)]
+    before = {signal: set(signal.receivers) for signal in every}
+    yield
+    gc.collect()
+    for signal in every:
+        for receiver_id in set(signal.receivers) - before[signal]:
+            signal._disconnect(receiver_id, 0)
