@@ -1,0 +1,263 @@
+"""Events: one class, one signal and one line in the registry for each type; read whatever comes."""
+
+from __future__ import annotations
+
+import json
+import typing
+from importlib import import_module
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from flask_whop import events, signals
+from flask_whop.events import EVENT_TYPES, Event, IdentityProfileNeedsAction, Payload, Resource, UnknownEvent, parse_event
+from flask_whop.events.registry import FAMILIES, PAYLOADS
+from flask_whop.receivers import EventSignal
+from flask_whop.signals import payload_drifted, unknown_event
+
+
+def event_classes():
+    """Every event class that a family module exports, with its family."""
+    for family in FAMILIES:
+        module = import_module(f"flask_whop.events.{family}")
+        for name in module.__all__:
+            if issubclass(vars(module)[name], Event):
+                yield family, vars(module)[name]
+
+
+def parse(body):
+    return parse_event(json.dumps(body).encode(), "msg_1")
+
+
+def test_the_registry_names_each_exported_class_under_its_own_type():
+    exported = {(family, cls.__name__, cls.type) for family, cls in event_classes()}
+    listed = {(family, name, kind) for family, kinds in FAMILIES.items() for kind, name in kinds.items()}
+    assert exported == listed
+    assert len({kind for _, _, kind in exported}) == len(exported) == len(EVENT_TYPES) == 115
+
+
+def test_the_registry_names_each_payload_that_an_event_carries():
+    carried = {(family, cls.payload_class.__name__) for family, cls in event_classes()}
+    assert carried == {(family, name) for family, names in PAYLOADS.items() for name in names}
+
+
+def test_each_type_has_one_signal_whose_annotation_is_the_class_of_that_type():
+    hints = {
+        name: typing.get_args(hint)[0]
+        for name, hint in typing.get_type_hints(signals, vars(signals) | vars(events)).items()
+        if typing.get_origin(hint) is EventSignal
+    }
+    by_type = {vars(signals)[name].event_type: cls for name, cls in hints.items()}
+    assert len(by_type) == len(hints)
+    assert by_type == {cls.type: cls for _, cls in event_classes()}
+    assert {kind: signal.event_class for kind, signal in signals.EVENT_SIGNALS.items()} == by_type
+
+
+def test_each_signal_is_named_after_its_class():
+    for kind, signal in signals.EVENT_SIGNALS.items():
+        words = "".join(word.title() for word in kind.replace(".", "_").split("_"))
+        name = signal.event_class.__name__
+        assert name in (words, words + "V5"), kind
+        assert vars(signals)[kind.replace(".", "_") + ("_v5" if name.endswith("V5") else "")] is signal
+
+
+def test_each_class_is_found_in_the_package_under_its_own_name():
+    for _, cls in event_classes():
+        assert getattr(events, cls.__name__) is cls
+        assert cls.__name__ in dir(events)
+    with pytest.raises(AttributeError, match="PaymentSuceeded"):
+        _ = events.PaymentSuceeded
+
+
+def test_each_class_and_each_payload_says_what_it_means():
+    for family, cls in event_classes():
+        assert cls.__doc__, cls
+        assert cls.__doc__ != Event.__doc__
+        assert cls.payload_class.__doc__ not in (None, Payload.__doc__, Resource.__doc__), family
+
+
+def test_nothing_but_an_id_is_required_of_a_payload():
+    for family in FAMILIES:
+        for cls in vars(import_module(f"flask_whop.events.{family}")).values():
+            if isinstance(cls, type) and issubclass(cls, BaseModel):
+                required = {name for name, field in cls.model_fields.items() if field.is_required()}
+                assert required <= {"id"}, cls
+
+
+@pytest.mark.parametrize("kind", EVENT_TYPES)
+def test_each_type_is_parsed_into_its_class_in_both_envelopes(kind):
+    for account in ({"company_id": "biz_1"}, {"account_id": "biz_1", "api_version_date": None}):
+        event = parse({"id": "msg_1", "type": kind, "timestamp": "2026-11-02T10:00:00Z", "data": {"id": "x_1"}} | account)
+        assert type(event) is signals.EVENT_SIGNALS[kind].event_class
+        assert event.type == kind
+        assert event.account_id == "biz_1"
+        assert event.data.id == "x_1"
+        assert event.drift == ()
+
+
+def test_fields_that_no_model_declares_are_kept():
+    event = parse({"type": "identity_profile.updated", "data": {"id": "idpf_1", "risk": {"score": 3}}})
+    assert event.data.risk == {"score": 3}
+
+
+def test_an_unknown_type_arrives_as_an_unknown_event(sender):
+    found = []
+    unknown_event.connect(lambda app, event: found.append(event))
+    assert sender.deliver("comet.sighted", {"id": "cmt_1", "tail": 7}).json["status"] == "processed"
+    [event] = found
+    assert isinstance(event, UnknownEvent)
+    assert (event.type, event.data.tail) == ("comet.sighted", 7)
+
+
+@pytest.mark.parametrize("named", [None, 7, "", [], {"a": 1}])
+def test_an_event_that_names_no_type_is_an_unknown_event(sender, named):
+    found = []
+    unknown_event.connect(lambda app, event: found.append(event.type))
+    assert sender.send({"id": "msg_1", "type": named, "data": {}}).status_code == 200
+    assert found == [""]
+
+
+def test_a_payload_that_does_not_fit_reaches_its_receivers_with_what_could_be_read(sender):
+    seen, drifted = [], []
+    signals.identity_profile_needs_action.connect(lambda app, event: seen.append(event))
+    payload_drifted.connect(lambda app, event: drifted.append(event.drift))
+
+    answer = sender.deliver(
+        "identity_profile.needs_action",
+        {
+            "id": "idpf_1",
+            "email": ["not", "text"],
+            "first_name": "Ada",
+            "created_at": "yesterday",
+            "personal_address": "none",
+            "business_address": {"city": 1, "country": "GB"},
+            "linked_companies": None,
+            "verifications": [17, {"id": "verf_1", "session_url": 4}, {"status": "verified"}, {"id": "verf_2"}],
+        },
+    )
+
+    assert answer.status_code == 200
+    [event] = seen
+    assert event.drift == (
+        "data.business_address.city",
+        "data.created_at",
+        "data.email",
+        "data.personal_address",
+        "data.verifications.0",
+        "data.verifications.1.session_url",
+        "data.verifications.2.id",
+    )
+    assert drifted == [event.drift]
+    data = event.data
+    assert (data.first_name, data.email, data.created_at) == ("Ada", ["not", "text"], "yesterday")
+    assert (data.personal_address, data.business_address.city, data.business_address.country) == ("none", 1, "GB")
+    assert data.linked_companies == ()
+    assert data.verifications[0] == 17
+    assert (data.verifications[1].id, data.verifications[1].session_url) == ("verf_1", 4)
+    assert (data.verifications[2].id, data.verifications[2].status) == (None, "verified")
+    assert data.verifications[3].id == "verf_2"
+    assert event.raw["data"]["email"] == ["not", "text"]
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 3, True, [{"id": "idpf_1"}]])
+def test_data_that_is_no_object_is_an_empty_payload_and_drift(data):
+    event = parse({"type": "identity_profile.updated", "timestamp": 1_700_000_000, "data": data})
+    assert (event.data.id, event.data.verifications, event.drift) == (None, (), ("data",))
+    assert event.raw["data"] == data
+
+
+@pytest.mark.parametrize("when", [None, "soon", [], {}, "9999999999999999999999"])
+def test_a_time_that_cannot_be_read_is_none_and_drift(when):
+    event = parse({"type": "identity_profile.updated", "timestamp": when, "data": {"id": "idpf_1"}})
+    assert (event.timestamp, event.drift) == (None, ("timestamp",))
+
+
+@pytest.mark.parametrize("when", ["2026-11-02T10:00:00.000Z", "2026-11-02T10:00:00", "2026-11-02T12:00:00+02:00", 1_793_613_600])
+def test_times_are_aware_whatever_form_they_come_in(when):
+    event = parse({"type": "identity_profile.updated", "timestamp": when, "data": {"id": "idpf_1", "created_at": when}})
+    assert event.timestamp.timestamp() == event.data.created_at.timestamp() == 1_793_613_600
+
+
+def test_an_envelope_of_odd_values_is_read_as_if_they_were_missing():
+    event = parse({"id": 4, "type": "x", "company_id": {}, "account_id": 3, "previous_attributes": [], "api_version": 2})
+    assert (event.id, event.account_id, event.api_version, event.api_version_date) == ("msg_1", None, None, None)
+    assert dict(event.previous_attributes) == {}
+
+
+def test_previous_attributes_are_there_and_cannot_be_changed():
+    event = parse({"type": "membership.updated", "data": {"id": "mem_1"}, "previous_attributes": {"status": "trialing"}})
+    assert event.previous_attributes["status"] == "trialing"
+    with pytest.raises(TypeError):
+        event.previous_attributes["status"] = "active"
+
+
+def test_raw_is_what_came_even_after_somebody_changed_what_was_read():
+    body = {"type": "x", "data": {"id": "x_1", "list": [1]}}
+    event = parse(body)
+    event.data.list.append(2)
+    assert event.raw == body
+
+
+def test_a_payload_cannot_be_changed_by_one_receiver_for_the_next():
+    event = parse({"type": "identity_profile.updated", "data": {"id": "idpf_1"}})
+    with pytest.raises(ValueError, match="frozen"):
+        event.data.email = "a@b.c"
+
+
+def test_no_model_is_built_for_an_event_whose_payload_nobody_reads(sender, monkeypatch):
+    from flask_whop.events import envelope
+
+    monkeypatch.setattr(envelope, "read_payload", lambda *_: pytest.fail("built a model"))
+    signals.payment_succeeded.connect(lambda app, event: event.id)
+    assert sender.deliver("payment.succeeded").status_code == 200
+
+
+def test_the_repr_of_an_event_shows_nothing_of_its_payload(documented):
+    event = parse_event(documented)
+    assert repr(event) == "<IdentityProfileNeedsAction msg_xxxxxxxxxxxxxxxxxxxxxxxx>"
+
+
+def test_half_a_surrogate_pair_in_a_text_does_not_fail_the_delivery(sender):
+    seen = []
+    signals.chat_message_created.connect(lambda app, event: seen.append(event.data.message))
+    body = b'{"id":"msg_s","type":"chat.message.created","data":{"message":"cut \\ud83d"}}'
+    assert sender.send(body).status_code == 200
+    assert seen == ["cut \ud83d"]
+
+
+def test_a_subclass_of_a_users_own_does_not_take_an_events_place():
+    class Mine(IdentityProfileNeedsAction):
+        """A subclass of somebody's own."""
+
+    assert type(parse({"type": Mine.type, "data": {"id": "idpf_1"}})) is IdentityProfileNeedsAction
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=20,
+)
+FIELDS = [
+    *("id", "email", "verifications", "linked_companies", "personal_address", "created_at", "status", "country"),
+    *("session_url", "last_error_reason", "city", "title", "new_field"),
+]
+profiles = st.recursive(
+    json_values,
+    lambda inner: st.dictionaries(st.sampled_from(FIELDS), inner | st.lists(inner, max_size=3), max_size=6),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=profiles)
+def test_whatever_the_payload_is_something_is_read_and_raw_is_what_came(data):
+    body = {"id": "msg_1", "type": "identity_profile.updated", "timestamp": "2026-11-02T10:00:00Z", "data": data}
+    event = parse(body)
+    assert event.raw == body
+    assert isinstance(event.drift, tuple)
+    if isinstance(data, dict):
+        for name, value in data.items():
+            if f"data.{name}" in event.drift:
+                assert getattr(event.data, name) == value
