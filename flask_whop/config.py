@@ -14,7 +14,7 @@ _MAX_TOLERANCE = 86_400
 _MIN_DISTINCT = 5
 _PLACEHOLDERS = re.compile(
     r"fallback|secret|changeme|test|testing|password|placeholder|example|todo|none|null|undefined|dummy"
-    r"|(my|your|the)?(ws)?(whop)?(webhook)?(signing)?(secret|key)(here)?",
+    r"|(ws)?(my|your|the)?(whop)?(webhook)?(signing)?(secret|key)(here)?",
 )
 _WHERE = (
     "Whop shows it once, when a webhook is created: ws_ and 64 hex digits, all of which belong to it. Put it in"

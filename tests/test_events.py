@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from flask_whop import events, signals
-from flask_whop.events import EVENT_TYPES, Event, IdentityProfileNeedsAction, Payload, Resource, UnknownEvent, parse_event
+from flask_whop.events import (
+    EVENT_TYPES,
+    Event,
+    IdentityProfileNeedsAction,
+    Payload,
+    Resource,
+    UnknownEvent,
+    parse_event,
+)
 from flask_whop.events.registry import FAMILIES, PAYLOADS
 from flask_whop.receivers import EventSignal
 from flask_whop.signals import payload_drifted, unknown_event
@@ -89,7 +97,9 @@ def test_nothing_but_an_id_is_required_of_a_payload():
 @pytest.mark.parametrize("kind", EVENT_TYPES)
 def test_each_type_is_parsed_into_its_class_in_both_envelopes(kind):
     for account in ({"company_id": "biz_1"}, {"account_id": "biz_1", "api_version_date": None}):
-        event = parse({"id": "msg_1", "type": kind, "timestamp": "2026-11-02T10:00:00Z", "data": {"id": "x_1"}} | account)
+        event = parse(
+            {"id": "msg_1", "type": kind, "timestamp": "2026-11-02T10:00:00Z", "data": {"id": "x_1"}} | account
+        )
         assert type(event) is signals.EVENT_SIGNALS[kind].event_class
         assert event.type == kind
         assert event.account_id == "biz_1"
@@ -174,20 +184,26 @@ def test_a_time_that_cannot_be_read_is_none_and_drift(when):
     assert (event.timestamp, event.drift) == (None, ("timestamp",))
 
 
-@pytest.mark.parametrize("when", ["2026-11-02T10:00:00.000Z", "2026-11-02T10:00:00", "2026-11-02T12:00:00+02:00", 1_793_613_600])
+@pytest.mark.parametrize(
+    "when", ["2026-11-02T10:00:00.000Z", "2026-11-02T10:00:00", "2026-11-02T12:00:00+02:00", 1_793_613_600]
+)
 def test_times_are_aware_whatever_form_they_come_in(when):
     event = parse({"type": "identity_profile.updated", "timestamp": when, "data": {"id": "idpf_1", "created_at": when}})
     assert event.timestamp.timestamp() == event.data.created_at.timestamp() == 1_793_613_600
 
 
 def test_an_envelope_of_odd_values_is_read_as_if_they_were_missing():
-    event = parse({"id": 4, "type": "x", "company_id": {}, "account_id": 3, "previous_attributes": [], "api_version": 2})
+    event = parse(
+        {"id": 4, "type": "x", "company_id": {}, "account_id": 3, "previous_attributes": [], "api_version": 2}
+    )
     assert (event.id, event.account_id, event.api_version, event.api_version_date) == ("msg_1", None, None, None)
     assert dict(event.previous_attributes) == {}
 
 
 def test_previous_attributes_are_there_and_cannot_be_changed():
-    event = parse({"type": "membership.updated", "data": {"id": "mem_1"}, "previous_attributes": {"status": "trialing"}})
+    event = parse(
+        {"type": "membership.updated", "data": {"id": "mem_1"}, "previous_attributes": {"status": "trialing"}}
+    )
     assert event.previous_attributes["status"] == "trialing"
     with pytest.raises(TypeError):
         event.previous_attributes["status"] = "active"

@@ -174,9 +174,7 @@ def test_all_rejections_of_a_signature_have_one_and_the_same_answer(app, whop):
     "signature",
     ["garbage", "v1", "v1,a,b", "v1,not base64", "v1,ü", "v1,", ",", " ", "  v1,", "v1,AAAA", "v1," + "A" * 43],
 )
-def test_hazard_malformed_signature_headers_are_rejections_and_no_other_exception(
-    app, whop, calls, reasons, signature
-):
+def test_hazard_malformed_signature_headers_are_rejections_and_no_other_exception(app, whop, calls, reasons, signature):
     answer = post(app, good_headers() | {"webhook-signature": signature})
     assert answer.status_code == 401
     assert calls == []
@@ -211,7 +209,9 @@ def test_hazard_the_number_of_candidates_is_capped(app, whop, calls):
         assert post(app, good_headers() | {"webhook-signature": bad * many + good}).status_code == 401
 
 
-@pytest.mark.parametrize("form", ["{}.9", " {} ", "+{}", "0{}", "{}e0", "1_{}", "{}\N{FULLWIDTH DIGIT ONE}", "-{}", "nan", "inf"])
+@pytest.mark.parametrize(
+    "form", ["{}.9", " {} ", "+{}", "0{}", "{}e0", "1_{}", "{}\N{FULLWIDTH DIGIT ONE}", "-{}", "nan", "inf"]
+)
 def test_hazard_a_timestamp_is_ascii_digits_and_nothing_else(whop, calls, form):
     # Through the verifier, since HTTP servers trim and refuse some of these before us.
     from flask_whop.errors import Rejected
