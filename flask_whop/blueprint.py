@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.wsgi import get_content_length
 
 from flask_whop.engine import Engine, Outcome, Status
 from flask_whop.errors import Reason, Rejected, StoreUnavailable
 from flask_whop.signals import delivery_rejected
-from flask_whop.signature import Verifier
+from flask_whop.signature import HEADERS_READ, Verifier
 
 NAME: Final = "whop"
 """The name of the blueprint, so that its endpoint is ``whop.receive``."""
@@ -23,13 +24,15 @@ NAME: Final = "whop"
 log = logging.getLogger("flask_whop")
 
 _BODY = "flask_whop.body"
+_HEADERS = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS_READ}
 _RETRY_RUNNING = 30
 _RETRY_STORE = 60
 
 
-def create_blueprint(
-    path: str,
+def create_blueprint(  # noqa: PLR0913  # what the route is wired to, each by name
+    app: Flask,
     *,
+    path: str,
     max_bytes: int,
     verifier: Verifier,
     engine: Engine,
@@ -42,17 +45,19 @@ def create_blueprint(
     def take_body(_endpoint: str | None, _values: object) -> None:
         # The only hook that Flask runs before the before_request functions of the app: what
         # those read of the stream would be missing from what is signed.
-        _exempt_from_csrf()
+        _exempt_from_csrf(app)
+        incoming = _incoming()
         try:
-            request.environ[_BODY] = _read_body(max_bytes)
+            incoming.environ[_BODY] = _read_body(incoming, max_bytes)
         except Rejected as rejection:
-            request.environ[_BODY] = rejection
+            incoming.environ[_BODY] = rejection
 
     def receive() -> Response:
         """Answer 2xx exactly when the retry is ours; never raise, whatever comes."""
         started = time.perf_counter()
         try:
-            delivery = verifier.verify(request.headers, _body_taken())
+            incoming = _incoming()
+            delivery = verifier.verify(_headers_of(incoming), _body_taken(incoming))
             outcome = engine.process(delivery)
             _log_outcome(outcome, delivery.id, delivery.secret_index, started)
             return _answer(outcome)
@@ -74,33 +79,45 @@ def create_blueprint(
     return blueprint
 
 
-def _body_taken() -> bytes:
+def _incoming() -> Request:
+    """The request itself: each look through its proxy costs as much as hashing a kilobyte."""
+    incoming: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented by Werkzeug
+    return incoming
+
+
+def _headers_of(incoming: Request) -> dict[str, str]:
+    """The headers that verification reads, straight from WSGI: no view of all of them is made."""
+    environ = incoming.environ
+    return {name: environ[key] for name, key in _HEADERS.items() if key in environ}
+
+
+def _body_taken(incoming: Request) -> bytes:
     """The body that was read before the hooks of the app, or the reason why there is none."""
-    body: bytes | Rejected = request.environ[_BODY]
+    body: bytes | Rejected = incoming.environ[_BODY]
     if isinstance(body, Rejected):
         raise body
     return body
 
 
-def _exempt_from_csrf() -> None:
+def _exempt_from_csrf(app: Flask) -> None:
     """Exempt the blueprint in Flask-WTF, which may have been set up after it."""
-    csrf = current_app.extensions.get("csrf")
-    if csrf is not None:
-        csrf.exempt(current_app.blueprints[NAME])
+    csrf = app.extensions.get("csrf")
+    if csrf is not None and hasattr(csrf, "exempt"):
+        csrf.exempt(app.blueprints[NAME])
 
 
-def _read_body(max_bytes: int) -> bytes:
-    announced = request.content_length
+def _read_body(incoming: Request, max_bytes: int) -> bytes:
+    announced = get_content_length(incoming.environ)
     if announced is not None and announced > max_bytes:
         raise Rejected(Reason.BODY_TOO_LARGE)
     # One byte more than allowed, since Werkzeug cuts a chunked body at the limit in silence.
-    request.max_content_length = max_bytes + 1
+    incoming.max_content_length = max_bytes + 1
     try:
-        body = request.get_data()
+        body = incoming.get_data()
     except RequestEntityTooLarge:
         raise Rejected(Reason.BODY_TOO_LARGE) from None
     except (HTTPException, OSError):
-        raise Rejected(Reason.BODY_INCOMPLETE if request.stream.tell() else Reason.BODY_EATEN) from None
+        raise Rejected(Reason.BODY_INCOMPLETE if incoming.stream.tell() else Reason.BODY_EATEN) from None
     if len(body) > max_bytes:
         raise Rejected(Reason.BODY_TOO_LARGE)
     if announced is not None and len(body) < announced:
@@ -144,7 +161,7 @@ def _canned(
     content: dict[str, str] = {"status": status} if message is None else {"status": status, "message": message}
     body = json.dumps(content).encode()
     headers = {} if retry_after is None else {"Retry-After": str(math.ceil(retry_after))}
-    return lambda: Response(body, code, headers, mimetype="application/json")
+    return lambda: Response(body, code, headers, content_type="application/json")
 
 
 _UNVERIFIED = _canned(

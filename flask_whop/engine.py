@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask_whop import signals
 from flask_whop.errors import GiveUp, MissingExtraError, Reason, Rejected, RetryLater
@@ -42,8 +41,7 @@ class Status(str, Enum):
     """A receiver raised."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a delivery, and of which event it was."""
 
     status: Status

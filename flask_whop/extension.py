@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ E1 = TypeVar("E1", bound=AnyEvent)
 E2 = TypeVar("E2", bound=AnyEvent)
 E3 = TypeVar("E3", bound=AnyEvent)
 E4 = TypeVar("E4", bound=AnyEvent)
+
+
+log = logging.getLogger("flask_whop")
 
 
 class WhopWebhooks:
@@ -84,7 +88,7 @@ class WhopWebhooks:
         verifier = Verifier(settings.secrets, tolerance=settings.tolerance)
         app.register_blueprint(
             create_blueprint(
-                settings.path, max_bytes=settings.max_bytes, verifier=verifier, engine=engine, report=report
+                app, path=settings.path, max_bytes=settings.max_bytes, verifier=verifier, engine=engine, report=report
             )
         )
         app.extensions[NAME] = self
@@ -202,6 +206,9 @@ def _reporter(app: Flask) -> Callable[[Exception], object]:
     def report(error: Exception) -> None:
         # The view answers by itself, so that Flask never sees the error, and error
         # trackers listen here.
-        got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
+        try:
+            got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
+        except Exception:
+            log.exception("A receiver of got_request_exception raised.")
 
     return report

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from hmac import compare_digest
-from typing import Protocol
+from typing import Final
 
 from standardwebhooks import Webhook
 
 from flask_whop.errors import Reason, Rejected
 
-MAX_CANDIDATES = 16
+HEADERS_READ: Final = ("webhook-id", "webhook-timestamp", "webhook-signature", "x-whop-signature")
+"""The headers that verification looks at; the last one is that of Whop's old format."""
+
+MAX_CANDIDATES: Final = 16
 """How many signatures of one request are looked at; a sender that rotates keys sends two."""
 
 # A full stop separates the signed parts, so that none may stand in an id: the Standard
@@ -29,14 +32,6 @@ _SECONDS = re.compile(r"[1-9][0-9]{0,10}", re.ASCII)
 # headers with a comma, so that one ends a word like the space of the spec does.
 _CANDIDATE = re.compile(r"(?<![^ ,])v1,([A-Za-z0-9+/]{43}=)(?![^ ,])", re.ASCII)
 _MAX_SIGNATURE_HEADER = 8192
-
-
-class Headers(Protocol):
-    """The headers of a request: a mapping that looks names up without regard to case."""
-
-    def get(self, name: str, /) -> str | None:
-        """The value of the header ``name``, or None."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +66,11 @@ class Verifier:
         self._tolerance = tolerance
         self._clock = clock
 
-    def verify(self, headers: Headers, body: bytes) -> Delivery:
+    def verify(self, headers: Mapping[str, str], body: bytes) -> Delivery:
         """Return the delivery, or raise :class:`~flask_whop.errors.Rejected` with the reason.
 
-        A plain mapping of headers has to have their names in lower case. Whatever they
-        and the body hold, nothing else is raised.
+        ``headers`` are those of :data:`HEADERS_READ` that the request has, named in
+        lower case. Whatever they and the body hold, nothing else is raised.
         """
         claimed_id, seconds, signatures = _read_headers(headers)
         self._check_time(seconds, claimed_id)
@@ -119,7 +114,7 @@ def _signer(secret: str) -> Webhook:
     return Webhook(secret.encode())
 
 
-def _read_headers(headers: Headers) -> tuple[str, int, str]:
+def _read_headers(headers: Mapping[str, str]) -> tuple[str, int, str]:
     claimed_id = headers.get("webhook-id")
     seconds = headers.get("webhook-timestamp")
     signatures = headers.get("webhook-signature")

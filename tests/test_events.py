@@ -178,15 +178,13 @@ def test_data_that_is_no_object_is_an_empty_payload_and_drift(data):
     assert event.raw["data"] == data
 
 
-@pytest.mark.parametrize("when", [None, "soon", [], {}, "9999999999999999999999"])
+@pytest.mark.parametrize("when", [None, "soon", [], {}, "9999999999999999999999", "2026-11-02T10:00:00"])
 def test_a_time_that_cannot_be_read_is_none_and_drift(when):
     event = parse({"type": "identity_profile.updated", "timestamp": when, "data": {"id": "idpf_1"}})
     assert (event.timestamp, event.drift) == (None, ("timestamp",))
 
 
-@pytest.mark.parametrize(
-    "when", ["2026-11-02T10:00:00.000Z", "2026-11-02T10:00:00", "2026-11-02T12:00:00+02:00", 1_793_613_600]
-)
+@pytest.mark.parametrize("when", ["2026-11-02T10:00:00.000Z", "2026-11-02T12:00:00+02:00", 1_793_613_600])
 def test_times_are_aware_whatever_form_they_come_in(when):
     event = parse({"type": "identity_profile.updated", "timestamp": when, "data": {"id": "idpf_1", "created_at": when}})
     assert event.timestamp.timestamp() == event.data.created_at.timestamp() == 1_793_613_600

@@ -79,11 +79,11 @@ class Event(Generic[TypeT_co, DataT_co]):
         """
         if self._data is None:
             self._read()
-        return self._drift
+        return self._drift if self.timestamp else (*self._drift, "timestamp")
 
     @property
     def drift_seen(self) -> tuple[str, ...]:
-        """``drift`` if the payload has been read, else empty: it costs nothing."""
+        """What of ``drift`` is known without any further reading."""
         return self._drift
 
     @property
@@ -138,10 +138,7 @@ class Event(Generic[TypeT_co, DataT_co]):
     def _read(self) -> None:
         data: Payload
         data, places = read_payload(self.payload_class, self._envelope.get("data"))
-        drift = [f"data.{place}" if place else "data" for place in places]
-        if self.timestamp is None:
-            drift.append("timestamp")
-        self._drift = tuple(drift)
+        self._drift = tuple(f"data.{place}" if place else "data" for place in places)
         self._data = cast("DataT_co", data)
 
 

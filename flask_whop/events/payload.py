@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, TypeAlias, TypeVar, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, JsonValue, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, JsonValue, ValidationError
 
 ItemT = TypeVar("ItemT")
 PayloadT = TypeVar("PayloadT", bound="Payload")
@@ -37,16 +36,15 @@ class Resource(Payload):
     id: str
 
 
-def _aware(value: datetime) -> datetime:
-    return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
-
-
 def _none_as_empty(value: object) -> object:
     return () if value is None else value
 
 
-Timestamp = Annotated[datetime, AfterValidator(_aware)]
-"""An aware time, from ISO 8601 text or from unix seconds; UTC where no zone is named."""
+Timestamp: TypeAlias = AwareDatetime
+"""A time with its zone, from ISO 8601 text or from unix seconds.
+
+A time without a zone could be any, so that it stays the text that it was, as drift.
+"""
 
 Items = Annotated[tuple[ItemT, ...], BeforeValidator(_none_as_empty)]
 """A list of Whop's as a tuple, empty where Whop sends null."""

@@ -69,7 +69,10 @@ class MemoryStore:
 
     def _forget(self, now: float) -> None:
         """Drop what is too old, and the oldest of what is too much."""
+        oldest = next(iter(self._entries.values()), None)
         surplus = len(self._entries) - self._max_deliveries + 1
+        if oldest is None or (surplus <= 0 and now - oldest.claimed_at <= self._max_age):
+            return
         dropped: list[tuple[str, str]] = []
         for key, entry in self._entries.items():
             if entry.running:

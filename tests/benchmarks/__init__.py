@@ -1,0 +1,1 @@
+"""Measurements, run apart from the tests: python -m pytest tests/benchmarks."""
