@@ -7,7 +7,6 @@ from datetime import datetime, timezone
 
 import pytest
 from flask import Flask, got_request_exception, request
-from tests.conftest import PATH, SECRET, Sender
 
 from flask_whop import GiveUp, RetryLater, WhopWebhooks
 from flask_whop.errors import StoreUnavailable
@@ -15,6 +14,7 @@ from flask_whop.events import IdentityProfileNeedsAction
 from flask_whop.signals import identity_profile_needs_action, payment_succeeded
 from flask_whop.stores import MemoryStore
 from flask_whop.testing import signed
+from tests.conftest import PATH, SECRET, Sender
 
 
 def test_the_documented_payload_calls_the_receiver_once_with_a_typed_event(app, sender, documented):

@@ -7,7 +7,6 @@ import logging
 
 import pytest
 from flask import got_request_exception
-from tests.conftest import PATH
 
 from flask_whop import GiveUp, RetryLater, WhopWebhooks
 from flask_whop.signals import (
@@ -16,10 +15,11 @@ from flask_whop.signals import (
     delivery_received,
     delivery_rejected,
     event_unhandled,
-    payment_succeeded,
     payload_drifted,
+    payment_succeeded,
     receiver_failed,
 )
+from tests.conftest import PATH
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.conftest import PATH, SECRET
 
 from flask_whop.testing import signed
+from tests.conftest import PATH, SECRET
 
 SERVERS = {
     "gunicorn": ["gunicorn", "--workers=2", "--threads=4", "--bind=127.0.0.1:{port}", "tests.shop:create_app()"],

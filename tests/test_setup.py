@@ -8,10 +8,10 @@ import sys
 import pytest
 from flask import Flask
 from flask_wtf import CSRFProtect
-from tests.conftest import OTHER_SECRET, PATH, SECRET, Sender
 
 from flask_whop import ConfigError, FlaskWhopError, WhopWebhooks
 from flask_whop.errors import SetupError
+from tests.conftest import OTHER_SECRET, PATH, SECRET, Sender
 
 
 def set_up(**config):

@@ -6,11 +6,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.conftest import Sender
 
 from flask_whop import WhopWebhooks
 from flask_whop.stores import Claim, MemoryStore
 from flask_whop.stores.memory import DAY
+from tests.conftest import Sender
 
 NOBODY = frozenset()
 

@@ -10,7 +10,6 @@ from functools import partial
 
 import pytest
 from flask import Flask, current_app
-from tests.conftest import SECRET, Sender
 
 import flask_whop
 from flask_whop import WhopWebhooks, signals
@@ -24,6 +23,7 @@ from flask_whop.signals import (
     refund_created,
     unknown_event,
 )
+from tests.conftest import SECRET, Sender
 
 
 def new_app(name="shop"):

@@ -12,12 +12,12 @@ from flask import request
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
-from tests.conftest import OTHER_SECRET, PATH, SECRET, Sender
 
 from flask_whop import WhopWebhooks
 from flask_whop.signals import delivery_received, delivery_rejected, payment_succeeded
 from flask_whop.signature import MAX_CANDIDATES, sign
 from flask_whop.testing import signed
+from tests.conftest import OTHER_SECRET, PATH, SECRET, Sender
 
 BODY = b'{"id":"msg_1","type":"payment.succeeded","data":{"id":"pay_1"}}'
 ONE_BODY = {"status": "rejected"}
@@ -167,7 +167,7 @@ def test_all_rejections_of_a_signature_have_one_and_the_same_answer(app, whop):
     assert len({answer.data for answer in answers}) == 1
 
 
-# HAZARDS: standardwebhooks
+# The hazards of standardwebhooks.
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_a_signed_part_cannot_shift_from_the_id_into_the_timestamp(app, whop, ca
     assert calls == []
 
 
-# HAZARDS: Flask and Werkzeug
+# The hazards of Flask and Werkzeug.
 
 
 def test_hazard_a_hook_that_reads_the_stream_leaves_the_delivery_whole(app, whop, calls):
