@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from flask import Blueprint, Flask, Request, Response, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_content_length
 
 from flask_whop.engine import Engine, Outcome, Status
@@ -114,8 +114,6 @@ def _read_body(incoming: Request, max_bytes: int) -> bytes:
     incoming.max_content_length = max_bytes + 1
     try:
         body = incoming.get_data()
-    except RequestEntityTooLarge:
-        raise Rejected(Reason.BODY_TOO_LARGE) from None
     except (HTTPException, OSError):
         raise Rejected(Reason.BODY_INCOMPLETE if incoming.stream.tell() else Reason.BODY_EATEN) from None
     if len(body) > max_bytes:

@@ -115,7 +115,9 @@ class Engine:
             raise Rejected(Reason.FOREIGN_ACCOUNT, delivery.id)
 
     def _run(self, event: AnyEvent, delivery: Delivery, claim: Claim) -> Outcome:
-        calls = [call for call in self._calls(event) if call[0] not in claim.done]
+        calls = self._calls(event)
+        if claim.done:
+            calls = [call for call in calls if call[0] not in claim.done]
         if not calls:
             return Outcome(Status.DUPLICATE if claim.repeated else Status.UNHANDLED, event)
         errors: list[Exception] = []

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import Any, NoReturn, TypeVar, overload
 from weakref import WeakSet
 
 from flask import Flask, got_request_exception
@@ -20,11 +20,6 @@ from flask_whop.receivers import Connector, Receiver, ResultT, name_of
 from flask_whop.signals import EVENT_SIGNALS, unknown_event
 from flask_whop.signature import Verifier
 from flask_whop.stores import MemoryStore, Store
-
-try:
-    from typing import Never
-except ImportError:  # Python 3.10
-    from typing import NoReturn as Never
 
 E1 = TypeVar("E1", bound=AnyEvent)
 E2 = TypeVar("E2", bound=AnyEvent)
@@ -109,7 +104,7 @@ class WhopWebhooks:
         self, event: type[E1], event2: type[E2], event3: type[E3], event4: type[E4], /, *, name: str | None = None
     ) -> Connector[E1 | E2 | E3 | E4]: ...
     @overload
-    def on(self, *events: type[AnyEvent] | str, name: str | None = None) -> Connector[Never]: ...
+    def on(self, *events: type[AnyEvent] | str, name: str | None = None) -> Connector[NoReturn]: ...
     def on(self, *events: type[AnyEvent] | str, name: str | None = None) -> Connector[Any]:
         """Connect the decorated function to some events, for this extension's app alone.
 

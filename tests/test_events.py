@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator, model_validator
 
 from flask_whop import events, signals
 from flask_whop.events import (
@@ -21,6 +21,7 @@ from flask_whop.events import (
     UnknownEvent,
     parse_event,
 )
+from flask_whop.events.payload import read_payload
 from flask_whop.events.registry import FAMILIES, PAYLOADS
 from flask_whop.receivers import EventSignal
 from flask_whop.signals import payload_drifted, unknown_event
@@ -246,6 +247,49 @@ def test_a_subclass_of_a_users_own_does_not_take_an_events_place():
         """A subclass of somebody's own."""
 
     assert type(parse({"type": Mine.type, "data": {"id": "idpf_1"}})) is IdentityProfileNeedsAction
+
+
+class Parcel(Payload):
+    """A payload of the kinds that Whop may come up with."""
+
+    weights: dict[str, int] = {}
+    height: int | None = None
+    volume: int | None = None
+
+    @field_validator("volume")
+    @classmethod
+    def check_volume(cls, value, info):
+        if value is not None and "net" not in info.data.get("weights", ["net"]):
+            raise ValueError("nothing has a volume without a weight")
+        return value
+
+
+class Sealed(Parcel):
+    """A payload whose fields are checked against each other."""
+
+    @model_validator(mode="after")
+    def check(self):
+        if self.height == 0:
+            raise ValueError("flat")
+        return self
+
+
+def test_values_in_a_mapping_are_kept_as_they_came():
+    parcel, drift = read_payload(Parcel, {"weights": {"net": 1, "gross": "much"}})
+    assert (parcel.weights, drift) == ({"net": 1, "gross": "much"}, ("weights.gross",))
+
+
+def test_a_field_whose_check_depends_on_one_that_does_not_fit_is_kept_with_it():
+    parcel, drift = read_payload(Parcel, {"height": 2, "volume": 3, "weights": {"net": "much"}})
+    assert (parcel.weights, parcel.volume, drift) == ({"net": "much"}, 3, ("volume", "weights"))
+    assert parcel.height == 2
+
+
+def test_a_payload_that_fails_as_a_whole_is_kept_as_a_whole():
+    parcel, drift = read_payload(Sealed, {"height": 0, "weights": {"net": 1}})
+    assert (parcel.height, parcel.weights, drift) == (0, {"net": 1}, ("",))
+    parcel, drift = read_payload(Sealed, {"height": 0, "weights": {"net": []}})
+    assert (parcel.height, parcel.weights, drift) == (0, {"net": []}, ("",))
 
 
 json_values = st.recursive(

@@ -120,6 +120,20 @@ def test_hazard_what_a_receiver_raises_reaches_error_trackers_and_the_log(app, s
     assert "out of stock" in caplog.text
 
 
+def test_an_error_tracker_that_raises_spoils_nothing(app, sender, caplog):
+    ran = []
+
+    def track(sender, exception, **extra):
+        raise OSError("the tracker is down")
+
+    payment_succeeded.connect(lambda app, event: 1 / 0)
+    payment_succeeded.connect(lambda app, event: ran.append(event))
+    with got_request_exception.connected_to(track, app):
+        assert sender.deliver("payment.succeeded").status_code == 500
+    assert len(ran) == 1
+    assert "the tracker is down" in caplog.text
+
+
 @pytest.mark.parametrize("raised", [GiveUp("no"), RetryLater("not now", after=5)])
 def test_words_that_a_receiver_says_are_no_errors_to_track(sender, raised):
     tracked = []

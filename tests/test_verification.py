@@ -262,11 +262,13 @@ def test_hazard_a_hook_that_parses_the_form_leaves_the_delivery_whole(app, whop,
     assert post(app, headers).status_code == 200
 
 
-def test_hazard_a_body_that_was_eaten_before_the_app_is_told_in_clear_words(app, whop, reasons):
+@pytest.mark.parametrize("server", [{}, {"wsgi.input_terminated": True}])
+def test_hazard_a_body_that_was_eaten_before_the_app_is_told_in_clear_words(app, whop, reasons, server):
     inner = app.wsgi_app
 
     def eats_the_body(environ, start_response):
         environ["wsgi.input"].read()
+        environ.update(server)
         return inner(environ, start_response)
 
     app.wsgi_app = eats_the_body
@@ -276,9 +278,10 @@ def test_hazard_a_body_that_was_eaten_before_the_app_is_told_in_clear_words(app,
     assert reasons == ["body_eaten"]
 
 
-def test_a_body_cut_short_is_told_in_clear_words(app, whop, reasons):
+@pytest.mark.parametrize("server", [{}, {"wsgi.input_terminated": True}])
+def test_a_body_cut_short_is_told_in_clear_words(app, whop, reasons, server):
     answer = app.test_client().post(
-        PATH, headers=good_headers(), input_stream=BytesIO(BODY), environ_overrides={"CONTENT_LENGTH": "9999"}
+        PATH, headers=good_headers(), input_stream=BytesIO(BODY), environ_overrides={"CONTENT_LENGTH": "9999", **server}
     )
     assert answer.status_code == 400
     assert reasons == ["body_incomplete"]

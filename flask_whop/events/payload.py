@@ -98,14 +98,13 @@ def _read_around(
     """Read ``value`` without what stands at ``places``, then put that back as it came."""
     if () in places:
         return _bare(model, value), ("",)
+    rest = _without(value, places)
     try:
-        payload = model.model_validate(_without(value, places))
-    except ValidationError:
-        # A check that spans several fields: keep out each top-level field it may be about.
-        tops: list[Path] = sorted({place[:1] for place in places})
-        if tops == places:
-            return _bare(model, value), ("",)
-        return _read_around(model, value, tops)
+        payload = model.model_validate(rest)
+    except ValidationError as error:
+        # A field whose check depends on what was taken out: both are kept as they came, whole.
+        tops: list[Path] = sorted({place[:1] for place in (*places, *_places(error, rest))})
+        return _read_around(model, value, tops if tops != places else [()])
     for place in places:
         _put_back(payload, place, _at(value, place))
     return payload, tuple(".".join(map(str, place)) for place in places)
