@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from flask_whop import events, signals
 from flask_whop.events import (
@@ -252,7 +252,7 @@ def test_a_subclass_of_a_users_own_does_not_take_an_events_place():
 class Parcel(Payload):
     """A payload of the kinds that Whop may come up with."""
 
-    weights: dict[str, int] = {}
+    weights: dict[str, int] = Field(default={})
     height: int | None = None
     volume: int | None = None
 

@@ -1,0 +1,93 @@
+"""The README says what is: its code runs, and its tables name what there is."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+import flask_whop
+from flask_whop import WhopWebhooks, signals
+from flask_whop.config import Settings
+from flask_whop.receivers import EventSignal, LifecycleSignal
+from tests.conftest import SECRET, Sender
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def rows(*columns):
+    """The rows of the table that has these columns."""
+    head = re.escape("| " + " | ".join(columns) + " |")
+    table = re.search(head + r"\n\|[-| ]+\|\n((?:\|.*\|\n)+)", README)[1]
+    return [[cell.strip().strip("`") for cell in row.strip("|\n").split("|")] for row in table.splitlines()]
+
+
+def test_the_quickstart_is_the_readmes_code():
+    source = (ROOT / "examples/quickstart.py").read_text()
+    docstring_end = ast.parse(source).body[0].end_lineno
+    assert "\n".join(source.splitlines()[docstring_end:]).strip() == BLOCKS[0].strip()
+
+
+def test_the_quickstart_works(monkeypatch, capsys, documented):
+    monkeypatch.setenv("WHOP_WEBHOOK_SECRET", SECRET)
+    quickstart = importlib.import_module("examples.quickstart")
+    assert Sender(quickstart.app).send(documented).status_code == 200
+    assert capsys.readouterr().out == (
+        "<string> Document image was too blurry to read. https://verify.stripe.com/session/abc123\n"
+    )
+
+
+@pytest.mark.parametrize("number", range(1, len(BLOCKS)))
+def test_the_other_code_of_the_readme_runs(number, monkeypatch):
+    monkeypatch.setenv("FLASK_WHOP_WEBHOOK_SECRET", SECRET)
+    app = Flask("shop")
+    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    names = {"Flask": Flask, "WhopWebhooks": WhopWebhooks, "whop": WhopWebhooks(app), "__name__": "shop"}
+    exec(BLOCKS[number], names)
+    if "create_app" in names:
+        assert names["create_app"]().extensions["whop"] is names["whop"]
+    if "test_we_ask_again" in names:
+        signals.identity_profile_needs_action.connect(lambda app, event: None)
+        names["test_we_ask_again"](app.test_client(), app)
+
+
+def test_each_event_is_in_the_table_with_its_signal_class_and_payload():
+    listed = {
+        event: (signal, cls, payload) for event, signal, cls, payload in rows("event", "signal", "class", "payload")
+    }
+    found = {
+        signal.event_type: (name, signal.event_class.__name__, signal.event_class.payload_class.__name__)
+        for name, signal in vars(signals).items()
+        if isinstance(signal, EventSignal) and signal is not signals.unknown_event
+    }
+    assert listed == found
+    assert f"all {len(found)} events" in README
+
+
+def test_each_setting_is_in_the_table():
+    documented = set(re.findall(r"``(WHOP_\w+)``", Path(flask_whop.config.__file__).read_text()))
+    assert {key for key, *_ in rows("key", "default", "meaning")} == documented
+    assert len(documented) == len(Settings.__dataclass_fields__)
+    for key in documented:
+        assert key in WhopWebhooks.__doc__
+
+
+def test_each_lifecycle_signal_is_in_the_table_with_what_it_is_sent_with():
+    listed = {signal: tuple(re.findall(r"\w+", sent)) for signal, sent, _ in rows("signal", "sent with", "when")}
+    found = {
+        name: tuple(signal._keywords) for name, signal in vars(signals).items() if isinstance(signal, LifecycleSignal)
+    }
+    assert listed == found
+
+
+def test_what_the_package_exports_is_in_the_readme():
+    exported = re.findall(r" as (\w+)$", Path(flask_whop.__file__).read_text(), re.MULTILINE)
+    assert exported == ["ConfigError", "FlaskWhopError", "GiveUp", "RetryLater", "WhopWebhooks"]
+    for name in exported:
+        assert name in README, name
