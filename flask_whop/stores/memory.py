@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Lock
 
 from flask_whop.stores.protocol import Claim
 
 DAY = 86_400.0
+
+_Key = tuple[str, str]
 _NOBODY: frozenset[str] = frozenset()
-
-
-@dataclass(slots=True)
-class _Entry:
-    claimed_at: float
-    running: bool = True
-    done: frozenset[str] = _NOBODY
+_FIRST = Claim(granted=True, repeated=False, done=_NOBODY)
 
 
 class MemoryStore:
@@ -39,46 +34,48 @@ class MemoryStore:
         self._max_age = max_age
         self._clock = clock
         self._lock = Lock()
-        # In the order of the last claim, the oldest first.
-        self._entries: dict[tuple[str, str], _Entry] = {}
+        # When each delivery was claimed last, the oldest first. Three flat containers
+        # instead of an object a delivery leave the garbage collector nothing to walk.
+        self._claimed: dict[_Key, float] = {}
+        self._running: set[_Key] = set()
+        self._done: dict[_Key, frozenset[str]] = {}
+        # Most deliveries are done by the same receivers: each such set is kept once.
+        self._sets: dict[frozenset[str], frozenset[str]] = {}
 
     def claim(self, endpoint: str, delivery_id: str) -> Claim:
         """Take the delivery for processing, unless it is being processed."""
         key = (endpoint, delivery_id)
         with self._lock:
+            if key in self._running:
+                return Claim(granted=False, repeated=True, done=self._done.get(key, _NOBODY))
             now = self._clock()
-            entry = self._entries.get(key)
-            if entry is not None and entry.running:
-                return Claim(granted=False, repeated=True, done=entry.done)
             self._forget(now)
-            known = self._entries.pop(key, None)
-            done = known.done if known else _NOBODY
-            self._entries[key] = _Entry(now, running=True, done=done)
-            return Claim(granted=True, repeated=known is not None, done=done)
+            known = self._claimed.pop(key, None) is not None
+            self._claimed[key] = now
+            self._running.add(key)
+            return Claim(granted=True, repeated=True, done=self._done.get(key, _NOBODY)) if known else _FIRST
 
     def record(self, endpoint: str, delivery_id: str, receiver: str) -> None:
         """Note that ``receiver`` is done with a claimed delivery."""
+        key = (endpoint, delivery_id)
         with self._lock:
-            entry = self._entries[endpoint, delivery_id]
-            entry.done |= {receiver}
+            done = self._done.get(key, _NOBODY) | {receiver}
+            self._done[key] = self._sets.setdefault(done, done)
 
     def release(self, endpoint: str, delivery_id: str) -> None:
         """Give a claimed delivery back."""
         with self._lock:
-            self._entries[endpoint, delivery_id].running = False
+            self._running.discard((endpoint, delivery_id))
 
     def _forget(self, now: float) -> None:
         """Drop what is too old, and the oldest of what is too much."""
-        oldest = next(iter(self._entries.values()), None)
-        surplus = len(self._entries) - self._max_deliveries + 1
-        if oldest is None or (surplus <= 0 and now - oldest.claimed_at <= self._max_age):
-            return
-        dropped: list[tuple[str, str]] = []
-        for key, entry in self._entries.items():
-            if entry.running:
-                continue
-            if len(dropped) >= surplus and now - entry.claimed_at <= self._max_age:
+        surplus = len(self._claimed) - self._max_deliveries + 1
+        forgotten: list[_Key] = []
+        for key, claimed_at in self._claimed.items():
+            if len(forgotten) >= surplus and now - claimed_at <= self._max_age:
                 break
-            dropped.append(key)
-        for key in dropped:
-            del self._entries[key]
+            if key not in self._running:
+                forgotten.append(key)
+        for key in forgotten:
+            del self._claimed[key]
+            self._done.pop(key, None)
