@@ -1,0 +1,1 @@
+"""Examples of flask-whop, each to be run from a clone of the repository."""

@@ -1,0 +1,133 @@
+"""Start the desk, deliver three events to it, and go on serving until stopped."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from threading import Event, Thread
+
+from flask import Flask
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from examples.identity_desk import create_app, name_of
+from flask_whop.events import AnyEvent, IdentityProfileNeedsAction, parse_event
+from flask_whop.testing import signed
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Leaves the terminal to what arrives."""
+
+    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  # Werkzeug's name for it
+        """Log nothing."""
+
+
+def documented() -> bytes:
+    """The payload that Whop documents, letter for letter."""
+    return (Path(__file__).parent / "documented.json").read_bytes()
+
+
+def unpinned(now: datetime) -> dict[str, object]:
+    """An event in the shape of a webhook without a version pin: the whole profile."""
+    return {
+        "id": f"msg_{secrets.token_hex(12)}",
+        "api_version": "v1",
+        "timestamp": (now - timedelta(minutes=4)).isoformat(timespec="milliseconds"),
+        "type": "identity_profile.needs_action",
+        "company_id": "biz_Qw8zN3kLr2Vt5y",
+        "data": {
+            "id": "idpf_7Kc2mPz9Xq4Ra",
+            "profile_type": "individual",
+            "status": "pending",
+            "first_name": "Mara",
+            "last_name": "Lindqvist",
+            "country": "SE",
+            "verifications": [
+                {
+                    "id": "verf_3Hn8vBt6Wd1Ys",
+                    "status": "requires_input",
+                    "session_url": "https://verify.stripe.com/session/3Hn8vBt6Wd1Ys",
+                    "last_error_code": "document_expired",
+                    "last_error_reason": "The passport expired in March. Please use a document that is still valid.",
+                    "created_at": (now - timedelta(minutes=9)).isoformat(timespec="milliseconds"),
+                }
+            ],
+        },
+    }
+
+
+def pinned(now: datetime) -> dict[str, object]:
+    """An event in the shape of a webhook with a late version pin: the id alone."""
+    return {
+        "id": f"msg_{secrets.token_hex(12)}",
+        "api_version": "v1",
+        "api_version_date": "2026-10-15-1",
+        "timestamp": (now - timedelta(seconds=20)).isoformat(timespec="milliseconds"),
+        "type": "identity_profile.needs_action",
+        "account_id": "biz_Qw8zN3kLr2Vt5y",
+        "data": {"id": "idpf_4Tz6wLs8Gj3Ue"},
+    }
+
+
+def deliver(url: str, secret: str, payload: Mapping[str, object] | bytes) -> str:
+    """Deliver ``payload`` as Whop would, over HTTP, and tell what came of it in a line."""
+    made = signed(payload, secret)
+    request = urllib.request.Request(url, made["data"], made["headers"])  # noqa: S310  # an address of our own
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            code, body = answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        code, body = error.code, error.read()
+    return f"  {code} {json.loads(body)['status']:<10} {about(parse_event(made['data']))}"
+
+
+def about(event: AnyEvent) -> str:
+    """Who has to act, and why."""
+    if not isinstance(event, IdentityProfileNeedsAction):
+        return event.type
+    who = name_of(event.data) or event.data.id
+    reasons = [verification.last_error_reason for verification in event.data.verifications]
+    return f"{event.type}  {who}: {reasons[0] if reasons else 'no reason told, the webhook is pinned'}"
+
+
+def start(app: Flask, host: str, port: int) -> BaseWSGIServer:
+    """Serve ``app`` in a thread of its own."""
+    server = make_server(host, port, app, threaded=True, request_handler=QuietHandler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def main() -> None:
+    """Run the desk."""
+    parser = argparse.ArgumentParser(prog="python -m examples.identity_desk", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="the address to serve on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=5000, help="the port, 0 for any free one (default: %(default)s)")
+    parser.add_argument("--database", type=Path, help="the SQLite file (default: in the instance folder)")
+    options = parser.parse_args()
+    stopped = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+
+    secret = f"ws_{secrets.token_hex(32)}"
+    app = create_app(secret, options.database)
+    server = start(app, options.host, options.port)
+    address = f"http://{options.host}:{server.port}"
+
+    print("Delivering three events to ourselves, signed as Whop signs them:\n", flush=True)
+    now = datetime.now(timezone.utc)
+    for payload in (documented(), unpinned(now), pinned(now)):
+        print(deliver(f"{address}/webhooks/whop", secret, payload), flush=True)
+    print(f"\nThe desk is open at {address} (stop it with Ctrl+C).", flush=True)
+    stopped.wait()
+    server.shutdown()
+    print("\nClosed.")
+
+
+if __name__ == "__main__":
+    main()

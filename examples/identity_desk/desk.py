@@ -1,0 +1,100 @@
+"""The desk's own rows, in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from urllib.parse import urlsplit
+
+SCHEMA = """
+create table if not exists profiles (
+    profile_id text primary key,
+    name text,
+    reason text,
+    session_url text,
+    happened_at real not null,
+    is_open integer not null
+) strict
+"""
+
+# One statement decides and writes, since deliveries come at once and in any order: what is
+# older than what is known changes nothing. A pinned webhook sends the id alone, which is
+# no reason to forget a name.
+OPEN = """
+insert into profiles (profile_id, name, reason, session_url, happened_at, is_open)
+values (?, ?, ?, ?, ?, 1)
+on conflict (profile_id) do update set
+    name = coalesce(excluded.name, name),
+    reason = coalesce(excluded.reason, reason),
+    session_url = coalesce(excluded.session_url, session_url),
+    happened_at = excluded.happened_at,
+    is_open = 1
+where excluded.happened_at >= profiles.happened_at
+"""
+
+CLOSE = """
+insert into profiles (profile_id, happened_at, is_open) values (?, ?, 0)
+on conflict (profile_id) do update set happened_at = excluded.happened_at, is_open = 0
+where excluded.happened_at >= profiles.happened_at
+"""
+
+ROWS = """
+select profile_id, name, reason, session_url, happened_at from profiles
+where is_open order by happened_at desc, profile_id
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Somebody who has to act."""
+
+    profile_id: str
+    name: str | None
+    reason: str | None
+    session_url: str | None
+    happened_at: datetime
+
+    @property
+    def link(self) -> str | None:
+        """Where to go on, if it is a web address: anything else stays text."""
+        return self.session_url if self.session_url and urlsplit(self.session_url).scheme == "https" else None
+
+
+class Desk:
+    """Who has to act, kept in the file ``database``."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with self._connection() as connection:
+            connection.execute("pragma journal_mode = wal")
+            connection.execute(SCHEMA)
+
+    def open(self, row: Row) -> None:
+        """Note that somebody has to act, unless something newer is known."""
+        with self._connection() as connection:
+            connection.execute(
+                OPEN, (row.profile_id, row.name, row.reason, row.session_url, row.happened_at.timestamp())
+            )
+
+    def close(self, profile_id: str, happened_at: datetime) -> None:
+        """Note that somebody need not act any more, unless something newer is known."""
+        with self._connection() as connection:
+            connection.execute(CLOSE, (profile_id, happened_at.timestamp()))
+
+    def rows(self) -> list[Row]:
+        """Who has to act, the newest first."""
+        with self._connection() as connection:
+            return [
+                Row(profile_id, name, reason, session_url, datetime.fromtimestamp(happened_at, timezone.utc))
+                for profile_id, name, reason, session_url, happened_at in connection.execute(ROWS)
+            ]
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._database, timeout=4)) as connection, connection:
+            yield connection
