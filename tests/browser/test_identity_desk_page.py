@@ -1,0 +1,134 @@
+"""The identity desk, looked at through headless Chromium."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import urllib.request
+from datetime import datetime, timedelta, timezone
+from threading import Thread
+from uuid import uuid4
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+from werkzeug.serving import make_server
+
+from examples.identity_desk import create_app
+from flask_whop.testing import signed
+from tests.conftest import SECRET
+
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        missing = "this test needs Chromium, on Debian: apt-get install chromium"
+        pytest.fail(missing) if "CI" in os.environ else pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def address(tmp_path):
+    server = make_server("127.0.0.1", 0, create_app(SECRET, tmp_path / "desk.sqlite3"), threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def page(browser, address):
+    page = browser.new_page()
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.goto(address)
+    yield page
+    page.close()
+    assert [fault for fault in faults if "ERR_INTERNET_DISCONNECTED" not in fault] == []
+
+
+def deliver(address, profile_id, at, event="needs_action", **data):
+    body = {
+        "id": f"msg_{uuid4().hex}",
+        "type": f"identity_profile.{event}",
+        "timestamp": at,
+        "data": {"id": profile_id, **data},
+    }
+    request = signed(body, SECRET)
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{address}/webhooks/whop", request["data"], request["headers"])
+    ) as answer:
+        assert answer.status == 200
+
+
+def needs_action(address, name, at):
+    deliver(
+        address,
+        f"idpf_{name}",
+        at,
+        first_name=name,
+        verifications=[{"id": "verf_1", "session_url": "https://verify.example/1", "last_error_reason": "Blurry."}],
+    )
+
+
+def test_a_row_appears_and_goes_without_a_reload(page, address):
+    expect(page.get_by_role("heading", name="Nobody has to act")).to_be_visible()
+    page.evaluate("window.neverReloaded = true")
+
+    needs_action(address, "Ada", "2026-11-02T10:00:00Z")
+    expect(page.get_by_role("heading", name="Ada")).to_be_visible()
+    expect(page.get_by_text("Blurry.")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("Ada: action needed.")
+
+    needs_action(address, "Grace", "2026-11-02T10:01:00Z")
+    expect(page.get_by_role("heading", level=2)).to_have_text(["Grace", "Ada"])
+
+    deliver(address, "idpf_Ada", "2026-11-02T10:02:00Z", "approved")
+    expect(page.get_by_role("heading", level=2)).to_have_text(["Grace"])
+    assert page.evaluate("window.neverReloaded")
+
+
+def test_the_keyboard_reaches_each_link_and_keeps_its_place_when_a_row_arrives(page, address):
+    needs_action(address, "Ada", "2026-11-02T10:00:00Z")
+    link = page.get_by_role("link", name="Continue the verification of Ada")
+    expect(link).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(link).to_be_focused()
+
+    needs_action(address, "Grace", "2026-11-02T10:01:00Z")
+    expect(page.get_by_role("heading", name="Grace")).to_be_visible()
+    expect(link).to_be_focused()
+
+
+def test_the_time_is_told_in_words_and_in_full(page, address):
+    at = datetime.now(timezone.utc) - timedelta(hours=3, minutes=5)
+    needs_action(address, "Ada", at.isoformat())
+    when = page.locator("time")
+    expect(when).to_have_text("3 hours ago")
+    expect(when).to_have_attribute("title", f"{at.day} {at:%B %Y, %H:%M} UTC")
+
+
+@pytest.mark.parametrize("width", [320, 375, 1280])
+def test_nothing_is_cut_off_on_a_screen_of_any_width(page, address, width):
+    page.set_viewport_size({"width": width, "height": 700})
+    needs_action(address, "A" * 120, "2026-11-02T10:00:00Z")
+    expect(page.get_by_role("heading", level=2)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_lost_connection_is_told_and_so_is_its_return(page, address):
+    page.context.set_offline(True)
+    expect(page.get_by_text("No connection")).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.get_by_text("Updates by itself.")).to_be_visible()
