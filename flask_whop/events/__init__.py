@@ -14,7 +14,6 @@ from flask_whop.events.envelope import Event as Event
 from flask_whop.events.envelope import UnknownEvent as UnknownEvent
 from flask_whop.events.envelope import parse_event as parse_event
 from flask_whop.events.payload import Payload as Payload
-from flask_whop.events.payload import Resource as Resource
 from flask_whop.events.registry import EVENT_TYPES as EVENT_TYPES
 from flask_whop.events.registry import FAMILIES, PAYLOADS, load
 from flask_whop.events.registry import event_class as event_class
@@ -33,9 +32,11 @@ if TYPE_CHECKING:
     from flask_whop.events.invoices import *  # noqa: F403
     from flask_whop.events.ledger import *  # noqa: F403
     from flask_whop.events.memberships import *  # noqa: F403
+    from flask_whop.events.money import Money as Money
     from flask_whop.events.payments import *  # noqa: F403
     from flask_whop.events.payouts import *  # noqa: F403
     from flask_whop.events.products import *  # noqa: F403
+    from flask_whop.events.resource import Resource as Resource
     from flask_whop.events.shipping import *  # noqa: F403
     from flask_whop.events.transfers import *  # noqa: F403
 

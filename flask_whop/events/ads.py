@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import JsonValue
+
 from flask_whop.events.envelope import Event
-from flask_whop.events.payload import Payload, Resource
+from flask_whop.events.money import Money
+from flask_whop.events.payload import Items, Payload, Reference, Timestamp
+from flask_whop.events.resource import Resource
 
 __all__ = [
     "Ad",
+    "AdAudiences",
     "AdCampaign",
     "AdCampaignActivity",
     "AdCampaignCreated",
@@ -19,20 +24,490 @@ __all__ = [
     "AdGroup",
     "AdGroupCreated",
     "AdGroupUpdated",
+    "AdRegions",
+    "AdText",
     "AdUpdated",
+    "City",
+    "Creative",
+    "CreativeCrop",
+    "CustomLocation",
+    "DeliverySchedule",
+    "DeliveryWindow",
+    "Demographics",
+    "DetailedTargeting",
+    "Devices",
+    "FrequencyCap",
+    "GeoLocations",
+    "Keyword",
+    "LeadForm",
+    "LeadFormCheckbox",
+    "LeadFormCompletion",
+    "LeadFormDisclaimer",
+    "LeadFormIntro",
+    "LeadFormLogic",
+    "LeadFormOption",
+    "LeadFormPrivacyPolicy",
+    "LeadFormQuestion",
+    "LearningProgress",
+    "MessagingConfig",
+    "Music",
+    "OperatingSystem",
+    "Placement",
+    "PlatformIssue",
+    "TargetingCategory",
+    "Translations",
 ]
+
+
+class PlatformIssue(Reference):
+    """Something that the ad platform complains of."""
+
+    title: str | None = None
+    resource_id: str | None = None
+    category: str | None = None
+    """``information``, ``warning``, ``error``."""
+    message: str | None = None
+    resource_type: str | None = None
+    """``ad_campaign``, ``ad_group``, ``ad``."""
 
 
 class AdCampaign(Resource):
     """An advertising campaign."""
 
+    title: str | None = None
+    campaign_type: str | None = None
+    """``standard``, ``search``."""
+    objective: str | None = None
+    """``awareness``, ``traffic``, ``engagement``, ``leads``, ``sales``."""
+    platform: str | None = None
+    """``meta``, ``tiktok``, ``google``."""
+    status: str | None = None
+    """``active``, ``paused``, ``inactive``, ``stale``, ``pending_refund``, ``payment_failed`` and others."""
+    budget_amount: Money | None = None
+    """In US dollars; None where each ad group has a budget of its own."""
+    budget_amount_local: Money | None = None
+    """The same in ``budget_currency``, at the day's rate."""
+    desired_cost_per_result: Money | None = None
+    bid_type: str | None = None
+    """How it bids: ``minimum_cost``, ``average_target``, ``maximum_target``."""
+    budget_currency: str | None = None
+    """The currency of ``budget_amount_local`` alone."""
+    budget_optimization: str | None = None
+    """Who has the budget: ``ad_campaign``, ``ad_group``."""
+    budget_type: str | None = None
+    """What the budget is for: ``daily``, ``lifetime``."""
+    delivery_status: str | None = None
+    """Whether it is shown at this moment, and why not: ``payment_failed``, ``in_appeal``,
+    ``all_ads_rejected``, ``draft``, ``no_ad_groups``, ``no_ads`` and others."""
+    issues: Items[PlatformIssue] = ()
+    optimization_goal: str | None = None
+    """What it is to bring about"""
+    special_ad_categories: Items[str] = ()
+    """Categories that the law treats apart: ``housing``, ``employment``, ``financial_products``, ``politics``."""
+    created_at: Timestamp | None = None
+    ends_at: Timestamp | None = None
+    starts_at: Timestamp | None = None
+    updated_at: Timestamp | None = None
+
+
+class AdAudiences(Payload):
+    """Who is to see the ads, and who is not, by the ids of saved audiences."""
+
+    exclude: Items[str] = ()
+    include: Items[str] = ()
+
+
+class DeliveryWindow(Payload):
+    """A stretch of a day, in 24-hour time (``HH:00``)."""
+
+    end: str | None = None
+    """``24:00`` is midnight."""
+    start: str | None = None
+
+
+class DeliverySchedule(Payload):
+    """At which hours of the week ads are shown."""
+
+    friday: Items[DeliveryWindow] = ()
+    monday: Items[DeliveryWindow] = ()
+    saturday: Items[DeliveryWindow] = ()
+    sunday: Items[DeliveryWindow] = ()
+    thursday: Items[DeliveryWindow] = ()
+    tuesday: Items[DeliveryWindow] = ()
+    wednesday: Items[DeliveryWindow] = ()
+
+
+class Demographics(Payload):
+    """Age and gender of whom ads are for."""
+
+    gender: str | None = None
+    """``all``, ``male``, ``female``."""
+    maximum_age: int | None = None
+    minimum_age: int | None = None
+    automatic: bool | None = None
+    """Whether the platform may go beyond these."""
+
+
+class TargetingCategory(Reference):
+    """A category of people, by what they do or like."""
+
+    name: str | None = None
+    type: str | None = None
+    """``life_events``, ``industries``, ``income``, ``family_statuses``, ``work_employers``,
+    ``work_positions``, ``education_schools``, ``education_majors``."""
+    behavior_type: str | None = None
+    """``video``, ``creator``, ``hashtag``."""
+    period: int | None = None
+    """Over how many days it is looked at."""
+
+
+class DetailedTargeting(Payload):
+    """The categories of people whom ads are for; one that fits is enough."""
+
+    behaviors: Items[TargetingCategory] = ()
+    demographics: Items[TargetingCategory] = ()
+    interests: Items[TargetingCategory] = ()
+
+
+class OperatingSystem(Payload):
+    """An operating system and its oldest version."""
+
+    minimum_version: str | None = None
+    """Such as ``18.0``."""
+    os: str | None = None
+    """``ios``, ``android``."""
+
+
+class Devices(Payload):
+    """The devices that ads are shown on."""
+
+    operating_systems: Items[OperatingSystem] = ()
+    platforms: Items[str] = ()
+    """``mobile``, ``desktop``."""
+
+
+class FrequencyCap(Payload):
+    """How often one person sees ads."""
+
+    maximum_impressions: int | None = None
+    per_days: int | None = None
+    """The length of the window, in days."""
+
+
+class Keyword(Payload):
+    """A term that people search for."""
+
+    match_type: str | None = None
+    """How close a search has to come: ``broad``, ``phrase``, ``exact``."""
+    text: str | None = None
+    negative: bool | None = None
+    """Whether it keeps ads from being shown."""
+
+
+class LearningProgress(Payload):
+    """How far the ad platform has learned."""
+
+    conversion_threshold: int | None = None
+    conversions: int | None = None
+    progress_percent: float | None = None
+    """0 to 100."""
+
+
+class Placement(Payload):
+    """Where on a platform ads are shown."""
+
+    platform: str | None = None
+    """``facebook``, ``instagram``, ``messenger``, ``audience_network``, ``threads``, ``whatsapp``."""
+    positions: Items[str] = ()
+    """Such as ``feed`` or ``story``; empty for all."""
+
+
+class City(Payload):
+    """A city, by the ad platform's own key."""
+
+    name: str | None = None
+    key: str | None = None
+
+
+class CustomLocation(Payload):
+    """A circle on the map."""
+
+    name: str | None = None
+    country_code: str | None = None
+    distance_unit: str | None = None
+    """Of ``radius``"""
+    latitude: float | None = None
+    longitude: float | None = None
+    radius: float | None = None
+
+
+class GeoLocations(Payload):
+    """Places on the map."""
+
+    cities: Items[City] = ()
+    countries: Items[str] = ()
+    """ISO 3166-1 codes of two letters."""
+    country_groups: Items[str] = ()
+    """Such as ``worldwide`` or ``europe``."""
+    custom_locations: Items[CustomLocation] = ()
+    regions: Items[str] = ()
+    """In the form of the ad platform."""
+    zips: Items[str] = ()
+    """Postal codes, in the form of the ad platform."""
+
+
+class AdRegions(Payload):
+    """Where ads are shown, and where they are not."""
+
+    exclude: GeoLocations | None = None
+    include: GeoLocations | None = None
+
 
 class AdGroup(Resource):
     """A group of ads that share audience and schedule."""
 
+    title: str | None = None
+    platform: str | None = None
+    """``meta``, ``tiktok``, ``google``."""
+    status: str | None = None
+    """``active``, ``paused``, ``rejected``, ``duplicating``."""
+    budget_amount: Money | None = None
+    """In US dollars; None where the other level has the budget."""
+    budget_amount_local: Money | None = None
+    """The same in ``budget_currency``, at the day's rate."""
+    desired_cost_per_result: Money | None = None
+    minimum_daily_spend: Money | None = None
+    """What it tries to spend each day at least."""
+    ad_campaign: Reference | None = None
+    ad_campaign_id: str | None = None
+    audiences: AdAudiences | None = None
+    delivery_schedule: DeliverySchedule | None = None
+    demographics: Demographics | None = None
+    detailed_targeting: DetailedTargeting | None = None
+    devices: Devices | None = None
+    frequency_cap: FrequencyCap | None = None
+    learning_progress: LearningProgress | None = None
+    regions: AdRegions | None = None
+    bid_type: str | None = None
+    """How it bids: ``minimum_cost``, ``average_target``, ``maximum_target``."""
+    budget_currency: str | None = None
+    """The currency of ``budget_amount_local`` alone."""
+    budget_type: str | None = None
+    """What the budget is for: ``daily``, ``lifetime``."""
+    conversion_event: str | None = None
+    """``purchase``, ``add_to_cart``, ``initiated_checkout``, ``add_payment_info``, ``complete_registration``,
+    ``lead`` and others."""
+    conversion_location: str | None = None
+    """Where the wanted thing happens: ``website``, ``profile``, ``instagram_and_facebook``,
+    ``instagram_profile``, ``messaging``, ``on_ad``, ``instant_forms``, ``instant_forms_and_messenger``,
+    ``website_and_instant_forms``."""
+    delivery_status: str | None = None
+    """Whether it is shown at this moment, and why not: ``in_appeal``, ``all_ads_rejected``, ``rejected``,
+    ``draft``, ``no_ads``, ``campaign_paused`` and others."""
+    issues: Items[PlatformIssue] = ()
+    keywords: Items[Keyword] = ()
+    languages: Items[str] = ()
+    message_apps: Items[str] = ()
+    """``messenger``, ``instagram``, ``whatsapp``."""
+    optimization_goal: str | None = None
+    """What it is to bring about: ``conversions``, ``link_clicks``, ``landing_page_views``, ``reach``,
+    ``impressions``, ``engagement`` and others."""
+    placements: Items[Placement] = ()
+    dynamic_creative: bool | None = None
+    """Whether the platform mixes pictures and texts by itself."""
+    created_at: Timestamp | None = None
+    ends_at: Timestamp | None = None
+    starts_at: Timestamp | None = None
+    updated_at: Timestamp | None = None
+
+
+class CreativeCrop(Payload):
+    """The part of a picture that is shown, in pixels of the original."""
+
+    height: float | None = None
+    width: float | None = None
+    x: float | None = None
+    """The left edge."""
+    y: float | None = None
+    """The upper edge."""
+
+
+class Creative(Payload):
+    """A picture or a video of an ad."""
+
+    id: str | None = None
+    crop: CreativeCrop | None = None
+    format: str | None = None
+    """``square``, ``vertical``, ``horizontal``."""
+    language: str | None = None
+    """ISO 639 code."""
+    media_type: str | None = None
+    url: str | None = None
+
+
+class AdText(Payload):
+    """A text of an ad in one language."""
+
+    language: str | None = None
+    """ISO 639 code."""
+    text: str | None = None
+
+
+class LeadFormCompletion(Payload):
+    """The last screen of a lead form."""
+
+    button_text: str | None = None
+    button_type: str | None = None
+    """``website``, ``call``, ``download``."""
+    description: str | None = None
+    file_url: str | None = None
+    headline: str | None = None
+    phone_number: str | None = None
+    url: str | None = None
+
+
+class LeadFormCheckbox(Payload):
+    """A checkbox of a disclaimer."""
+
+    key: str | None = None
+    text: str | None = None
+    checked_by_default: bool | None = None
+    required: bool | None = None
+
+
+class LeadFormDisclaimer(Payload):
+    """What people agree to before a lead form is sent."""
+
+    title: str | None = None
+    body: str | None = None
+    checkboxes: Items[LeadFormCheckbox] = ()
+
+
+class LeadFormIntro(Payload):
+    """The first screen of a lead form."""
+
+    description: str | None = None
+    headline: str | None = None
+
+
+class LeadFormPrivacyPolicy(Payload):
+    """The link to a privacy policy."""
+
+    link_text: str | None = None
+    url: str | None = None
+
+
+class LeadFormLogic(Payload):
+    """Where a lead form goes after an answer."""
+
+    action: str | None = None
+    """``go_to_question``, ``submit_form``, ``close_form``."""
+    target_end_page_index: int | None = None
+    """Counted from 0."""
+    target_question_index: int | None = None
+    """Counted from 0."""
+
+
+class LeadFormOption(Payload):
+    """One answer to choose."""
+
+    logic: LeadFormLogic | None = None
+    key: str | None = None
+    value: str | None = None
+
+
+class LeadFormQuestion(Payload):
+    """One question of a lead form."""
+
+    label: str | None = None
+    type: str | None = None
+    format: str | None = None
+    options: Items[LeadFormOption] = ()
+
+
+class LeadForm(Payload):
+    """A form that an ad opens."""
+
+    name: str | None = None
+    completion: LeadFormCompletion | None = None
+    disclaimer: LeadFormDisclaimer | None = None
+    intro: LeadFormIntro | None = None
+    privacy_policy: LeadFormPrivacyPolicy | None = None
+    form_type: str | None = None
+    """``more_volume``, ``higher_intent``."""
+    questions: Items[LeadFormQuestion] = ()
+    phone_verification: bool | None = None
+
+
+class MessagingConfig(Payload):
+    """How the conversation starts that an ad opens."""
+
+    keyword: str | None = None
+    """A reply to choose."""
+    message: str | None = None
+
+
+class Music(Payload):
+    """What an ad plays."""
+
+    id: str | None = None
+    name: str | None = None
+    url: str | None = None
+
+
+class Translations(Payload):
+    """The languages of an ad."""
+
+    automatic_languages: Items[str] = ()
+    """ISO 639 codes."""
+    source_language: str | None = None
+    """ISO 639 code."""
+
 
 class Ad(Resource):
     """A single ad."""
+
+    title: str | None = None
+    platform: str | None = None
+    """``meta``, ``tiktok``, ``google``."""
+    status: str | None = None
+    """``active``, ``paused``, ``in_review``, ``rejected``."""
+    ad_campaign: Reference | None = None
+    ad_campaign_id: str | None = None
+    ad_group: Reference | None = None
+    ad_group_id: str | None = None
+    existing_post_id: str | None = None
+    """The post that is promoted, if there is one."""
+    lead_form: LeadForm | None = None
+    lead_form_id: str | None = None
+    """The platform's own id of the form."""
+    messaging_config: MessagingConfig | None = None
+    music: Music | None = None
+    post_id: str | None = None
+    """The platform's own id of the post."""
+    translations: Translations | None = None
+    call_to_action: str | None = None
+    """What is on the button: ``learn_more``, ``shop_now``, ``sign_up``, ``subscribe``, ``get_started``,
+    ``book_now`` and others."""
+    creatives: Items[Creative] = ()
+    delivery_status: str | None = None
+    """Whether it is shown at this moment, and why not: ``in_appeal``, ``rejected``, ``in_review``, ``draft``,
+    ``campaign_paused``, ``ad_group_paused`` and others."""
+    descriptions: Items[AdText] = ()
+    external_accounts: Items[Reference] = ()
+    headlines: Items[AdText] = ()
+    issues: Items[PlatformIssue] = ()
+    post_source: str | None = None
+    """``facebook``, ``instagram``."""
+    post_thumbnail_url: str | None = None
+    primary_texts: Items[AdText] = ()
+    url: str | None = None
+    url_parameters: dict[str, JsonValue] | None = None
+    """What is appended to ``url``."""
+    multi_advertiser_ads: bool | None = None
+    """Whether it may be shown beside others' ads."""
+    created_at: Timestamp | None = None
+    updated_at: Timestamp | None = None
 
 
 class AdCampaignActivity(Payload):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from flask_whop.events.envelope import Event
-from flask_whop.events.payload import Resource
+from flask_whop.events.money import Money
+from flask_whop.events.payload import Payload, Timestamp
+from flask_whop.events.resource import Resource
 
 __all__ = [
     "Card",
@@ -14,9 +18,12 @@ __all__ = [
     "CardApplicationCreated",
     "CardApplicationDenied",
     "CardApplicationUpdated",
+    "CardBilling",
     "CardCanceled",
     "CardCreated",
     "CardFrozen",
+    "CardLimit",
+    "CardSecrets",
     "CardTransaction",
     "CardTransactionCompleted",
     "CardTransactionCreated",
@@ -30,13 +37,98 @@ __all__ = [
 class CardApplication(Resource):
     """An application for a card."""
 
+    object: str | None = None
+    """The kind of the thing, in a word: ``card_application``."""
+    status: str | None = None
+    """``approved``, ``pending``, ``manual_review``, ``denied``, ``locked``, ``canceled``,
+    ``needs_verification``, ``needs_information``."""
+    hosted_url: str | None = None
+    """Where the applicant goes on."""
+
+
+class CardBilling(Payload):
+    """The billing address of a card."""
+
+    city: str | None = None
+    country_code: str | None = None
+    line1: str | None = None
+    """Street and number."""
+    line2: str | None = None
+    """What else it takes to find the door."""
+    postal_code: str | None = None
+    region: str | None = None
+    """State, province or region."""
+
+
+class CardLimit(Payload):
+    """How much may be spent with a card."""
+
+    amount: Money | None = None
+    """In the currency of the card."""
+    frequency: str | None = None
+    """``daily``, ``weekly``, ``monthly``, ``one_time``, ``per_transaction``."""
+
+
+class CardSecrets(Payload):
+    """What it takes to pay with a card. Never log it, never keep it; ``repr()`` leaves it out."""
+
+    card_number: str | None = Field(default=None, repr=False)
+    cvc: str | None = Field(default=None, repr=False)
+    name_on_card: str | None = None
+    pin: str | None = Field(default=None, repr=False)
+
 
 class Card(Resource):
     """An issued card."""
 
+    object: str | None = None
+    """The kind of the thing, in a word: ``card``."""
+    name: str | None = None
+    type: str | None = None
+    """``virtual``, ``physical``."""
+    status: str | None = None
+    """``active``, ``frozen``, ``canceled``, ``invited``, ``denied``."""
+    billing: CardBilling | None = None
+    limit: CardLimit | None = None
+    secrets: CardSecrets | None = None
+    user_id: str | None = None
+    expiration_month: str | None = None
+    expiration_year: str | None = None
+    last4: str | None = None
+    """The last digits of the number."""
+    spent_last_month: int | None = None
+    """In cents, over the last 30 days."""
+    created_at: Timestamp | None = None
+    canceled_at: Timestamp | None = None
+
 
 class CardTransaction(Resource):
     """One payment made with an issued card."""
+
+    status: str | None = None
+    """``pending``, ``completed``, ``reversed``, ``declined``."""
+    currency: str | None = None
+    """Of ``local_amount``, as an ISO 4217 code."""
+    cashback_usd_amount: Money | None = None
+    local_amount: Money | None = None
+    """In the merchant's ``currency``."""
+    usd_amount: Money | None = None
+    card_id: str | None = None
+    cardholder_id: str | None = None
+    """The person who holds the card (``user_…``)."""
+    declined_reason: str | None = None
+    merchant_category: str | None = None
+    merchant_category_code: str | None = None
+    """ISO 18245 code of four digits."""
+    merchant_icon_url: str | None = None
+    merchant_name: str | None = None
+    transaction_type: str | None = None
+    """``spend``."""
+    international: bool | None = None
+    """Whether the merchant is abroad."""
+    created_at: Timestamp | None = None
+    posted_at: Timestamp | None = None
+    """When it settled."""
 
 
 class CardApplicationCreated(Event[Literal["card_application.created"], CardApplication]):

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from flask_whop.events.envelope import Event
-from flask_whop.events.payload import Resource
+from flask_whop.events.money import Money
+from flask_whop.events.parts import (
+    AccountReference,
+    Attachment,
+    Buyer,
+    DisputeReference,
+    File,
+    LineItem,
+    MemberReference,
+    PaymentReference,
+    PlanReference,
+    ProductReference,
+    User,
+)
+from flask_whop.events.payload import Items, Payload, Reference, Timestamp
+from flask_whop.events.resource import Linked, Resource
 
 __all__ = [
     "Dispute",
@@ -13,26 +29,261 @@ __all__ = [
     "DisputeAlertCreated",
     "DisputeCreated",
     "DisputeUpdated",
+    "Evidence",
+    "EvidenceDocument",
+    "IssuerComment",
     "ResolutionCenterCase",
     "ResolutionCenterCaseCreated",
     "ResolutionCenterCaseDecided",
     "ResolutionCenterCaseUpdated",
     "ResolutionCreated",
     "ResolutionDecided",
+    "ResolutionEvent",
     "ResolutionUpdated",
 ]
+
+
+class EvidenceDocument(File):
+    """A document that proves something in a dispute."""
+
+    document_type: str | None = None
+    """What it proves: ``return_policy``, ``shipping_policy``, ``cancellation_policy``, ``terms_of_service``,
+    ``physical_fulfillment``, ``customer_order_history`` and others."""
+
+
+class Evidence(Linked):
+    """What the seller brings forward in a dispute."""
+
+    cancellation_policy_attachment: Attachment | None = None
+    cancellation_policy_attachment_id: str | None = None
+    customer_communication_attachment: Attachment | None = None
+    customer_communication_attachment_id: str | None = None
+    refund_policy_attachment: Attachment | None = None
+    refund_policy_attachment_id: str | None = None
+    uncategorized_attachment: Attachment | None = None
+    uncategorized_attachment_id: str | None = None
+    access_activity_log: str | None = None
+    """When and how the customer used the product."""
+    billing_address: str | None = None
+    cancellation_policy_disclosure: str | None = None
+    """How the customer learned of the policy."""
+    customer_email_address: str | None = None
+    customer_name: str | None = None
+    documents: Items[EvidenceDocument] = ()
+    notes: str | None = None
+    product_description: str | None = None
+    """What was bought, in the seller's words."""
+    refund_policy_disclosure: str | None = None
+    """How the customer learned of the policy."""
+    refund_refusal_explanation: str | None = None
+    """Why no refund was granted."""
+    service_date: str | None = None
+    """When it was delivered, as text."""
+
+
+class IssuerComment(Payload):
+    """What the buyer's bank has to say."""
+
+    text: str | None = None
+    received_at: Timestamp | None = None
 
 
 class Dispute(Resource):
     """A chargeback or an inquiry of the buyer's bank."""
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        "needs_response_by": "evidence_due_at",
+        "editable": "evidence_editable",
+    }
+
+    status: str | None = None
+    """``needs_response``, ``warning_needs_response``, ``under_review``, ``warning_under_review``, ``won``,
+    ``lost`` and others."""
+    reason: str | None = None
+    """``fraudulent``, ``unrecognized``, ``declined_authorization``, ``product_not_received``,
+    ``product_unacceptable``, ``subscription_canceled`` and others."""
+    currency: str | None = None
+    """ISO 4217 code in lower case."""
+    amount: Money | None = None
+    """What the customer wants back."""
+    fee: Money | None = None
+    account: AccountReference | None = None
+    account_id: str | None = None
+    buyer: Buyer | None = None
+    cancellation_policy_attachment: Attachment | None = None
+    cancellation_policy_attachment_id: str | None = None
+    company: AccountReference | None = None
+    """The older name of ``account``."""
+    company_id: str | None = None
+    """The older name of ``account_id``."""
+    customer_communication_attachment: Attachment | None = None
+    customer_communication_attachment_id: str | None = None
+    evidence: Evidence | None = None
+    payment: PaymentReference | None = None
+    payment_id: str | None = None
+    plan: PlanReference | None = None
+    plan_id: str | None = None
+    product: ProductReference | None = None
+    product_id: str | None = None
+    refund_policy_attachment: Attachment | None = None
+    refund_policy_attachment_id: str | None = None
+    uncategorized_attachment: Attachment | None = None
+    uncategorized_attachment_id: str | None = None
+    access_activity_log: str | None = None
+    """When and how the customer used the product."""
+    billing_address: str | None = None
+    cancellation_policy_disclosure: str | None = None
+    """How the customer learned of the policy."""
+    customer_email_address: str | None = None
+    customer_name: str | None = None
+    evidence_locked_reason: str | None = None
+    """Why it cannot be: ``submitted``, ``response_window_closed``, ``not_contestable``."""
+    issuer_comments: Items[IssuerComment] = ()
+    line_items: Items[LineItem] = ()
+    notes: str | None = None
+    product_description: str | None = None
+    """What was bought, in the seller's words."""
+    reason_code: str | None = None
+    """The card network's code."""
+    refund_policy_disclosure: str | None = None
+    """How the customer learned of the policy."""
+    refund_refusal_explanation: str | None = None
+    """Why no refund was granted."""
+    service_date: str | None = None
+    """When it was delivered, as text."""
+    acceptable: bool | None = None
+    """Whether it can be conceded."""
+    editable: bool | None = None
+    """The older name of ``evidence_editable``."""
+    evidence_editable: bool | None = None
+    """Whether evidence can still be changed."""
+    inquiry: bool | None = None
+    """Whether it is but a question so far, which moves no money."""
+    visa_rdr: bool | None = None
+    """Whether Visa settled it of itself, by Rapid Dispute Resolution."""
+    created_at: Timestamp | None = None
+    evidence_due_at: Timestamp | None = None
+    """Until when evidence is taken."""
+    evidence_submitted_at: Timestamp | None = None
+    needs_response_by: Timestamp | None = None
+    """The older name of ``evidence_due_at``."""
+    updated_at: Timestamp | None = None
+
 
 class DisputeAlert(Resource):
     """A bank's warning of a dispute to come."""
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        "alert_type": "type",
+        "charge_for_alert": "fee_charged",
+        "transaction_date": "transaction_at",
+    }
+
+    type: str | None = None
+    """Without a version pin the words are ``dispute``, ``dispute_rdr`` and ``fraud``; with one
+    ``early_fraud_warning``, ``dispute_alert`` and ``rapid_dispute_resolution``."""
+    currency: str | None = None
+    """ISO 4217 code in lower case."""
+    amount: Money | None = None
+    fee: Money | None = None
+    account_id: str | None = None
+    dispute: DisputeReference | None = None
+    dispute_id: str | None = None
+    payment: PaymentReference | None = None
+    payment_id: str | None = None
+    product_id: str | None = None
+    alert_type: str | None = None
+    """The older name of ``type``."""
+    card_brand: str | None = None
+    """The card network"""
+    issuer: str | None = None
+    """The bank."""
+    auto_refunded: bool | None = None
+    charge_for_alert: bool | None = None
+    """The older name of ``fee_charged``."""
+    fee_charged: bool | None = None
+    """Whether the account pays for the alert."""
+    created_at: Timestamp | None = None
+    reported_at: Timestamp | None = None
+    """When the bank reported it; ``created_at`` is when Whop learned of it."""
+    transaction_at: Timestamp | None = None
+    """When the disputed payment was made."""
+    transaction_date: Timestamp | None = None
+    """The older name of ``transaction_at``."""
+    updated_at: Timestamp | None = None
+
+
+class ResolutionEvent(Reference):
+    """Something that somebody did or said in a case."""
+
+    action: str | None = None
+    """``created``, ``responded``, ``accepted``, ``denied``, ``appealed``, ``withdrew`` and others."""
+    details: str | None = None
+    """What was said."""
+    reporter_type: str | None = None
+    """Who did it: ``merchant``, ``customer``, ``platform``, ``system``."""
+    created_at: Timestamp | None = None
+
 
 class ResolutionCenterCase(Resource):
     """A buyer's complaint that Whop mediates."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "issue": "reason",
+        "due_date": "response_due_at",
+    }
+
+    status: str | None = None
+    """``awaiting_merchant``, ``awaiting_customer``, ``under_review``, ``closed``,
+    ``merchant_response_needed``, ``customer_response_needed`` and others."""
+    reason: str | None = None
+    """What the buyer complains of. The words differ by the shape: ``fraudulent``, ``product_not_received``,
+    ``not_as_described``, ``product_unacceptable``, ``subscription_canceled``."""
+    outcome: str | None = None
+    """Who prevailed: ``customer_won``, ``merchant_won``, ``withdrawn``."""
+    currency: str | None = None
+    """ISO 4217 code in lower case."""
+    amount: Money | None = None
+    account: AccountReference | None = None
+    account_id: str | None = None
+    buyer: Buyer | None = None
+    company: AccountReference | None = None
+    """The older name of ``account``."""
+    company_id: str | None = None
+    """The older name of ``account_id``."""
+    member: MemberReference | None = None
+    member_id: str | None = None
+    payment: PaymentReference | None = None
+    payment_id: str | None = None
+    plan_id: str | None = None
+    product_id: str | None = None
+    user: User | None = None
+    user_id: str | None = None
+    available_actions: Items[str] = ()
+    """What can be done now: ``accept``, ``deny``, ``request_info``, ``reply``, ``appeal``, ``withdraw``."""
+    customer_response_actions: Items[str] = ()
+    """What the customer can do now: ``respond``, ``appeal``, ``withdraw``."""
+    issue: str | None = None
+    """The older name of ``reason``."""
+    line_items: Items[LineItem] = ()
+    merchant_response_actions: Items[str] = ()
+    """What the seller can do now: ``accept``, ``deny``, ``request_more_info``, ``appeal``, ``respond``."""
+    platform_response_actions: Items[str] = ()
+    """What Whop can do now: ``request_buyer_info``, ``request_merchant_info``, ``merchant_wins``,
+    ``merchant_refund``."""
+    refund: str | None = None
+    """Who paid the money back: ``none``, ``merchant``, ``platform``."""
+    resolution_events: Items[ResolutionEvent] = ()
+    customer_appealed: bool | None = None
+    escalated: bool | None = None
+    """Whether Whop has stepped in."""
+    merchant_appealed: bool | None = None
+    created_at: Timestamp | None = None
+    due_date: Timestamp | None = None
+    """The older name of ``response_due_at``."""
+    response_due_at: Timestamp | None = None
+    """Until when somebody has to answer."""
+    updated_at: Timestamp | None = None
 
 
 class DisputeCreated(Event[Literal["dispute.created"], Dispute]):

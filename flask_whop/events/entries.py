@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from flask_whop.events.envelope import Event
-from flask_whop.events.payload import Resource
+from flask_whop.events.parts import CustomFieldResponse, PlanReference, ProductReference, User
+from flask_whop.events.payload import Items, Timestamp
+from flask_whop.events.resource import Resource
 
 __all__ = [
     "Entry",
@@ -18,6 +20,17 @@ __all__ = [
 
 class Entry(Resource):
     """A person's place on a waitlist."""
+
+    status: str | None = None
+    """``drafted``, ``pending``, ``approved``, ``denied``, ``any``."""
+    plan: PlanReference | None = None
+    plan_id: str | None = None
+    product: ProductReference | None = None
+    product_id: str | None = None
+    user: User | None = None
+    user_id: str | None = None
+    custom_field_responses: Items[CustomFieldResponse] = ()
+    created_at: Timestamp | None = None
 
 
 class EntryCreated(Event[Literal["entry.created"], Entry]):

@@ -13,7 +13,8 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from flask_whop.errors import Reason, Rejected
-from flask_whop.events.payload import Payload, Timestamp, read_payload
+from flask_whop.events.payload import Payload, Timestamp
+from flask_whop.events.reading import read_payload
 from flask_whop.events.registry import event_class
 
 TypeT_co = TypeVar("TypeT_co", bound=str, covariant=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from flask_whop.events.envelope import Event
-from flask_whop.events.payload import Resource
+from flask_whop.events.payload import Timestamp
+from flask_whop.events.resource import Resource
 
 __all__ = [
     "Export",
@@ -16,6 +17,19 @@ __all__ = [
 
 class Export(Resource):
     """A file of an account's data, made on request."""
+
+    status: str | None = None
+    """``pending``, ``processing``, ``completed``, ``failed``, ``expired``."""
+    download_url: str | None = None
+    """A link that works for a while, once it is done."""
+    progress_percent: int | None = None
+    """0 to 100."""
+    resource: str | None = None
+    """What was exported: ``ad_campaigns``, ``ad_groups``, ``ads``, ``apps``, ``audiences``, ``bounties`` and
+    others."""
+    created_at: Timestamp | None = None
+    expires_at: Timestamp | None = None
+    updated_at: Timestamp | None = None
 
 
 class ExportCompleted(Event[Literal["export.completed"], Export]):

@@ -5,44 +5,22 @@ from __future__ import annotations
 from typing import Literal
 
 from flask_whop.events.envelope import Event
-from flask_whop.events.payload import Items, Payload, Resource, Timestamp
+from flask_whop.events.parts import AccountReference, Address
+from flask_whop.events.payload import Items, Reference, Timestamp
+from flask_whop.events.resource import Resource
 
 __all__ = [
-    "Address",
     "IdentityProfile",
     "IdentityProfileApproved",
     "IdentityProfileNeedsAction",
     "IdentityProfileRejected",
     "IdentityProfileUpdated",
-    "LinkedCompany",
     "Verification",
     "VerificationSucceeded",
 ]
 
 
-class Address(Payload):
-    """A postal address."""
-
-    line1: str | None = None
-    """Street and number."""
-    line2: str | None = None
-    """What else it takes to find the door."""
-    city: str | None = None
-    state: str | None = None
-    """State, province or region."""
-    postal_code: str | None = None
-    country: str | None = None
-    """ISO 3166-1 code of two letters."""
-
-
-class LinkedCompany(Resource):
-    """A company that the identity stands for."""
-
-    title: str | None = None
-    """The name that customers see."""
-
-
-class Verification(Resource):
+class Verification(Reference):
     """One attempt to verify a person or a business (``verf_…``)."""
 
     status: str | None = None
@@ -84,7 +62,7 @@ class IdentityProfile(Resource):
     business_address: Address | None = None
     country: str | None = None
     """ISO 3166-1 code of two letters."""
-    linked_companies: Items[LinkedCompany] = ()
+    linked_companies: Items[AccountReference] = ()
     """The companies behind the profile; empty for callers that use an API key."""
     verifications: Items[Verification] = ()
     """The attempts, the newest first."""

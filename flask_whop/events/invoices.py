@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from flask_whop.events.envelope import Event
-from flask_whop.events.payload import Resource
+from flask_whop.events.money import Money
+from flask_whop.events.parts import (
+    AccountReference,
+    Address,
+    MemberReference,
+    PaymentReference,
+    PlanReference,
+    ProductReference,
+    User,
+)
+from flask_whop.events.payload import Items, Payload, Timestamp
+from flask_whop.events.resource import Resource
 
 __all__ = [
     "Invoice",
     "InvoiceCreated",
+    "InvoiceLineItem",
     "InvoiceMarkedUncollectible",
     "InvoicePaid",
     "InvoicePastDue",
@@ -17,8 +31,63 @@ __all__ = [
 ]
 
 
+class InvoiceLineItem(Payload):
+    """One line of an invoice."""
+
+    label: str | None = None
+    total: Money | None = None
+    """In the currency of the invoice."""
+    unit_price: Money | None = None
+    """In the currency of the invoice; below zero for a credit."""
+    position: int | None = None
+    quantity: int | None = None
+
+
 class Invoice(Resource):
     """A bill sent to a customer."""
+
+    status: str | None = None
+    """``draft``, ``open``, ``paid``, ``past_due``, ``uncollectible``, ``void``."""
+    account: AccountReference | None = None
+    account_id: str | None = None
+    company: AccountReference | None = None
+    """The older name of ``account``."""
+    company_id: str | None = None
+    """The older name of ``account_id``."""
+    current_plan: PlanReference | None = None
+    current_plan_id: str | None = None
+    mailing_address: Address | None = None
+    member: MemberReference | None = None
+    member_id: str | None = None
+    payment: PaymentReference | None = None
+    payment_id: str | None = None
+    product: ProductReference | None = None
+    product_id: str | None = None
+    user: User | None = None
+    user_id: str | None = None
+    collection_method: str | None = None
+    """``send_invoice``, ``charge_automatically``."""
+    customer_name: str | None = None
+    email_address: str | None = None
+    fetch_invoice_token: str | None = Field(default=None, repr=False)
+    """Lets anybody who has it see the invoice."""
+    line_items: Items[InvoiceLineItem] = ()
+    number: str | None = None
+    """As it is printed."""
+    pay_online_url: str | None = None
+    """Where the customer pays it."""
+    charge_buyer_fee: bool | None = None
+    """Whether the buyer pays the processing fee."""
+    payment_processing: bool | None = None
+    """Whether a payment is under way."""
+    created_at: Timestamp | None = None
+    automatically_finalizes_at: Timestamp | None = None
+    """When it is sent, or charged, of itself."""
+    due_date: Timestamp | None = None
+    """Until when it has to be paid."""
+    subscription_billing_anchor_at: Timestamp | None = None
+    """From when on billing periods are counted."""
+    updated_at: Timestamp | None = None
 
 
 class InvoiceCreated(Event[Literal["invoice.created"], Invoice]):

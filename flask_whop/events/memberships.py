@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field, JsonValue
 
 from flask_whop.events.envelope import Event
-from flask_whop.events.payload import Resource
+from flask_whop.events.money import Money
+from flask_whop.events.parts import (
+    AccountReference,
+    CustomFieldResponse,
+    MemberReference,
+    PlanReference,
+    ProductReference,
+    User,
+)
+from flask_whop.events.payload import Items, Payload, Reference, Timestamp
+from flask_whop.events.resource import Resource
 
 __all__ = [
+    "Affiliate",
     "AppMembershipCancelAtPeriodEndChanged",
     "AppMembershipWentInvalid",
     "AppMembershipWentInvalidV5",
     "AppMembershipWentValid",
     "AppMembershipWentValidV5",
+    "FeedbackOption",
     "Member",
     "MemberCreated",
     "MemberUpdated",
@@ -29,12 +44,130 @@ __all__ = [
 ]
 
 
+class Affiliate(Resource):
+    """Who earns a commission on a membership."""
+
+    commission_amount: Money | None = None
+    user_id: str | None = None
+    applies_to_payments: str | None = None
+    """What the commission is paid on: ``first_payment``, ``all_payments``."""
+    commission_percentage: float | None = None
+    """20 is 20%."""
+    commission_type: str | None = None
+    """``flat_fee``, ``percentage``."""
+    enabled: bool | None = None
+
+
+class FeedbackOption(Payload):
+    """One of the account's own reasons to cancel."""
+
+    label: str | None = None
+
+
 class Membership(Resource):
-    """A person's access to a product."""
+    """A person's access to a product (``mem_…``)."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "renewal_period_start": "current_period_start",
+        "renewal_period_end": "current_period_end",
+    }
+
+    status: str | None = None
+    """``trialing``, ``active``, ``past_due``, ``completed``, ``canceled``, ``expired``, ``unresolved``,
+    ``drafted``, ``canceling``."""
+    currency: str | None = None
+    """ISO 4217 code in lower case."""
+    initial_price: Money | None = None
+    """Charged once, at the start."""
+    renewal_price: Money | None = None
+    """Charged each period."""
+    account: AccountReference | None = None
+    account_id: str | None = None
+    affiliate: Affiliate | None = None
+    affiliate_id: str | None = None
+    checkout_configuration_id: str | None = None
+    company: AccountReference | None = None
+    """The older name of ``account``."""
+    company_id: str | None = None
+    """The older name of ``account_id``."""
+    feedback_option: FeedbackOption | None = None
+    member: MemberReference | None = None
+    member_id: str | None = None
+    plan: PlanReference | None = None
+    plan_id: str | None = None
+    product: ProductReference | None = None
+    product_id: str | None = None
+    promo_code: Reference | None = None
+    promo_code_id: str | None = None
+    user: User | None = None
+    user_id: str | None = None
+    billing_period_days: int | None = None
+    cancel_option: str | None = None
+    """Why the member cancelled: ``too_expensive``, ``switching``, ``missing_features``, ``technical_issues``,
+    ``bad_experience``, ``unused``, ``other``, ``testing``."""
+    cancellation_reason: str | None = None
+    """In the member's own words."""
+    collection_method: str | None = None
+    """``send_invoice``, ``charge_automatically``."""
+    custom_field_responses: Items[CustomFieldResponse] = ()
+    license_key: str | None = Field(default=None, repr=False)
+    manage_url: str | None = None
+    """Where the member manages it."""
+    metadata: dict[str, JsonValue] | None = None
+    """Keys and values of the seller's own, given when it was made."""
+    most_recent_action: str | None = None
+    """``canceled_on``, ``finished_split_pay_at``, ``canceling_on``, ``ending_on``, ``renewing_on``,
+    ``past_due`` and others."""
+    phone_number: str | None = None
+    split_pay_current_payments: int | None = None
+    """How many instalments are paid."""
+    split_pay_required_payments: int | None = None
+    """How many instalments there are."""
+    cancel_at_period_end: bool | None = None
+    """Whether it ends with the paid period instead of being renewed."""
+    payment_collection_paused: bool | None = None
+    created_at: Timestamp | None = None
+    canceled_at: Timestamp | None = None
+    current_period_end: Timestamp | None = None
+    """When it is renewed, or ends."""
+    current_period_start: Timestamp | None = None
+    expires_at: Timestamp | None = None
+    joined_at: Timestamp | None = None
+    """When the person became a member of the account."""
+    most_recent_action_at: Timestamp | None = None
+    renewal_period_end: Timestamp | None = None
+    """The older name of ``current_period_end``."""
+    renewal_period_start: Timestamp | None = None
+    """The older name of ``current_period_start``."""
+    updated_at: Timestamp | None = None
 
 
 class Member(Resource):
     """A person's relation to an account."""
+
+    status: str | None = None
+    """``joined``, ``left``."""
+    usd_total_spent: Money | None = None
+    """All that the person has ever paid."""
+    account_id: str | None = None
+    user: User | None = None
+    user_id: str | None = None
+    access_level: str | None = None
+    """What the member gets to see: ``no_access``, ``admin``, ``customer``."""
+    display_name: str | None = None
+    """As the buyer knows it, such as ``Visa •••• 4242``."""
+    email: str | None = None
+    most_recent_action: str | None = None
+    """``canceling``, ``churned``, ``finished_split_pay``, ``paused``, ``paid_subscriber``, ``paid_once`` and
+    others."""
+    phone_number: str | None = None
+    token_balance: float | None = None
+    created_at: Timestamp | None = None
+    joined_at: Timestamp | None = None
+    """When the person became a member of the account."""
+    last_accessed_at: Timestamp | None = None
+    """When the member last opened the account's content."""
+    most_recent_action_at: Timestamp | None = None
 
 
 class MembershipActivated(Event[Literal["membership.activated"], Membership]):

@@ -2,41 +2,299 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from flask_whop.events.envelope import Event
-from flask_whop.events.payload import Resource
+from flask_whop.events.identity import Verification
+from flask_whop.events.money import Money
+from flask_whop.events.parts import AccountReference, Address
+from flask_whop.events.payload import Payload, Reference, Timestamp
+from flask_whop.events.resource import Linked, Resource
 
 __all__ = [
+    "Arrival",
+    "BusinessRepresentative",
+    "FeeStructure",
     "Payout",
     "PayoutAccount",
     "PayoutAccountStatusUpdated",
     "PayoutCreated",
+    "PayoutFailure",
     "PayoutMethod",
     "PayoutMethodCreated",
+    "PayoutMethodDestination",
+    "PayoutMethodSummary",
+    "PayoutRail",
     "PayoutReversed",
+    "PayoutToken",
     "PayoutUpdated",
+    "Quote",
+    "QuoteOption",
+    "Recipient",
     "Withdrawal",
     "WithdrawalCreated",
+    "WithdrawalLedgerAccount",
     "WithdrawalReversed",
     "WithdrawalUpdated",
 ]
 
 
+class PayoutFailure(Payload):
+    """Why a payout did not arrive, or came back."""
+
+    code: str | None = None
+    message: str | None = None
+    funds_returned_at: Timestamp | None = None
+
+
+class PayoutRail(Payload):
+    """A way of paying out, such as a bank transfer."""
+
+    name: str | None = None
+    country_code: str | None = None
+    delivery_type: str | None = None
+    """``cash_pickup``, ``bank_deposit``, ``home_delivery``, ``mobile_wallet``, ``card``, ``check``, ``bill``,
+    ``cryptocurrency``, ``unknown``."""
+    icon_url: str | None = None
+    payer_name: str | None = None
+    """The name of the way of paying out, such as ``ACH Bank Deposit``."""
+    supports_instant_delivery: bool | None = None
+    supports_plaid: bool | None = None
+    supports_standard_delivery: bool | None = None
+
+
+class PayoutMethodSummary(Payload):
+    """The destination of a payout, ready to be shown."""
+
+    supported_payout_method: PayoutRail | None = None
+    nickname: str | None = None
+    """The owner's name for it."""
+
+
 class Payout(Resource):
-    """Money on its way to a bank account or wallet."""
+    """Money on its way to a bank account or wallet (``wdrl_…``)."""
+
+    object: str | None = None
+    """The kind of the thing, in a word: ``payout``."""
+    status: str | None = None
+    """``requested``, ``in_review``, ``processing``, ``completed``, ``reversed``, ``canceled``, ``failed``,
+    ``denied``."""
+    currency: str | None = None
+    """ISO 4217 code in lower case."""
+    amount: Money | None = None
+    destination_amount: Money | None = None
+    """What arrives."""
+    fee_amount: Money | None = None
+    markup_fee: Money | None = None
+    """Whop's share of the fee."""
+    net_amount: Money | None = None
+    """What is left after fees."""
+    failure: PayoutFailure | None = None
+    payout_method: PayoutMethodSummary | None = None
+    payout_request_id: str | None = None
+    destination_currency: str | None = None
+    exchange_rate: float | None = None
+    fee_paid_by: str | None = None
+    """``self``, ``platform``."""
+    metadata: dict[str, str] | None = None
+    """Keys and values of the seller's own, given when it was made."""
+    notes: str | None = None
+    payer_name: str | None = None
+    """The name of the way of paying out, such as ``ACH Bank Deposit``."""
+    source: str | None = None
+    """``api``, ``dashboard``, ``automatic``."""
+    speed: str | None = None
+    """``standard``, ``instant``."""
+    statement_descriptor: str | None = None
+    """What is printed on the recipient's statement."""
+    status_detail: str | None = None
+    trace_code: str | None = None
+    """By which banks trace it."""
+    cancelable: bool | None = None
+    """Whether it can be called off now."""
+    created_at: Timestamp | None = None
+    estimated_arrival: Timestamp | None = None
 
 
-class Withdrawal(Resource):
-    """What a payout was called before."""
+class Arrival(Payload):
+    """When money would arrive."""
+
+    instant: Timestamp | None = None
+    standard: Timestamp | None = None
+
+
+class FeeStructure(Linked):
+    """What a payout costs."""
+
+    currency: str | None = None
+    """ISO 4217 code in lower case."""
+    fixed_amount: Money | None = None
+    percentage: float | None = None
+    """Of the payout."""
+
+
+class QuoteOption(Payload):
+    """What one speed of a payout costs, in the currency of the quote."""
+
+    fee: Money | None = None
+    total_received: Money | None = None
+    """What is left after fees."""
+
+
+class Quote(Linked):
+    """What a payout of a certain amount would cost."""
+
+    currency: str | None = None
+    """ISO 4217 code in lower case."""
+    amount: Money | None = None
+    max_limit: Money | None = None
+    min_limit: Money | None = None
+    instant: QuoteOption | None = None
+    standard: QuoteOption | None = None
+    exchange_rate: float | None = None
+    instant_unavailable_reason: str | None = None
+    """``minimum_crypto_sales_not_met``."""
+
+
+class Recipient(Payload):
+    """Somebody else who is paid out to."""
+
+    country: str | None = None
+    """ISO 3166-1 code of two letters."""
+    email: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+
+
+class PayoutMethodDestination(Payload):
+    """The kind of a destination, as told without a version pin."""
+
+    name: str | None = None
+    category: str | None = None
+    """``crypto``, ``rtp``, ``next_day_bank``, ``bank_wire``, ``digital_wallet``, ``unknown``."""
+    country_code: str | None = None
 
 
 class PayoutMethod(Resource):
     """A destination for payouts."""
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        "currency": "destination_currency",
+    }
+
+    object: str | None = None
+    """The kind of the thing, in a word: ``payout_method``."""
+    status: str | None = None
+    """``created``, ``active``, ``broken``."""
+    currency: str | None = None
+    """The older name of ``destination_currency``."""
+    account: AccountReference | None = None
+    account_id: str | None = None
+    company: AccountReference | None = None
+    """The older name of ``account``."""
+    company_id: str | None = None
+    """The older name of ``account_id``."""
+    destination: PayoutMethodDestination | None = None
+    estimated_arrival: Arrival | None = None
+    fee_structure: FeeStructure | None = None
+    quote: Quote | None = None
+    recipient: Recipient | None = None
+    supported_payout_method: PayoutRail | None = None
+    account_reference: str | None = None
+    """Its last digits, such as of an account number."""
+    bank_verification_state: str | None = None
+    """``checking``, ``verified``, ``no_data``, ``warning``, ``broken``."""
+    destination_currency: str | None = None
+    institution_name: str | None = None
+    """The bank."""
+    nickname: str | None = None
+    """The owner's name for it."""
+    payer_name: str | None = None
+    """The name of the way of paying out, such as ``ACH Bank Deposit``."""
+    status_reason: str | None = None
+    unavailable_reason: str | None = None
+    """``destination_retired``."""
+    is_clone: bool | None = None
+    """Whether it was copied from another account."""
+    is_default: bool | None = None
+    linked_via_plaid: bool | None = None
+    needs_plaid_reconnect: bool | None = None
+    created_at: Timestamp | None = None
+    last_paid_out_at: Timestamp | None = None
+
+
+class BusinessRepresentative(Payload):
+    """Who acts for a business."""
+
+    date_of_birth: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    middle_name: str | None = None
+
 
 class PayoutAccount(Resource):
     """What Whop must know of somebody before it pays out."""
+
+    status: str | None = None
+    """``connected``, ``disabled``, ``action_required``, ``pending_verification``, ``verification_failed``,
+    ``manual_review``, ``denied``, ``not_started``, ``blocked_by_parent``."""
+    address: Address | None = None
+    business_representative: BusinessRepresentative | None = None
+    latest_verification: Verification | None = None
+    latest_verification_id: str | None = None
+    business_name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+
+
+class WithdrawalLedgerAccount(Resource):
+    """The ledger account that a withdrawal is taken from."""
+
+    account_id: str | None = None
+    company_id: str | None = None
+    """The older name of ``account_id``."""
+
+
+class PayoutToken(Reference):
+    """The saved destination of a withdrawal."""
+
+    destination_currency_code: str | None = None
+    nickname: str | None = None
+    """The owner's name for it."""
+    payer_name: str | None = None
+    """The name of the way of paying out, such as ``ACH Bank Deposit``."""
+    created_at: Timestamp | None = None
+
+
+class Withdrawal(Resource):
+    """What a payout was called before."""
+
+    status: str | None = None
+    """``requested``, ``awaiting_payment``, ``in_transit``, ``completed``, ``failed``, ``canceled``, ``denied``."""
+    currency: str | None = None
+    """ISO 4217 code in lower case."""
+    amount: Money | None = None
+    fee_amount: Money | None = None
+    markup_fee: Money | None = None
+    """Whop's share of the fee."""
+    ledger_account: WithdrawalLedgerAccount | None = None
+    ledger_account_id: str | None = None
+    payout_token: PayoutToken | None = None
+    payout_token_id: str | None = None
+    error_code: str | None = None
+    """Why it failed: ``account_closed``, ``account_does_not_exist``, ``account_information_invalid``,
+    ``account_number_invalid_region``, ``account_frozen``, ``account_lookup_failed`` and others."""
+    error_message: str | None = None
+    fee_type: str | None = None
+    """``exclusive``, ``inclusive``."""
+    speed: str | None = None
+    """``standard``, ``instant``."""
+    trace_code: str | None = None
+    """By which banks trace it."""
+    created_at: Timestamp | None = None
+    estimated_availability: Timestamp | None = None
+    """When it becomes available."""
 
 
 class PayoutCreated(Event[Literal["payout.created"], Payout]):

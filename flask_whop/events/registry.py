@@ -241,7 +241,11 @@ EVENT_TYPES: Final[tuple[str, ...]] = tuple(name for events in FAMILIES.values()
 _CLASS_NAMES: Final = {
     event_type: class_name for events in FAMILIES.values() for event_type, class_name in events.items()
 }
-_HOMES: Final = {name: family for family in FAMILIES for name in (*FAMILIES[family].values(), *PAYLOADS[family])}
+_HOMES: Final = {
+    **{name: family for family in FAMILIES for name in (*FAMILIES[family].values(), *PAYLOADS[family])},
+    "Money": "money",
+    "Resource": "resource",
+}
 
 
 def event_class(event_type: object) -> type[AnyEvent] | None:

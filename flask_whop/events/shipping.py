@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from flask_whop.events.envelope import Event
-from flask_whop.events.payload import Payload, Resource
+from flask_whop.events.payload import Items, Payload, Timestamp
+from flask_whop.events.resource import Resource
 
 __all__ = [
+    "Checkpoint",
     "Shipment",
     "ShipmentCreated",
     "ShipmentUpdated",
@@ -16,8 +18,33 @@ __all__ = [
 ]
 
 
+class Checkpoint(Payload):
+    """Where a parcel was seen."""
+
+    status: str | None = None
+    """``unknown``, ``pre_transit``, ``in_transit``, ``out_for_delivery``, ``delivered``,
+    ``available_for_pickup`` and others."""
+    location: str | None = None
+    """Such as ``PHILADELPHIA, PA``."""
+    message: str | None = None
+    timestamp: Timestamp | None = None
+
+
 class Shipment(Resource):
-    """A parcel under way."""
+    """A parcel under way (``ship_…``)."""
+
+    status: str | None = None
+    """``unknown``, ``pre_transit``, ``in_transit``, ``out_for_delivery``, ``delivered``,
+    ``available_for_pickup`` and others."""
+    account_id: str | None = None
+    payment_id: str | None = None
+    carrier: str | None = None
+    """Who carries it."""
+    checkpoints: Items[Checkpoint] = ()
+    tracking_number: str | None = None
+    tracking_url: str | None = None
+    created_at: Timestamp | None = None
+    updated_at: Timestamp | None = None
 
 
 class ShippingAddressChange(Payload):

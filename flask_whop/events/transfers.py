@@ -4,19 +4,54 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import JsonValue
+
 from flask_whop.events.envelope import Event
-from flask_whop.events.payload import Resource
+from flask_whop.events.money import Money
+from flask_whop.events.payload import Reference, Timestamp
+from flask_whop.events.resource import Resource
 
 __all__ = [
     "Transfer",
     "TransferCompleted",
     "TransferCreated",
     "TransferFailed",
+    "TransferParty",
 ]
+
+
+class TransferParty(Reference):
+    """One side of a transfer; ``object`` tells whether it is an account or a user."""
+
+    object: str | None = None
+    """The kind of the thing, in a word: ``account``, ``user``."""
+    name: str | None = None
+    logo_url: str | None = None
 
 
 class Transfer(Resource):
     """Money moved from one account on Whop to another."""
+
+    object: str | None = None
+    """The kind of the thing, in a word: ``transfer``."""
+    status: str | None = None
+    """``processing``, ``succeeded``, ``failed``."""
+    amount: Money | None = None
+    fee: Money | None = None
+    destination: TransferParty | None = None
+    destination_id: str | None = None
+    origin: TransferParty | None = None
+    origin_id: str | None = None
+    failure_code: str | None = None
+    failure_reason: str | None = None
+    metadata: dict[str, JsonValue] | None = None
+    """Keys and values of the seller's own, given when it was made."""
+    notes: str | None = None
+    tracking_url: str | None = None
+    created_at: Timestamp | None = None
+    failed_at: Timestamp | None = None
+    status_changed_at: Timestamp | None = None
+    succeeded_at: Timestamp | None = None
 
 
 class TransferCreated(Event[Literal["transfer.created"], Transfer]):

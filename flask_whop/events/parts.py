@@ -1,0 +1,346 @@
+"""Parts that payloads of several families share."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from flask_whop.events.money import Money
+from flask_whop.events.payload import Items, Payload, Reference, Timestamp
+from flask_whop.events.resource import Linked, Resource
+
+__all__ = [
+    "AccountReference",
+    "Address",
+    "Attachment",
+    "Buyer",
+    "CardDetails",
+    "CustomFieldResponse",
+    "DisputeReference",
+    "File",
+    "FilePart",
+    "IconColors",
+    "IconFiles",
+    "LineItem",
+    "MemberReference",
+    "MembershipReference",
+    "PaymentIcons",
+    "PaymentInstrument",
+    "PaymentMethod",
+    "PaymentReference",
+    "Picture",
+    "PlanReference",
+    "ProductReference",
+    "User",
+]
+
+
+class Picture(Payload):
+    """A picture."""
+
+    url: str | None = None
+
+
+class User(Reference):
+    """A person on Whop (``user_…``)."""
+
+    name: str | None = None
+    profile_picture: Picture | None = None
+    email: str | None = None
+    username: str | None = None
+    """The handle, without the @."""
+
+
+class AccountReference(Reference):
+    """The account (``biz_…``) that something belongs to."""
+
+    title: str | None = None
+    """The name that customers see."""
+    logo_url: str | None = None
+    route: str | None = None
+    """The last part of its address on whop.com."""
+
+
+class ProductReference(Reference):
+    """The product (``prod_…``) that something is about."""
+
+    title: str | None = None
+    name: str | None = None
+    logo_url: str | None = None
+    metadata: dict[str, JsonValue] | None = None
+    """Keys and values of the seller's own, given when it was made."""
+    route: str | None = None
+    """The last part of its address on whop.com."""
+
+
+class PlanReference(Reference):
+    """The plan (``plan_…``) that something was bought on."""
+
+    name: str | None = None
+    currency: str | None = None
+    """ISO 4217 code in lower case."""
+    description: str | None = None
+    formatted_price: str | None = None
+    """The price as people read it, such as ``$10 / month``."""
+    internal_notes: str | None = None
+    """The seller's notes, which buyers never see."""
+    metadata: dict[str, JsonValue] | None = None
+    """Keys and values of the seller's own, given when it was made."""
+
+
+class MembershipReference(Reference):
+    """The membership (``mem_…``) that something belongs to."""
+
+    status: str | None = None
+    """``trialing``, ``active``, ``past_due``, ``completed``, ``canceled``, ``expired``, ``unresolved``,
+    ``drafted``, ``canceling``."""
+    phone_number: str | None = None
+
+
+class MemberReference(Linked):
+    """The member of the account that something is about; ``id`` is missing on pinned memberships."""
+
+    id: str | None = None
+    user: User | None = None
+    user_id: str | None = None
+    access_level: str | None = None
+    """What the member gets to see: ``no_access``, ``admin``, ``customer``."""
+    phone: str | None = None
+    position: int | None = None
+    """Where the member stands in the order of joining."""
+    last_accessed_at: Timestamp | None = None
+    """When the member last opened the account's content."""
+
+
+class Address(Payload):
+    """A postal address."""
+
+    name: str | None = None
+    """To whom it is addressed."""
+    city: str | None = None
+    country: str | None = None
+    """ISO 3166-1 code of two letters."""
+    line1: str | None = None
+    """Street and number."""
+    line2: str | None = None
+    """What else it takes to find the door."""
+    phone: str | None = None
+    postal_code: str | None = None
+    state: str | None = None
+    """State, province or region."""
+
+
+class CustomFieldResponse(Reference):
+    """What a buyer answered to a question of the seller."""
+
+    answer: str | None = None
+    question: str | None = None
+
+
+class Attachment(Reference):
+    """A file that was handed in."""
+
+    platform: bool | None = None
+    """Whether it is Whop's own, for want of one of the seller's."""
+    content_type: str | None = None
+    """The MIME type."""
+    filename: str | None = None
+    url: str | None = None
+
+
+class FilePart(Payload):
+    """Where one part of a large file is uploaded to."""
+
+    part_number: int | None = None
+    """Counted from 1."""
+    url: str | None = None
+
+
+class File(Reference):
+    """A file at Whop (``file_…``)."""
+
+    object: str | None = None
+    """The kind of the thing, in a word."""
+    multipart_upload_id: str | None = None
+    blurhash: str | None = None
+    """A blurred miniature, encoded as BlurHash."""
+    content_type: str | None = None
+    """The MIME type."""
+    duration_seconds: float | None = None
+    filename: str | None = None
+    height: int | None = None
+    """In pixels."""
+    multipart_chunk_size: int | None = None
+    """In bytes."""
+    multipart_upload_urls: Items[FilePart] = ()
+    size: int | None = None
+    """In bytes."""
+    upload_headers: dict[str, JsonValue] | None = None
+    """To be sent along with the upload."""
+    upload_status: str | None = None
+    """``pending``, ``processing``, ``ready``, ``failed``."""
+    upload_url: str | None = None
+    url: str | None = None
+    visibility: str | None = None
+    """``public``, ``private``."""
+    waveform_url: str | None = None
+    width: int | None = None
+    """In pixels."""
+    removed_by_moderation: bool | None = None
+    """If true, ``url`` leads to a substitute."""
+    created_at: Timestamp | None = None
+
+
+class CardDetails(Payload):
+    """What is told of a payment card."""
+
+    brand: str | None = None
+    """The card network, such as ``visa``."""
+    exp_month: int | None = None
+    """1 to 12."""
+    exp_year: int | None = None
+    """Of four digits."""
+    issuer_identification_number: str | None = None
+    """The first digits of the number, which tell the issuing bank (BIN)."""
+    last4: str | None = None
+    """The last digits of the number."""
+
+
+class PaymentMethod(Reference):
+    """A saved payment method (``payt_…``)."""
+
+    card: CardDetails | None = None
+    mailing_address: Address | None = None
+    payment_method_type: str | None = None
+    """What was paid with: ``acss_debit``, ``affirm``, ``afterpay_clearpay``, ``alipay``, ``alma``,
+    ``amazon_pay`` and others."""
+    created_at: Timestamp | None = None
+
+
+class IconFiles(Payload):
+    """An icon in several file formats."""
+
+    png_1x: str | None = None
+    png_2x: str | None = None
+    png_4x: str | None = None
+    svg: str | None = None
+
+
+class IconColors(Payload):
+    """An icon for dark and for light surroundings."""
+
+    dark: IconFiles | None = None
+    light: IconFiles | None = None
+
+
+class PaymentIcons(Payload):
+    """The icons of a payment method."""
+
+    card: IconColors | None = None
+    square: IconColors | None = None
+
+
+class PaymentInstrument(Payload):
+    """What a payment was made with, ready to be shown."""
+
+    card: CardDetails | None = None
+    icons: PaymentIcons | None = None
+    display_name: str | None = None
+    """As the buyer knows it, such as ``Visa •••• 4242``."""
+    installment_count: int | None = None
+    """In how many parts the charge is paid."""
+    payment_method_type: str | None = None
+    """What was paid with"""
+
+
+class LineItem(Linked):
+    """One line of a receipt."""
+
+    id: str | None = None
+    label: str | None = None
+    subtotal: Money | None = None
+    """For the whole line, before tax."""
+    plan_id: str | None = None
+    product_id: str | None = None
+    plan_title: str | None = None
+    product_title: str | None = None
+    quantity: int | None = None
+    sku: str | None = None
+    """The seller's stock number."""
+
+
+class Buyer(Payload):
+    """The customer in a dispute or a case."""
+
+    name: str | None = None
+    member_id: str | None = None
+    user_id: str | None = None
+    email: str | None = None
+    username: str | None = None
+    """The handle, without the @."""
+
+
+class PaymentReference(Resource):
+    """The payment (``pay_…``) that something is about."""
+
+    object: str | None = None
+    """The kind of the thing, in a word: ``payment``."""
+    currency: str | None = None
+    """ISO 4217 code in lower case."""
+    total: Money | None = None
+    amount: Money | None = None
+    subtotal: Money | None = None
+    """Before tax and fees of the buyer."""
+    tax_amount: Money | None = None
+    tax_refunded_amount: Money | None = None
+    usd_total: Money | None = None
+    """The total in US dollars."""
+    member: MemberReference | None = None
+    member_id: str | None = None
+    membership: MembershipReference | None = None
+    membership_id: str | None = None
+    payment_instrument: PaymentInstrument | None = None
+    plan: PlanReference | None = None
+    plan_id: str | None = None
+    product: ProductReference | None = None
+    product_id: str | None = None
+    user: User | None = None
+    user_id: str | None = None
+    billing_reason: str | None = None
+    """Why it was charged: ``subscription_create``, ``subscription_cycle``, ``subscription_update``,
+    ``one_time``, ``manual``, ``subscription``."""
+    card_brand: str | None = None
+    """The card network: ``mastercard``, ``visa``, ``amex``, ``discover``, ``unionpay``, ``jcb`` and others."""
+    card_last4: str | None = None
+    """The last digits of the card."""
+    metadata: dict[str, JsonValue] | None = None
+    """Keys and values of the seller's own, given when it was made."""
+    payment_method_type: str | None = None
+    """What was paid with: ``acss_debit``, ``affirm``, ``afterpay_clearpay``, ``alipay``, ``alma``,
+    ``amazon_pay`` and others."""
+    payment_processor: str | None = None
+    """Who processed it."""
+    tax_behavior: str | None = None
+    """Whether prices include the tax: ``exclusive``, ``inclusive``, ``unspecified``, ``unable_to_collect``."""
+    created_at: Timestamp | None = None
+    dispute_alerted_at: Timestamp | None = None
+    """When a bank warned that this payment will be disputed."""
+    paid_at: Timestamp | None = None
+    """When the money was collected; None if it has not been."""
+
+
+class DisputeReference(Resource):
+    """The dispute that something is about."""
+
+    status: str | None = None
+    """``warning_needs_response``, ``warning_under_review``, ``warning_closed``, ``needs_response``,
+    ``under_review``, ``won``, ``lost``, ``closed``, ``other``."""
+    reason: str | None = None
+    currency: str | None = None
+    """ISO 4217 code in lower case."""
+    amount: Money | None = None
+    notes: str | None = None
+    editable: bool | None = None
+    """Whether evidence can still be changed."""
+    created_at: Timestamp | None = None
+    needs_response_by: Timestamp | None = None
+    """Until when evidence is taken."""

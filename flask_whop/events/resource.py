@@ -1,0 +1,117 @@
+"""Payloads that answer the same in each of the shapes in which Whop sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import ClassVar, NamedTuple, cast
+
+from pydantic import BaseModel
+
+from flask_whop.events.money import Money
+from flask_whop.events.payload import Payload
+
+
+class Linked(Payload):
+    """A payload whose fields fill each other in, so that either shape answers the same.
+
+    - Where there is a field ``x_id`` beside an object ``x``, the id of the object that
+      came answers as ``x_id`` too.
+    - A field that Whop renamed answers under both names; ``renamed`` has the newer name
+      of each older one.
+    - A bare amount of money has the currency that stands beside it.
+    """
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+    def model_post_init(self, _context: object, /) -> None:
+        """Fill in what came under another name or in another form."""
+        # The models are frozen for their users; this is still their making.
+        _links(type(self)).fill(cast("dict[str, object]", self.__dict__))
+
+
+class Resource(Linked):
+    """A payload that has an identity at Whop.
+
+    Whop sends null for what the app has no permission to read, so that nothing but
+    ``id`` can be relied on.
+    """
+
+    id: str
+
+
+class _Links(NamedTuple):
+    """Which fields of a payload fill which others in."""
+
+    renamed: tuple[tuple[str, str], ...]
+    ids: tuple[tuple[str, str], ...]
+    renamed_ids: tuple[tuple[str, str], ...]
+    currencies: tuple[tuple[str, str], ...]
+    dollars: tuple[str, ...]
+
+    def fill(self, values: dict[str, object]) -> None:
+        for older, newer in self.renamed:
+            _share(values, older, newer)
+        for id_name, name in self.ids:
+            if values.get(id_name) is None:
+                values[id_name] = _id_of(values.get(name))
+        for older, newer in self.renamed_ids:
+            _share(values, older, newer)
+        for name, beside in self.currencies:
+            _denominate(values.get(name), values.get(beside))
+        for name in self.dollars:
+            _denominate(values.get(name), "usd")
+
+
+# Everywhere at Whop, companies have become accounts.
+_RENAMED = {"company": "account", "company_id": "account_id"}
+
+
+@cache
+def _links(model: type[Linked]) -> _Links:
+    fields = model.model_fields
+    pairs = [
+        (older, newer)
+        for older, newer in (*_RENAMED.items(), *model.renamed.items())
+        if older in fields and newer in fields
+    ]
+    money = [name for name, field in fields.items() if "Money" in str(field.annotation)]
+    dollars = [name for name in money if "usd" in name.split("_")]
+    return _Links(
+        renamed=tuple(pair for pair in pairs if not pair[0].endswith("_id")),
+        ids=tuple((name, name[:-3]) for name in fields if name.endswith("_id") and name[:-3] in fields),
+        renamed_ids=tuple(pair for pair in pairs if pair[0].endswith("_id")),
+        currencies=tuple(
+            (name, beside) for name in money if name not in dollars for beside in _beside(name) if beside in fields
+        ),
+        dollars=tuple(dollars),
+    )
+
+
+def _beside(name: str) -> Iterator[str]:
+    """Where the currency of the amount ``name`` may stand, the likeliest first.
+
+    That of ``settlement_amount`` in ``settlement_currency``, else in ``currency``.
+    """
+    words = name.split("_")
+    for length in range(len(words), 0, -1):
+        yield "_".join((*words[:length], "currency"))
+    yield "currency"
+
+
+def _share(values: dict[str, object], older: str, newer: str) -> None:
+    if values.get(newer) in (None, ()):
+        values[newer] = values.get(older)
+    elif values.get(older) in (None, ()):
+        values[older] = values[newer]
+
+
+def _id_of(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return getattr(value, "id", None)
+    return value.get("id") if isinstance(value, dict) else None
+
+
+def _denominate(money: object, currency: object) -> None:
+    if isinstance(money, Money) and money.currency is None and isinstance(currency, str):
+        object.__setattr__(money, "currency", currency)
