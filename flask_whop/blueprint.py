@@ -21,7 +21,7 @@ from flask_whop.signature import HEADERS_READ, Verifier
 NAME: Final = "whop"
 """The name of the blueprint, so that its endpoint is ``whop.receive``."""
 
-log = logging.getLogger("flask_whop")
+log: logging.Logger = logging.getLogger("flask_whop")
 
 _BODY = "flask_whop.body"
 _HEADERS = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS_READ}

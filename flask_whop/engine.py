@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flask_whop.signature import Delivery
     from flask_whop.stores import Claim, Store
 
-log = logging.getLogger("flask_whop")
+log: logging.Logger = logging.getLogger("flask_whop")
 
 _MOST_DRIFT_LOGGED = 10
 

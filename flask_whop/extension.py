@@ -27,7 +27,7 @@ E3 = TypeVar("E3", bound=AnyEvent)
 E4 = TypeVar("E4", bound=AnyEvent)
 
 
-log = logging.getLogger("flask_whop")
+log: logging.Logger = logging.getLogger("flask_whop")
 
 
 class WhopWebhooks:

@@ -28,7 +28,7 @@ from flask_whop.events import AnyEvent, UnknownEvent, event_class
 if TYPE_CHECKING:
     from flask import Flask
 
-log = logging.getLogger("flask_whop")
+log: logging.Logger = logging.getLogger("flask_whop")
 
 EventT = TypeVar("EventT", bound=AnyEvent)
 EventT_contra = TypeVar("EventT_contra", contravariant=True)

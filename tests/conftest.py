@@ -82,7 +82,9 @@ def _signals_are_left_as_found() -> Iterator[None]:
     every = [signal for signal in vars(signals).values() if isinstance(signal, AppSignal)]
     before = {signal: set(signal.receivers) for signal in every}
     yield
-    gc.collect()
+    left = {signal: set(signal.receivers) - before[signal] for signal in every}
+    if any(left.values()):
+        gc.collect()  # those of an app go with the app
     for signal in every:
-        for receiver_id in set(signal.receivers) - before[signal]:
+        for receiver_id in left[signal].intersection(signal.receivers):
             signal._disconnect(receiver_id, 0)

@@ -13,7 +13,9 @@ from flask import Flask
 import flask_whop
 from flask_whop import WhopWebhooks, signals
 from flask_whop.config import Settings
+from flask_whop.events import PaymentSucceeded
 from flask_whop.receivers import EventSignal, LifecycleSignal
+from flask_whop.testing import sample
 from tests.conftest import SECRET, Sender
 
 ROOT = Path(__file__).parents[1]
@@ -49,12 +51,21 @@ def test_the_other_code_of_the_readme_runs(number, monkeypatch):
     app = Flask("shop")
     app.config["WHOP_WEBHOOK_SECRET"] = SECRET
     names = {"Flask": Flask, "WhopWebhooks": WhopWebhooks, "whop": WhopWebhooks(app), "__name__": "shop"}
+    names["PaymentSucceeded"] = PaymentSucceeded
     exec(BLOCKS[number], names)
     if "create_app" in names:
         assert names["create_app"]().extensions["whop"] is names["whop"]
     if "test_we_ask_again" in names:
         signals.identity_profile_needs_action.connect(lambda app, event: None)
         names["test_we_ask_again"](app.test_client(), app)
+
+
+@pytest.mark.parametrize("pin", [None, "2026-10-15-1"])
+def test_what_a_payment_prints_is_the_same_from_both_shapes(pin, app, whop, sender, capsys):
+    [block] = [block for block in BLOCKS if "fulfil_order" in block]
+    exec(block, {"whop": whop, "PaymentSucceeded": PaymentSucceeded})
+    sender.send(sample("payment.succeeded", pin))
+    assert f"```text\n{capsys.readouterr().out}```" in README
 
 
 def test_each_event_is_in_the_table_with_its_signal_class_and_payload():

@@ -447,10 +447,9 @@ class MessagingConfig(Payload):
     message: str | None = None
 
 
-class Music(Payload):
+class Music(Reference):
     """What an ad plays."""
 
-    id: str | None = None
     name: str | None = None
     url: str | None = None
 
@@ -483,6 +482,7 @@ class Ad(Resource):
     """The platform's own id of the form."""
     messaging_config: MessagingConfig | None = None
     music: Music | None = None
+    music_id: str | None = None
     post_id: str | None = None
     """The platform's own id of the post."""
     translations: Translations | None = None

@@ -9,7 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Generic, TypeAlias, TypeVar, cast, get_args
 
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from flask_whop.errors import Reason, Rejected
@@ -20,7 +20,7 @@ from flask_whop.events.registry import event_class
 TypeT_co = TypeVar("TypeT_co", bound=str, covariant=True)
 DataT_co = TypeVar("DataT_co", bound=Payload, covariant=True)
 
-_TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(Timestamp)
+_TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(Timestamp, config=ConfigDict(defer_build=True))
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
 
 
@@ -131,6 +131,14 @@ class Event(Generic[TypeT_co, DataT_co]):
         """The former values of the fields that changed; empty where Whop sends none."""
         value = self._envelope.get("previous_attributes")
         return MappingProxyType(value) if isinstance(value, dict) else _NOTHING
+
+    def changed(self, *fields: str) -> bool:
+        """Whether one of ``fields`` of ``data`` changed; without fields, whether anything did.
+
+        Known of the updates alone that Whop sends with ``previous_attributes``.
+        """
+        before = self.previous_attributes
+        return any(field in before for field in fields) if fields else bool(before)
 
     def __repr__(self) -> str:
         """Name type and id alone: payloads hold personal data, and reprs end up in logs."""

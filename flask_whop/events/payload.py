@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, TypeAlias, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
 
@@ -12,11 +12,13 @@ ItemT = TypeVar("ItemT")
 class Payload(BaseModel):
     """The ``data`` of an event.
 
-    Fields that are not declared are kept, and answer as attributes all the same. A
+    Fields that are not declared are kept, and answer as attributes all the same. The
+    words that a docstring lists for a field are those that are known: Whop adds to them
+    without notice, so that they are text, and a ``match`` on them needs a last case. A
     payload cannot be changed, since all receivers of an event share it.
     """
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="allow",
         frozen=True,
         defer_build=True,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from typing import Literal
 
 from flask import Flask
+from pydantic import JsonValue
 from typing_extensions import assert_type
 
 from flask_whop import WhopWebhooks, identity_profile_needs_action
@@ -17,6 +19,7 @@ from flask_whop.events import (
     Event,
     IdentityProfile,
     IdentityProfileNeedsAction,
+    Money,
     Payload,
     Payment,
     PaymentFailed,
@@ -61,6 +64,20 @@ def tied(app: Flask, *, event: PaymentSucceeded) -> None: ...
 def both(app: Flask, event: PaymentSucceeded | PaymentFailed) -> int:
     assert_type(event.data, Payment)
     return 1
+
+
+@whop.on(PaymentSucceeded)
+def amounts(app: Flask, event: PaymentSucceeded) -> None:
+    payment = event.data
+    assert_type(payment.total, Money | None)
+    if payment.total is not None:
+        assert_type(payment.total.amount, Decimal)
+        assert_type(payment.total.currency, str | None)
+    assert_type(payment.user_id, str | None)
+    assert_type(payment.paid_at, datetime | None)
+    assert_type([dispute.amount for dispute in payment.disputes], list[Money | None])
+    assert_type(event.changed("status"), bool)
+    assert_type(event.previous_attributes, Mapping[str, JsonValue])
 
 
 @whop.on(PaymentSucceeded, PaymentFailed)

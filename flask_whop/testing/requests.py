@@ -1,4 +1,4 @@
-"""For the tests of apps: deliveries that are signed as Whop signs them."""
+"""Deliveries that are signed as Whop signs them."""
 
 from __future__ import annotations
 
