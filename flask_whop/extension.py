@@ -12,10 +12,12 @@ from weakref import WeakSet
 from flask import Flask, got_request_exception
 
 from flask_whop.blueprint import NAME, create_blueprint
+from flask_whop.commands import WhopCommands
 from flask_whop.config import Settings
 from flask_whop.engine import Engine
 from flask_whop.errors import MissingExtraError, SetupError
 from flask_whop.events import AnyEvent, Event, UnknownEvent, matching
+from flask_whop.installation import KEY, Installation
 from flask_whop.receivers import Connector, Receiver, ResultT, name_of
 from flask_whop.signals import EVENT_SIGNALS, unknown_event
 from flask_whop.signature import Verifier
@@ -86,7 +88,9 @@ class WhopWebhooks:
                 app, path=settings.path, max_bytes=settings.max_bytes, verifier=verifier, engine=engine, report=report
             )
         )
+        app.cli.add_command(WhopCommands())
         app.extensions[NAME] = self
+        app.extensions[KEY] = Installation(settings, verifier, engine)
         self._apps.add(app)
         for subscription in self._subscriptions:
             subscription.connect(app)

@@ -1,0 +1,1 @@
+"""The commands under ``flask whop``, one a module; each module has it as ``command``."""

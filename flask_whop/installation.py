@@ -1,0 +1,38 @@
+"""What one app is set up with, for the edges: commands, tasks and tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from flask_whop.errors import SetupError
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from flask_whop.config import Settings
+    from flask_whop.engine import Engine
+    from flask_whop.signature import Verifier
+
+KEY: Final = "whop.installation"
+"""Where in ``app.extensions`` it stands."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The parts that serve one app."""
+
+    settings: Settings
+    verifier: Verifier
+    engine: Engine
+
+    @classmethod
+    def of(cls, app: Flask) -> Installation:
+        """The installation of ``app``.
+
+        Raises :class:`~flask_whop.errors.SetupError` if the app has none.
+        """
+        installation = app.extensions.get(KEY)
+        if not isinstance(installation, cls):
+            raise SetupError("WhopWebhooks is not set up for this app: call WhopWebhooks(app), or whop.init_app(app).")
+        return installation
