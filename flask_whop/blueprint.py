@@ -13,10 +13,11 @@ from flask import Blueprint, Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_content_length
 
+from flask_whop.dispatch import Dispatched
 from flask_whop.engine import Engine, Outcome, Status
 from flask_whop.errors import Reason, Rejected, StoreUnavailable
 from flask_whop.signals import delivery_rejected
-from flask_whop.signature import HEADERS_READ, Verifier
+from flask_whop.signature import HEADERS_READ, Delivery, Verifier
 
 NAME: Final = "whop"
 """The name of the blueprint, so that its endpoint is ``whop.receive``."""
@@ -36,6 +37,7 @@ def create_blueprint(  # noqa: PLR0913  # what the route is wired to, each by na
     max_bytes: int,
     verifier: Verifier,
     engine: Engine,
+    dispatch: Callable[[Delivery], Dispatched],
     report: Callable[[Exception], object],
 ) -> Blueprint:
     """Make the blueprint with the one route ``POST path``."""
@@ -58,9 +60,9 @@ def create_blueprint(  # noqa: PLR0913  # what the route is wired to, each by na
         try:
             incoming = _incoming()
             delivery = verifier.verify(_headers_of(incoming), _body_taken(incoming))
-            outcome = engine.process(delivery)
+            outcome, afterwards = dispatch(delivery)
             _log_outcome(outcome, delivery.id, delivery.secret_index, started)
-            return _answer(outcome)
+            return _answer(outcome, afterwards)
         except Rejected as rejection:
             _log_rejection(rejection, started)
             engine.notify(delivery_rejected, rejection=rejection)
@@ -183,6 +185,7 @@ _FAULT = _canned(500, "failed", "This app failed. Send the delivery again; its l
 _OUTCOMES = {
     Status.PROCESSED: _canned(200, "processed"),
     Status.UNHANDLED: _canned(200, "unhandled"),
+    Status.ACCEPTED: _canned(200, "accepted"),
     Status.DUPLICATE: _canned(200, "duplicate"),
     Status.RUNNING: _canned(409, "running", "This delivery is being processed. Send it again.", _RETRY_RUNNING),
     Status.FAILED: _canned(
@@ -191,9 +194,12 @@ _OUTCOMES = {
 }
 
 
-def _answer(outcome: Outcome) -> Response:
+def _answer(outcome: Outcome, afterwards: Callable[[], None] | None) -> Response:
     if outcome.status is Status.RETRY_LATER:
         return _canned(
             503, "retry_later", "A receiver asks for this delivery later. Send it again.", outcome.retry_after
         )()
-    return _OUTCOMES[outcome.status]()
+    response = _OUTCOMES[outcome.status]()
+    if afterwards is not None:
+        response.call_on_close(afterwards)
+    return response

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from flask_whop.errors import ConfigError
@@ -20,6 +22,23 @@ _WHERE = (
     "Whop shows it once, when a webhook is created: ws_ and 64 hex digits, all of which belong to it. Put it in"
     " app.config or in the environment variable of that name, before WhopWebhooks is set up."
 )
+
+
+DEFAULT_STORE = "sqlite:///whop.sqlite3"
+MIN_KEEP_DAYS = 4
+
+
+class Mode(str, Enum):
+    """When receivers run."""
+
+    INLINE = "inline"
+    """Before the answer, which tells Whop how it went; the retry is Whop's."""
+    AFTER_RESPONSE = "after_response"
+    """After the answer, on the worker that gave it."""
+    WORKER = "worker"
+    """In ``flask whop work``."""
+    CELERY = "celery"
+    """In a task of Celery's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +59,30 @@ class Settings:
     accounts: frozenset[str] = frozenset()
     """``WHOP_ACCOUNTS``: the only accounts (``biz_…``) whose events are taken; all if empty."""
 
+    endpoint: str = "app"
+    """``WHOP_ENDPOINT``: whose deliveries these are, where several apps share a database.
+
+    The last part of the app's name where it is left out."""
+    store: str = DEFAULT_STORE
+    """``WHOP_STORE``: where deliveries are kept: ``memory://``, or the URL of a database.
+
+    A SQLite file of a relative path stands in the instance folder."""
+    dispatch: Mode = Mode.INLINE
+    """``WHOP_DISPATCH``: when receivers run: ``inline``, ``after_response``, ``worker`` or ``celery``."""
+    retry_first: float = 10.0
+    """``WHOP_RETRY_FIRST``: how many seconds after a first failure we try again; then twice as many, and so on."""
+    retry_longest: float = 3600.0
+    """``WHOP_RETRY_LONGEST``: the longest wait between two tries of ours, in seconds."""
+    retry_for: float = 86_400.0
+    """``WHOP_RETRY_FOR``: how many seconds we go on trying."""
+    keep_days: float = 30.0
+    """``WHOP_KEEP_DAYS``: how many days deliveries are kept; at least 4, since Whop retries for three."""
+    keep_payloads: bool = True
+    """``WHOP_KEEP_PAYLOADS``: whether their bodies are kept when they are done."""
+
     @classmethod
-    def read(cls, config: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-        """Read the settings of an app.
+    def read(cls, config: Mapping[str, Any], environ: Mapping[str, str], *, name: str = "app") -> Settings:
+        """Read the settings of the app called ``name``.
 
         Raises :class:`~flask_whop.errors.ConfigError`, which names the setting and says
         what to do, and never repeats a secret.
@@ -53,6 +93,14 @@ class Settings:
             tolerance=_tolerance(config.get("WHOP_WEBHOOK_TOLERANCE", 300)),
             max_bytes=_max_bytes(config.get("WHOP_WEBHOOK_MAX_BYTES", 1_048_576)),
             accounts=frozenset(_texts("WHOP_ACCOUNTS", config.get("WHOP_ACCOUNTS"))),
+            endpoint=_endpoint(config.get("WHOP_ENDPOINT"), name),
+            store=_text("WHOP_STORE", config.get("WHOP_STORE", DEFAULT_STORE)),
+            dispatch=_mode(config.get("WHOP_DISPATCH", "inline")),
+            retry_first=_seconds("WHOP_RETRY_FIRST", config.get("WHOP_RETRY_FIRST", 10)),
+            retry_longest=_seconds("WHOP_RETRY_LONGEST", config.get("WHOP_RETRY_LONGEST", 3600)),
+            retry_for=_seconds("WHOP_RETRY_FOR", config.get("WHOP_RETRY_FOR", 86_400)),
+            keep_days=_keep_days(config.get("WHOP_KEEP_DAYS", 30)),
+            keep_payloads=_flag("WHOP_KEEP_PAYLOADS", config.get("WHOP_KEEP_PAYLOADS", True)),
         )
 
 
@@ -116,4 +164,49 @@ def _tolerance(value: object) -> float:
 def _max_bytes(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
         raise ConfigError(f"WHOP_WEBHOOK_MAX_BYTES has to be a whole number over 0; it is {value!r}.")
+    return value
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(f"{key} has to be text; it is {type(value).__name__}.")
+    return value
+
+
+def _endpoint(value: object, name: str) -> str:
+    if value is None:
+        # shop, whether it is imported as shop.shop or run by python -m shop.shop.
+        return re.sub(r"[^A-Za-z0-9_\-]", "_", name.rpartition(".")[2])[:64] or "app"
+    text = _text("WHOP_ENDPOINT", value)
+    if not re.fullmatch(r"[A-Za-z0-9_.\-]{1,64}", text):
+        raise ConfigError(f"WHOP_ENDPOINT has to be up to 64 letters, digits and _ - . ; it is {text!r}.")
+    return text
+
+
+def _mode(value: object) -> Mode:
+    try:
+        return Mode(value)
+    except ValueError:
+        modes = ", ".join(mode.value for mode in Mode)
+        raise ConfigError(f"WHOP_DISPATCH has to be one of {modes}; it is {value!r}.") from None
+
+
+def _seconds(key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ConfigError(f"{key} has to be a number of seconds over 0; it is {value!r}.")
+    return float(value)
+
+
+def _keep_days(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not MIN_KEEP_DAYS <= value < math.inf:
+        raise ConfigError(
+            f"WHOP_KEEP_DAYS has to be a number of days, {MIN_KEEP_DAYS} or more; it is {value!r}. Whop retries for"
+            " about 3 days, and what is forgotten sooner is taken for new when it comes again."
+        )
+    return float(value)
+
+
+def _flag(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{key} has to be True or False; it is {value!r}.")
     return value

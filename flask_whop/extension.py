@@ -9,19 +9,21 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar, overload
 from weakref import WeakSet
 
-from flask import Flask, got_request_exception
+from flask import Flask, current_app, got_request_exception
 
 from flask_whop.blueprint import NAME, create_blueprint
 from flask_whop.commands import WhopCommands
-from flask_whop.config import Settings
+from flask_whop.config import DEFAULT_STORE, Mode, Settings
+from flask_whop.dispatch import dispatcher
 from flask_whop.engine import Engine
-from flask_whop.errors import MissingExtraError, SetupError
+from flask_whop.errors import ConfigError, MissingExtraError, SetupError
 from flask_whop.events import AnyEvent, Event, UnknownEvent, matching
 from flask_whop.installation import KEY, Installation
 from flask_whop.receivers import Connector, Receiver, ResultT, name_of
+from flask_whop.retries import RetryPolicy
 from flask_whop.signals import EVENT_SIGNALS, unknown_event
 from flask_whop.signature import Verifier
-from flask_whop.stores import MemoryStore, Store
+from flask_whop.stores import MemoryStore, Stats, Store, store_for
 
 E1 = TypeVar("E1", bound=AnyEvent)
 E2 = TypeVar("E2", bound=AnyEvent)
@@ -52,9 +54,25 @@ class WhopWebhooks:
         The size of the largest body that is read. 1048576.
     ``WHOP_ACCOUNTS``
         The only accounts (``biz_…``) whose events are taken. All.
+    ``WHOP_STORE``
+        Where deliveries are kept: ``memory://``, or the URL of a database.
+        ``sqlite:///whop.sqlite3``, a file in the instance folder; in tests, memory.
+    ``WHOP_DISPATCH``
+        When receivers run: ``inline``, ``after_response``, ``worker`` or ``celery``.
+        ``inline``.
+    ``WHOP_RETRY_FIRST``, ``WHOP_RETRY_LONGEST``, ``WHOP_RETRY_FOR``
+        How many seconds to wait after a first failure, at most between two tries, and
+        in all, where the retry is ours. 10, 3600 and 86400.
+    ``WHOP_KEEP_DAYS``
+        How many days deliveries are kept. 30, and at least 4.
+    ``WHOP_KEEP_PAYLOADS``
+        Whether their bodies are kept when they are done. True.
+    ``WHOP_ENDPOINT``
+        Whose deliveries these are, where several apps share a database. The last part
+        of the app's name.
 
-    ``store`` remembers which receivers are done with which delivery; one in memory
-    where it is left out.
+    ``store`` is used in the place of that which ``WHOP_STORE`` names, such as a
+    :class:`~flask_whop.stores.sqlalchemy.SessionStore`.
     """
 
     def __init__(self, app: Flask | None = None, *, store: Store | None = None) -> None:
@@ -72,22 +90,32 @@ class WhopWebhooks:
         """
         if NAME in app.extensions:
             raise SetupError("WhopWebhooks is set up for this app already; one is enough, with a list of secrets.")
-        settings = Settings.read(app.config, os.environ)
+        settings = Settings.read(app.config, os.environ, name=app.name)
+        store = self._store_of(app, settings)
+        store.open(durable=settings.dispatch is not Mode.INLINE, keep_bodies=settings.keep_payloads)
         report = _reporter(app)
         engine = Engine(
             app,
-            self._store or MemoryStore(),
-            endpoint=NAME,
+            store,
+            endpoint=settings.endpoint,
             accounts=settings.accounts,
+            retries=RetryPolicy(settings.retry_first, settings.retry_longest, settings.retry_for),
             wait=_waiter(app),
             report=report,
         )
         verifier = Verifier(settings.secrets, tolerance=settings.tolerance)
-        app.register_blueprint(
-            create_blueprint(
-                app, path=settings.path, max_bytes=settings.max_bytes, verifier=verifier, engine=engine, report=report
-            )
+        blueprint = create_blueprint(
+            app,
+            path=settings.path,
+            max_bytes=settings.max_bytes,
+            verifier=verifier,
+            engine=engine,
+            dispatch=dispatcher(settings.dispatch, app, engine),
+            report=report,
         )
+        if self._store is None and settings.store == DEFAULT_STORE:
+            blueprint.url_value_preprocessor(_memory_in_tests(app, engine))
+        app.register_blueprint(blueprint)
         app.cli.add_command(WhopCommands())
         app.extensions[NAME] = self
         app.extensions[KEY] = Installation(settings, verifier, engine)
@@ -95,28 +123,70 @@ class WhopWebhooks:
         for subscription in self._subscriptions:
             subscription.connect(app)
 
+    def _store_of(self, app: Flask, settings: Settings) -> Store:
+        if self._store is not None:
+            return self._store
+        if settings.store == DEFAULT_STORE and app.testing:
+            # The tests of an app are not to find what those of yesterday have left in a file.
+            return MemoryStore()
+        if settings.store == "memory://" and settings.dispatch is not Mode.INLINE and not app.testing:
+            raise ConfigError(
+                f"WHOP_DISPATCH={settings.dispatch.value!r} answers before the receivers have run, so that WHOP_STORE"
+                " must outlast the process: sqlite:///whop.sqlite3, or a database's URL."
+            )
+        return store_for(settings.store, app.instance_path)
+
+    def stats(self) -> Stats:
+        """Count the deliveries of the current app by state, with the age of the oldest unfinished one.
+
+        For a health check: ``whop.stats().oldest_unfinished``, in seconds. Raises
+        :class:`~flask_whop.errors.StoreUnavailable`.
+        """
+        engine = Installation.of(current_app).engine
+        return engine.store.stats(engine.endpoint)
+
     @overload
-    def on(self, event: type[E1], /, *, name: str | None = None) -> Connector[E1]: ...
-    @overload
-    def on(self, event: type[E1], event2: type[E2], /, *, name: str | None = None) -> Connector[E1 | E2]: ...
+    def on(self, event: type[E1], /, *, name: str | None = None, skip_stale: bool = False) -> Connector[E1]: ...
     @overload
     def on(
-        self, event: type[E1], event2: type[E2], event3: type[E3], /, *, name: str | None = None
+        self, event: type[E1], event2: type[E2], /, *, name: str | None = None, skip_stale: bool = False
+    ) -> Connector[E1 | E2]: ...
+    @overload
+    def on(
+        self,
+        event: type[E1],
+        event2: type[E2],
+        event3: type[E3],
+        /,
+        *,
+        name: str | None = None,
+        skip_stale: bool = False,
     ) -> Connector[E1 | E2 | E3]: ...
     @overload
     def on(
-        self, event: type[E1], event2: type[E2], event3: type[E3], event4: type[E4], /, *, name: str | None = None
+        self,
+        event: type[E1],
+        event2: type[E2],
+        event3: type[E3],
+        event4: type[E4],
+        /,
+        *,
+        name: str | None = None,
+        skip_stale: bool = False,
     ) -> Connector[E1 | E2 | E3 | E4]: ...
     @overload
-    def on(self, *events: type[AnyEvent] | str, name: str | None = None) -> Connector[NoReturn]: ...
-    def on(self, *events: type[AnyEvent] | str, name: str | None = None) -> Connector[Any]:
+    def on(
+        self, *events: type[AnyEvent] | str, name: str | None = None, skip_stale: bool = False
+    ) -> Connector[NoReturn]: ...
+    def on(self, *events: type[AnyEvent] | str, name: str | None = None, skip_stale: bool = False) -> Connector[Any]:
         """Connect the decorated function to some events, for this extension's app alone.
 
         ``events`` are classes (``PaymentSucceeded``), names (``"payment.succeeded"``),
         or patterns (``"payment.*"``; ``"*"`` for all, those that this release does not
         know included). An extension that serves several apps connects it for each of
         them. ``name`` tells the receiver from others in receipts and logs, and is
-        ``module:qualname`` where it is left out.
+        ``module:qualname`` where it is left out. With ``skip_stale`` the receiver is
+        passed over where a newer event about the same resource has been processed.
 
         Raises :class:`~flask_whop.errors.UnknownEventError` for a name that no event
         has, and :class:`~flask_whop.errors.SetupError` for a second receiver of one
@@ -125,7 +195,7 @@ class WhopWebhooks:
         selected = _select(events)
 
         def connect(receiver: Receiver[Any, ResultT], /) -> Callable[..., ResultT]:
-            self._subscribe(_Subscription(receiver, name or name_of(receiver), *selected))
+            self._subscribe(_Subscription(receiver, name or name_of(receiver), *selected, skip_stale))
             return receiver
 
         return connect
@@ -152,12 +222,13 @@ class _Subscription:
     event_types: tuple[str, ...]
     patterns: tuple[str, ...]
     """The patterns that take events of unknown types as well."""
+    skip_stale: bool
 
     def connect(self, app: Flask) -> None:
         for event_type in self.event_types:
-            EVENT_SIGNALS[event_type].connect(self.receiver, sender=app, name=self.name)
+            EVENT_SIGNALS[event_type].add(self.receiver, app, name=self.name, skip_stale=self.skip_stale)
         if self.patterns:
-            unknown_event.connect_pattern(self.receiver, app, self.patterns, self.name)
+            unknown_event.connect_pattern(self.receiver, app, self.patterns, name=self.name, skip_stale=self.skip_stale)
 
     def clashes_with(self, other: _Subscription) -> bool:
         return self.name == other.name and self.receiver != other.receiver and bool(self.shared_with(other))
@@ -185,6 +256,17 @@ def _select(events: Sequence[type[AnyEvent] | str]) -> tuple[tuple[str, ...], tu
                 f"on() takes events, by class, name or pattern, and got {event!r}; write @whop.on(PaymentSucceeded)."
             )
     return tuple(types), tuple(patterns)
+
+
+def _memory_in_tests(app: Flask, engine: Engine) -> Callable[[str | None, dict[str, Any] | None], None]:
+    """Keep an app that is found to be under test off the file: TESTING is often set after the app is made."""
+    file = engine.store
+
+    def use_memory(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
+        if app.testing and engine.store is file:
+            engine.use(MemoryStore())
+
+    return use_memory
 
 
 def _waiter(app: Flask) -> Callable[[Awaitable[object]], object]:

@@ -17,13 +17,14 @@ from fnmatch import fnmatchcase
 from functools import partial
 from importlib.util import find_spec
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, cast
 from weakref import WeakSet, ref
 
 from blinker import ANY, NamedSignal
 
 from flask_whop.errors import MissingExtraError, ReceiverError
 from flask_whop.events import AnyEvent, UnknownEvent, event_class
+from flask_whop.naming import name_of as name_of
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -36,8 +37,16 @@ ReceiverT = TypeVar("ReceiverT", bound=Callable[..., object])
 ResultT = TypeVar("ResultT")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 
-Call = tuple[str, Callable[..., object]]
-"""The name of a receiver, and the receiver."""
+
+class Call(NamedTuple):
+    """A receiver that is to be called."""
+
+    name: str
+    """What it is called in receipts and logs."""
+    receiver: Callable[..., object]
+    skip_stale: bool = False
+    """Whether it is passed over where a newer event of the same resource has been processed."""
+
 
 KEPT = "whop.receivers"
 """Where in ``app.extensions`` the receivers are kept that are tied to the app."""
@@ -69,11 +78,19 @@ class AppSignal(NamedSignal):
     def __init__(self, name: str, keywords: Sequence[str], doc: str | None = None) -> None:
         super().__init__(name, doc)
         self._keywords = dict.fromkeys(keywords)
-        self._names: dict[object, str] = {}
+        self._calls: dict[object, tuple[str, bool]] = {}
         self._apps: WeakSet[object] = WeakSet()
         self._muted: ContextVar[bool] = ContextVar(f"{name} muted", default=False)
 
-    def add(self, receiver: ReceiverT, sender: object = ANY, weak: bool = False, name: str | None = None) -> ReceiverT:
+    def add(
+        self,
+        receiver: ReceiverT,
+        sender: object = ANY,
+        weak: bool = False,
+        *,
+        name: str | None = None,
+        skip_stale: bool = False,
+    ) -> ReceiverT:
         """Connect ``receiver``; the typed ``connect`` of each kind of signal leads here."""
         _check_callable(receiver, self._keywords)
         sender = _real(sender)
@@ -81,8 +98,8 @@ class AppSignal(NamedSignal):
         receiver_id = _id(receiver)
         named = name or name_of(receiver)
         self._warn_of_pile(receiver_id, named, sender)
-        for gone in self._names.keys() - self.receivers.keys():
-            del self._names[gone]
+        for gone in self._calls.keys() - self.receivers.keys():
+            del self._calls[gone]
         already_strong = not isinstance(self.receivers.get(receiver_id, _DEAD), ref)
         # What is tied to an app is held by the app alone: held here, it would keep the app
         # alive, for it mostly is a closure that knows the app.
@@ -91,7 +108,7 @@ class AppSignal(NamedSignal):
         if kept is not None and held_by_app:
             kept[(id(self), receiver_id)] = receiver
             self._apps.add(sender)
-        self._names[receiver_id] = named
+        self._calls[receiver_id] = (named, skip_stale)
         return receiver
 
     def disconnect(self, receiver: Callable[..., object], sender: object = ANY) -> None:
@@ -115,8 +132,8 @@ class AppSignal(NamedSignal):
 
     def receivers_for(self, sender: object) -> Iterator[Callable[..., object]]:  # type: ignore[override]  # an iterator is all that callers use
         """Yield the receivers to be called for ``sender``, in the order of connection."""
-        for _, receiver in self.calls_for(sender):
-            yield receiver
+        for call in self.calls_for(sender):
+            yield call.receiver
 
     def calls_for(self, sender: object) -> list[Call]:
         """The receivers to be called for ``sender``, with their names, in the order of connection."""
@@ -128,13 +145,16 @@ class AppSignal(NamedSignal):
             if receiver_id in wanted:
                 receiver = held() if isinstance(held, ref) else held
                 if receiver is not None:
-                    calls.append((self._names[receiver_id], receiver))
+                    name, skip_stale = self._calls[receiver_id]
+                    calls.append(Call(name, receiver, skip_stale))
         return calls
 
     def _warn_of_pile(self, receiver_id: object, name: str, sender: object) -> None:
         if sender is not ANY or "<locals>" not in name:
             return
-        if any(other == name and key != receiver_id for key, other in self._names.items() if key in self.receivers):
+        if any(
+            other == name and key != receiver_id for key, (other, _) in self._calls.items() if key in self.receivers
+        ):
             log.warning(
                 "%s is connected to %s more than once, and each of them will be called. Connected inside an"
                 " application factory, a receiver should be tied to its app: @whop.on(…), or"
@@ -190,7 +210,7 @@ class EventSignal(AppSignal, Generic[EventT]):
         ``module:qualname`` where it is left out. Raises
         :class:`~flask_whop.errors.ReceiverError` if it could not be called.
         """
-        return self.add(receiver, sender, weak, name)
+        return self.add(receiver, sender, weak, name=name)
 
     def connect_via(self, sender: object, weak: bool = False) -> Connector[EventT]:  # type: ignore[override]  # typed more narrowly on purpose
         """Connect the decorated function for ``sender`` alone, and drop it with that app."""
@@ -210,26 +230,20 @@ class UnknownEventSignal(EventSignal[UnknownEvent]):
         super().__init__("unknown_event")
         self._patterns: dict[object, tuple[str, ...]] = {}
 
-    def connect_pattern(self, receiver: Callable[..., object], app: object, patterns: Sequence[str], name: str) -> None:
+    def connect_pattern(
+        self, receiver: Callable[..., object], app: object, patterns: Sequence[str], *, name: str, skip_stale: bool
+    ) -> None:
         """Connect ``receiver`` for the types alone that match one of ``patterns``."""
-        self.add(receiver, app, name=name)
+        self.add(receiver, app, name=name, skip_stale=skip_stale)
         self._patterns[_id(receiver)] = tuple(patterns)
 
     def calls_for_type(self, sender: object, event_type: str) -> list[Call]:
         """The receivers to be called for ``event_type``, in the order of connection."""
         return [
-            (name, receiver)
-            for name, receiver in self.calls_for(sender)
-            if any(fnmatchcase(event_type, pattern) for pattern in self._patterns.get(_id(receiver), ("*",)))
+            call
+            for call in self.calls_for(sender)
+            if any(fnmatchcase(event_type, pattern) for pattern in self._patterns.get(_id(call.receiver), ("*",)))
         ]
-
-
-def name_of(receiver: Callable[..., object]) -> str:
-    """The name of ``receiver`` in receipts and logs, the same in each process: ``module:qualname``."""
-    while isinstance(receiver, partial):
-        receiver = receiver.func
-    named = receiver if hasattr(receiver, "__qualname__") else type(receiver)
-    return f"{named.__module__}:{named.__qualname__}"
 
 
 class _Dead:

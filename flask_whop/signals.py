@@ -218,7 +218,7 @@ class RejectionReceiver(Protocol):
 
 
 class EventDeliveryReceiver(Protocol):
-    """Receives ``delivery_processed`` and ``delivery_duplicated``."""
+    """Receives ``delivery_accepted``, ``…_processed``, ``…_duplicated`` and ``…_dead_lettered``."""
 
     def __call__(self, app: Flask, /, *, delivery: Delivery, event: events.AnyEvent) -> object:
         """Take note of ``delivery``, which carried ``event``."""
@@ -247,11 +247,17 @@ delivery_received: LifecycleSignal[DeliveryReceiver] = LifecycleSignal(
 delivery_rejected: LifecycleSignal[RejectionReceiver] = LifecycleSignal(
     "delivery_rejected", ("rejection",), "Sent for each request that is no delivery for this app."
 )
+delivery_accepted: LifecycleSignal[EventDeliveryReceiver] = LifecycleSignal(
+    "delivery_accepted", ("delivery", "event"), "Sent when a delivery is kept and its retry has become ours."
+)
 delivery_processed: LifecycleSignal[EventDeliveryReceiver] = LifecycleSignal(
     "delivery_processed", ("delivery", "event"), "Sent when every receiver is done with the event of a delivery."
 )
 delivery_duplicated: LifecycleSignal[EventDeliveryReceiver] = LifecycleSignal(
     "delivery_duplicated", ("delivery", "event"), "Sent for a delivery that is finished already, or still running."
+)
+delivery_dead_lettered: LifecycleSignal[EventDeliveryReceiver] = LifecycleSignal(
+    "delivery_dead_lettered", ("delivery", "event"), "Sent when a receiver has failed for as long as it is called."
 )
 receiver_failed: LifecycleSignal[FailureReceiver] = LifecycleSignal(
     "receiver_failed", ("event", "receiver", "error"), "Sent for each receiver that raised."

@@ -57,6 +57,7 @@ class Sender:
 def app() -> Flask:
     app = Flask("shop")
     app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app.config["WHOP_STORE"] = "memory://"
     return app
 
 

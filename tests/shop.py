@@ -11,7 +11,7 @@ from flask_whop.signals import identity_profile_needs_action, payment_succeeded
 
 
 def create_app() -> Flask:
-    app = Flask(__name__)
+    app = Flask(__name__, instance_path=os.environ["SHOP_INSTANCE"])
     WhopWebhooks(app)
 
     def tell(line: str) -> None:

@@ -174,7 +174,7 @@ def test_a_body_that_is_no_json_object_under_a_good_signature_is_answered_400(se
 class BrokenStore(MemoryStore):
     """A store whose database is down."""
 
-    def claim(self, endpoint, delivery_id):
+    def claim(self, arrival, token, lease):
         raise StoreUnavailable("no connection")
 
 
@@ -195,7 +195,7 @@ def test_an_unreachable_store_is_answered_503_and_runs_nothing(app):
 class FaultyStore(MemoryStore):
     """A store with a bug."""
 
-    def claim(self, endpoint, delivery_id):
+    def claim(self, arrival, token, lease):
         raise ZeroDivisionError
 
 
@@ -259,6 +259,7 @@ def test_several_apps_in_one_process_keep_their_deliveries_apart():
     for name in ("one", "two"):
         app = Flask(name)
         app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+        app.config["WHOP_STORE"] = "memory://"
         WhopWebhooks(app)
         senders.append(Sender(app))
     names = []

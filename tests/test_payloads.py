@@ -464,6 +464,7 @@ def test_whatever_whop_changes_is_delivered_whole_and_told(kind, pin):
 
     app = Flask("mutated")
     app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app.config["WHOP_STORE"] = "memory://"
     seen, told = [], []
     whop = WhopWebhooks(app)
     whop.on(kind)(lambda app, event: seen.append((event.data, event)))

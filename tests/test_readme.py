@@ -50,6 +50,7 @@ def test_the_other_code_of_the_readme_runs(number, monkeypatch):
     monkeypatch.setenv("FLASK_WHOP_WEBHOOK_SECRET", SECRET)
     app = Flask("shop")
     app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app.config["WHOP_STORE"] = "memory://"
     names = {"Flask": Flask, "WhopWebhooks": WhopWebhooks, "whop": WhopWebhooks(app), "__name__": "shop"}
     names["PaymentSucceeded"] = PaymentSucceeded
     exec(BLOCKS[number], names)

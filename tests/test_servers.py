@@ -34,6 +34,7 @@ class Server:
         environment = os.environ | {
             "WHOP_WEBHOOK_SECRET": SECRET,
             "SHOP_ARRIVED": str(self.arrived),
+            "SHOP_INSTANCE": str(directory),
             "PYTHONPATH": str(Path(__file__).parents[1]),
         }
         arguments = [argument.format(port=self.port) for argument in command]

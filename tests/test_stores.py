@@ -1,117 +1,407 @@
-"""The contract that each store keeps, and what the one in memory adds to it."""
+"""The contract that every store keeps; what one of them adds to it is in a file of its own."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from uuid import uuid4
 
 import pytest
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
 
-from flask_whop import WhopWebhooks
-from flask_whop.stores import Claim, MemoryStore
-from flask_whop.stores.memory import DAY
-from tests.conftest import Sender
+from flask_whop.stores import (
+    Arrival,
+    Filter,
+    Key,
+    MemoryStore,
+    Receipt,
+    ReceiptState,
+    Settlement,
+    State,
+)
+from flask_whop.stores.sqlalchemy import SessionStore, SQLAlchemyStore
+from flask_whop.stores.sqlite import SqliteStore
+from tests.services import url_of
 
-NOBODY = frozenset()
+LEASE = 30.0
+DONE = Settlement(State.DONE)
+FAILED = Settlement(State.FAILED)
+DEAD = Settlement(State.DEAD)
 
 
 class Clock:
     """A clock that stands still until it is set."""
 
     def __init__(self):
-        self.now = 0.0
+        self.now = 1_000_000.0
 
     def __call__(self):
         return self.now
 
 
-@pytest.fixture
-def store():
-    return MemoryStore()
+class World:
+    """A store, its clock, and what it takes to use it in another thread."""
+
+    def __init__(self, store, clock, context=nullcontext):
+        self.store = store
+        self.clock = clock
+        self.context = context
+
+    def claim(self, number=1, token="mine", **fields):
+        return self.store.claim(arrival(number, **fields), token, LEASE)
+
+    def done(self, number=1, token="mine", receiver="mail", **fields):
+        self.claim(number, token, **fields)
+        self.store.record(key(number), token, receipt(self.clock.now, receiver), DONE)
 
 
-def test_the_first_claim_is_granted_and_a_second_is_not_until_it_is_released(store):
-    assert store.claim("whop", "msg_1") == Claim(granted=True, repeated=False, done=NOBODY)
-    assert store.claim("whop", "msg_1") == Claim(granted=False, repeated=True, done=NOBODY)
-    store.release("whop", "msg_1")
-    assert store.claim("whop", "msg_1") == Claim(granted=True, repeated=True, done=NOBODY)
+def key(number=1):
+    return Key("shop", f"msg_{number}")
 
 
-def test_who_is_done_is_known_at_the_next_claim(store):
-    store.claim("whop", "msg_1")
-    store.record("whop", "msg_1", "mail")
-    store.record("whop", "msg_1", "fulfil")
-    store.release("whop", "msg_1")
-    assert store.claim("whop", "msg_1").done == {"mail", "fulfil"}
+def arrival(number=1, **fields):
+    made = Arrival(key(number), "payment.succeeded", "biz_1", "payment:pay_1", 900_000.0, 999_999, 0, b'{"id": 1}')
+    return made._replace(**fields)
 
 
-def test_deliveries_are_told_apart_by_endpoint_and_id(store):
-    for endpoint, delivery_id in (("whop", "msg_1"), ("whop", "msg_2"), ("other", "msg_1")):
-        assert store.claim(endpoint, delivery_id) == Claim(granted=True, repeated=False, done=NOBODY)
+def receipt(now, receiver="mail", state=ReceiptState.DONE, **fields):
+    return Receipt(receiver, state, **{"attempts": 1, "first_at": now, "last_at": now, **fields})
 
 
-def test_of_many_threads_one_is_granted_the_claim(store):
+def memory(clock, tmp_path):
+    yield World(MemoryStore(clock=clock), clock)
+
+
+def sqlite(clock, tmp_path):
+    store = SqliteStore(tmp_path / "whop.sqlite3", clock=clock)
+    yield World(store, clock)
+    store.close()
+
+
+def by_url(service):
+    def make(clock, tmp_path):
+        store = SQLAlchemyStore(url_of(service), prefix=f"t{uuid4().hex[:12]}_", clock=clock)
+        yield World(store, clock)
+        store.metadata.drop_all(store._engine)
+        store._engine.dispose()
+
+    return make
+
+
+def on_session(url):
+    def make(clock, tmp_path):
+        app = Flask("host", instance_path=str(tmp_path))
+        app.config["SQLALCHEMY_DATABASE_URI"] = url() if callable(url) else url
+        db = SQLAlchemy(app)
+        store = SessionStore(db.session, prefix=f"t{uuid4().hex[:12]}_", clock=clock)
+        with app.app_context():
+            yield World(store, clock, app.app_context)
+            db.session.remove()
+            store.metadata.drop_all(db.engine)
+            db.engine.dispose()
+
+    return make
+
+
+WORLDS = {
+    "memory": memory,
+    "SQLite": sqlite,
+    "PostgreSQL": by_url("PostgreSQL"),
+    "MariaDB": by_url("MariaDB"),
+    "Flask-SQLAlchemy on SQLite": on_session("sqlite:///host.sqlite3"),
+    "Flask-SQLAlchemy on PostgreSQL": on_session(
+        lambda: url_of("PostgreSQL").replace("postgresql://", "postgresql+psycopg://")
+    ),
+}
+
+
+@pytest.fixture(params=WORLDS.values(), ids=WORLDS.keys())
+def world(request, tmp_path):
+    made = request.param(Clock(), tmp_path)
+    world = next(made)
+    world.store.open(durable=False, keep_bodies=True)
+    yield world
+    next(made, None)
+
+
+# Claims.
+
+
+def test_a_first_claim_is_granted_and_another_is_not_while_it_holds(world):
+    first = world.claim()
+    assert (first.granted, first.attempts, dict(first.receipts)) == (True, 1, {})
+    second = world.claim(token="yours")
+    assert (second.granted, second.owned) == (False, False)
+
+
+def test_a_failed_delivery_is_claimed_again_with_the_receipts_so_far(world):
+    world.claim()
+    world.store.record(key(), "mine", receipt(world.clock.now), None)
+    failed = receipt(world.clock.now, "fulfil", ReceiptState.FAILED, error="ValueError: no")
+    world.store.record(key(), "mine", failed, FAILED)
+    again = world.claim(token="yours")
+    assert (again.granted, again.attempts) == (True, 2)
+    assert again.receipts == {"mail": receipt(world.clock.now), "fulfil": failed}
+
+
+def test_a_done_delivery_is_granted_again_for_receivers_that_have_come_since(world):
+    world.done()
+    again = world.claim(token="yours")
+    assert again.granted
+    assert again.receipts["mail"].state is ReceiptState.DONE
+
+
+def test_deliveries_are_told_apart_by_endpoint_id_and_case(world):
+    keys = [Key("shop", "msg_a"), Key("shop", "msg_A"), Key("desk", "msg_a")]
+    assert all(world.store.claim(arrival(key=one), "mine", LEASE).granted for one in keys)
+
+
+def test_a_claim_whose_lease_ran_out_is_taken_over_once(world):
+    world.claim(token="died")
+    world.clock.now += LEASE + 1
+    assert [world.claim(token=token).granted for token in ("first", "second")] == [True, False]
+
+
+def test_a_lease_is_renewed_by_who_holds_it_and_by_nobody_else(world):
+    world.claim()
+    world.clock.now += LEASE - 1
+    assert world.store.renew(key(), "mine", LEASE)
+    assert not world.store.renew(key(), "yours", LEASE)
+    world.clock.now += LEASE - 1
+    assert not world.claim(token="yours").granted
+
+
+def test_who_lost_a_claim_cannot_end_it(world):
+    world.claim(token="slow")
+    world.clock.now += LEASE + 1
+    world.claim(token="quick")
+    world.store.settle(key(), "slow", FAILED)
+    assert not world.store.renew(key(), "slow", LEASE)
+    assert world.store.get(key()).state is State.RUNNING
+
+
+def test_of_many_that_claim_at_once_one_is_granted(world):
     barrier = threading.Barrier(8)
 
-    def claim(number):
-        barrier.wait()
-        return [store.claim("whop", f"msg_{n}").granted for n in range(400)]
+    def claim(token):
+        with world.context():
+            barrier.wait()
+            return [world.claim(number, token).granted for number in range(40)]
 
     with ThreadPoolExecutor(8) as pool:
-        granted = list(pool.map(claim, range(8)))
-    assert [sum(column) for column in zip(*granted, strict=True)] == [1] * 400
+        granted = list(pool.map(claim, map(str, range(8))))
+    assert [sum(column) for column in zip(*granted, strict=True)] == [1] * 40
 
 
-def finish(store, delivery_id):
-    store.claim("whop", delivery_id)
-    store.record("whop", delivery_id, "mail")
-    store.release("whop", delivery_id)
+# What is ours.
 
 
-def test_memory_keeps_a_delivery_for_four_days_which_is_longer_than_whop_retries():
-    clock = Clock()
-    store = MemoryStore(clock=clock)
-    finish(store, "msg_1")
-    clock.now = 4 * DAY
-    assert store.claim("whop", "msg_1").done == {"mail"}
-    store.release("whop", "msg_1")
-    clock.now = 8 * DAY + 1
-    finish(store, "msg_2")
-    assert not store.claim("whop", "msg_1").repeated
+def test_an_accepted_delivery_is_due_when_it_was_said_and_not_before(world):
+    assert world.store.accept(arrival(), 10) == (True, State.DUE, True)
+    assert world.store.due("shop", 9) == []
+    assert world.store.take(key(), "mine", LEASE) is None
+    world.clock.now += 10
+    assert world.store.due("shop", 9) == [key()]
+    taken = world.store.take(key(), "mine", LEASE)
+    assert (taken.delivery.body, taken.delivery.attempts, dict(taken.receipts)) == (b'{"id": 1}', 1, {})
+    assert world.store.due("shop", 9) == []
 
 
-def test_memory_holds_a_bounded_number_and_forgets_the_oldest_first():
-    store = MemoryStore(max_deliveries=3)
+def test_a_due_delivery_is_taken_early_by_who_is_handed_it(world):
+    world.store.accept(arrival(), 30)
+    assert world.store.take(key(), "mine", LEASE, early=True)
+    assert world.store.take(key(), "yours", LEASE, early=True) is None
+
+
+def test_what_is_ours_already_is_not_accepted_twice(world):
+    world.store.accept(arrival(), 0)
+    assert world.store.accept(arrival(), 0) == (False, State.DUE, True)
+    world.store.take(key(), "mine", LEASE)
+    assert world.store.accept(arrival(), 0) == (False, State.RUNNING, True)
+    world.store.settle(key(), "mine", DONE)
+    assert world.store.accept(arrival(), 0)[:2] == (False, State.DONE)
+
+
+def test_what_is_ours_is_not_claimed_for_a_sender_that_waits(world):
+    world.store.accept(arrival(), 0)
+    assert world.claim() == (False, True, 0, {})
+
+
+def test_what_runs_for_a_sender_that_waits_is_not_accepted(world):
+    world.claim()
+    assert world.store.accept(arrival(), 0) == (False, State.RUNNING, False)
+
+
+def test_what_failed_while_its_sender_waited_becomes_ours_when_accepted(world):
+    world.claim()
+    world.store.settle(key(), "mine", FAILED)
+    assert world.store.accept(arrival(), 0).changed
+    assert world.store.get(key()).owned
+
+
+def test_what_a_dead_process_left_is_due_when_its_lease_has_run_out(world):
+    world.claim()
+    assert world.store.due("shop", 9) == []
+    world.clock.now += LEASE + 1
+    assert world.store.due("shop", 9) == [key()]
+    assert world.store.take(key(), "worker", LEASE)
+    assert world.store.get(key()).owned
+
+
+def test_a_failed_try_is_due_again_when_its_settlement_says(world):
+    world.store.accept(arrival(), 0)
+    world.store.take(key(), "mine", LEASE)
+    at = world.clock.now + 60
+    failed = receipt(world.clock.now, state=ReceiptState.FAILED, due_at=at, error="no")
+    world.store.record(key(), "mine", failed, Settlement(State.DUE, at))
+    assert world.store.take(key(), "mine", LEASE) is None
+    world.clock.now = at
+    assert world.store.take(key(), "mine", LEASE).receipts == {"mail": failed}
+
+
+def test_what_is_due_comes_the_longest_due_first_and_of_one_endpoint_alone(world):
+    for number, due_in in ((1, 3), (2, 1), (3, 2)):
+        world.store.accept(arrival(number), due_in)
+    world.store.accept(arrival(key=Key("desk", "msg_9")), 0)
+    world.clock.now += 5
+    assert world.store.due("shop", 2) == [key(2), key(3)]
+
+
+def test_of_many_that_take_at_once_one_gets_it(world):
+    for number in range(20):
+        world.store.accept(arrival(number), 0)
+    barrier = threading.Barrier(6)
+
+    def take(token):
+        with world.context():
+            barrier.wait()
+            return [world.store.take(key(number), token, LEASE) is not None for number in range(20)]
+
+    with ThreadPoolExecutor(6) as pool:
+        taken = list(pool.map(take, map(str, range(6))))
+    assert [sum(column) for column in zip(*taken, strict=True)] == [1] * 20
+
+
+# Receipts.
+
+
+def test_a_receipt_is_replaced_by_the_next_one_and_keeps_its_first_time(world):
+    world.claim()
+    start = world.clock.now
+    world.store.record(key(), "mine", receipt(start, state=ReceiptState.FAILED, error="no"), FAILED)
+    world.clock.now += 30
+    world.claim()
+    later = receipt(start, attempts=2, last_at=world.clock.now)
+    world.store.record(key(), "mine", later, DONE)
+    assert list(world.store.receipts(key())) == [later]
+    assert world.store.get(key()).state is State.DONE
+
+
+def test_texts_that_a_database_would_refuse_are_kept_as_far_as_they_go(world):
+    odd = arrival(1, event_type="odd\x00\ud800" + "x" * 400, account_id="b" * 400, resource="r\x00" * 300)
+    assert world.store.claim(odd, "mine", LEASE).granted
+    long = "module:" + "qualname" * 60
+    world.store.record(key(), "mine", receipt(world.clock.now, long), FAILED)
+    world.store.record(key(), "mine", receipt(world.clock.now, long + "2"), DONE)
+    assert len(world.store.receipts(key())) == 2
+
+
+def test_a_body_of_a_megabyte_comes_back_byte_for_byte(world):
+    body = bytes(range(256)) * 4096
+    world.store.accept(arrival(body=body), 0)
+    assert world.store.take(key(), "mine", LEASE).delivery.body == body
+
+
+# Looking, replaying, forgetting.
+
+
+def test_a_dead_delivery_is_replayed_for_the_receivers_that_are_not_done(world):
+    world.store.accept(arrival(), 0)
+    world.store.take(key(), "mine", LEASE)
+    world.store.record(key(), "mine", receipt(world.clock.now), None)
+    dead = receipt(world.clock.now, "fulfil", ReceiptState.DEAD, error="no")
+    world.store.record(key(), "mine", dead, DEAD)
+    world.clock.now += 3600
+    assert world.store.replay(key())
+    taken = world.store.take(key(), "again", LEASE)
+    assert {name: one.state for name, one in taken.receipts.items()} == {
+        "mail": ReceiptState.DONE,
+        "fulfil": ReceiptState.FAILED,
+    }
+    assert taken.delivery.opened_at == world.clock.now
+
+
+def test_what_runs_or_is_not_there_is_not_replayed(world):
+    assert not world.store.replay(key())
+    world.claim()
+    assert not world.store.replay(key())
+
+
+def test_a_newer_event_of_the_same_resource_is_known_once_it_is_done(world):
+    world.claim(1, occurred_at=200.0)
+    assert not world.store.newer(key(2), "payment:pay_1", 100.0)
+    world.store.settle(key(1), "mine", DONE)
+    assert world.store.newer(key(2), "payment:pay_1", 100.0)
+    assert not world.store.newer(key(2), "payment:pay_1", 200.0)
+    assert not world.store.newer(key(2), "payment:pay_2", 100.0)
+    assert not world.store.newer(key(1), "payment:pay_1", 100.0)
+    assert not world.store.newer(Key("desk", "msg_2"), "payment:pay_1", 100.0)
+
+
+def test_deliveries_are_found_by_state_type_account_and_age_the_latest_first(world):
+    world.done(1)
+    world.clock.now += 10
+    world.claim(2, event_type="refund.created", account_id="biz_2")
+    world.store.settle(key(2), "mine", FAILED)
+    world.clock.now += 10
+    world.claim(3, event_type="payment_x.y")
+    world.store.accept(arrival(key=Key("desk", "msg_4")), 0)
+
+    def ids(limit=9, **wanted):
+        return [one.key.id for one in world.store.find("shop", Filter(**wanted), limit)]
+
+    assert ids() == ["msg_3", "msg_2", "msg_1"]
+    assert ids(limit=2) == ["msg_3", "msg_2"]
+    assert ids(states=[State.DONE, State.FAILED]) == ["msg_2", "msg_1"]
+    assert ids(event_type="refund.created") == ["msg_2"]
+    assert ids(event_type="payment.*") == ["msg_1"]
+    assert ids(account_id="biz_2") == ["msg_2"]
+    assert ids(since=world.clock.now - 10, until=world.clock.now) == ["msg_2"]
+    assert world.store.find("shop", Filter(), 1)[0].body is None
+    assert world.store.get(key(9)) is None
+
+
+def test_stats_count_each_state_and_tell_the_age_of_the_oldest_unfinished(world):
+    assert world.store.stats("shop") == (dict.fromkeys(State, 0), None)
+    world.done(1)
+    world.clock.now += 5
+    world.claim(2)
+    world.clock.now += 5
+    world.store.accept(arrival(3), 0)
+    world.store.accept(arrival(key=Key("desk", "msg_4")), 0)
+    counts, oldest = world.store.stats("shop")
+    assert counts == dict.fromkeys(State, 0) | {State.DONE: 1, State.RUNNING: 1, State.DUE: 1}
+    assert oldest == 5
+
+
+def test_what_is_old_is_forgotten_with_its_receipts_and_what_is_unfinished_is_not(world):
     for number in range(3):
-        finish(store, f"msg_{number}")
-    finish(store, "msg_0")
-    finish(store, "msg_3")
-    assert store.claim("whop", "msg_0").repeated
-    assert store.claim("whop", "msg_3").repeated
-    assert not store.claim("whop", "msg_1").repeated
+        world.done(number)
+    world.store.accept(arrival(7), 0)
+    world.clock.now += 100
+    world.done(8)
+    assert world.store.prune("desk", world.clock.now) == 0
+    assert world.store.prune("shop", world.clock.now) == 3
+    assert [one.key.id for one in world.store.find("shop", Filter(), 9)] == ["msg_8", "msg_7"]
+    assert list(world.store.receipts(key(1))) == []
+    assert world.claim(1).attempts == 1
 
 
-def test_memory_never_forgets_what_is_being_processed():
-    store = MemoryStore(max_deliveries=1)
-    store.claim("whop", "msg_running")
-    for number in range(5):
-        finish(store, f"msg_{number}")
-    assert not store.claim("whop", "msg_running").granted
-
-
-def test_deliveries_that_come_together_run_each_receiver_once(app):
-    calls, lock = [], threading.Lock()
-    whop = WhopWebhooks(app)
-
-    @whop.on("payment.succeeded")
-    def counts(app, event):
-        with lock:
-            calls.append(event.id)
-
-    def deliver(number):
-        return Sender(app).deliver("payment.succeeded", id=f"msg_{number % 50}").status_code
-
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(deliver, range(400)))
-    assert set(answers) <= {200, 409}
-    assert sorted(calls) == sorted({f"msg_{number}" for number in range(50)})
+def test_pruning_ends_however_much_there_is_to_forget(world):
+    for number in range(1203):
+        world.claim(number)
+        world.store.settle(key(number), "mine", DONE)
+    world.clock.now += 100
+    assert world.store.prune("shop", world.clock.now) == 1203

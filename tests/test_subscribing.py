@@ -29,6 +29,7 @@ from tests.conftest import SECRET, Sender
 def new_app(name="shop"):
     app = Flask(name)
     app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app.config["WHOP_STORE"] = "memory://"
     return app
 
 

@@ -371,6 +371,7 @@ def _app_with_calls():
 
     app = Flask("forged")
     app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app.config["WHOP_STORE"] = "memory://"
     calls = []
     WhopWebhooks(app).on("payment.succeeded")(lambda app, event: calls.append(event))
     return app, calls

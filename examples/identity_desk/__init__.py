@@ -34,8 +34,10 @@ def create_app(secret: str | None = None, database: Path | None = None) -> Flask
     """Make the app; ``secret`` comes from the environment where it is left out."""
     app = Flask(__name__, instance_path=str(Path(__file__).parent / "instance"))
     app.config["WHOP_WEBHOOK_SECRET"] = secret
+    database = database or Path(app.instance_path) / "desk.sqlite3"
+    app.config["WHOP_STORE"] = f"sqlite:///{database.with_name('whop.sqlite3').absolute()}"
     whop = WhopWebhooks(app)
-    desk = Desk(database or Path(app.instance_path) / "desk.sqlite3")
+    desk = Desk(database)
     connect_receivers(whop, desk)
     add_pages(app, desk)
     return app

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Generic, TypeAlias, TypeVar, cast, get_args
 
@@ -16,6 +17,7 @@ from flask_whop.errors import Reason, Rejected
 from flask_whop.events.payload import Payload, Timestamp
 from flask_whop.events.reading import read_payload
 from flask_whop.events.registry import event_class
+from flask_whop.naming import name_of
 
 TypeT_co = TypeVar("TypeT_co", bound=str, covariant=True)
 DataT_co = TypeVar("DataT_co", bound=Payload, covariant=True)
@@ -35,7 +37,7 @@ class Event(Generic[TypeT_co, DataT_co]):
     ``data`` is first read.
     """
 
-    __slots__ = ("_body", "_data", "_drift", "_envelope", "_raw", "id")
+    __slots__ = ("_body", "_data", "_drift", "_envelope", "_overtaken", "_raw", "id")
 
     type: TypeT_co
     """The name that Whop gives this type, such as ``payment.succeeded``."""
@@ -61,6 +63,7 @@ class Event(Generic[TypeT_co, DataT_co]):
         self._data: DataT_co | None = None
         self._drift: tuple[str, ...] = ()
         self._raw: dict[str, JsonValue] | None = None
+        self._overtaken: bool | Callable[[], bool] = False
         named = envelope.get("id")
         self.id = named if isinstance(named, str) and named else delivery_id
 
@@ -139,6 +142,38 @@ class Event(Generic[TypeT_co, DataT_co]):
         """
         before = self.previous_attributes
         return any(field in before for field in fields) if fields else bool(before)
+
+    @property
+    def resource(self) -> str | None:
+        """What the event is about, such as ``payment:pay_…``; None if Whop names no ``data.id``."""
+        data = self._envelope.get("data")
+        named = data.get("id") if isinstance(data, dict) else None
+        return f"{self.type.rpartition('.')[0]}:{named}" if isinstance(named, str) and named else None
+
+    @property
+    def stale(self) -> bool:
+        """Whether a newer event about the same ``resource`` has been processed already.
+
+        Whop does not promise any order. The store is asked when this is first read; one
+        that is being processed at the same moment may not be seen yet.
+        """
+        if callable(self._overtaken):
+            self._overtaken = self._overtaken()
+        return self._overtaken
+
+    def overtaken_if(self, newer_is_done: Callable[[], bool]) -> None:
+        """Let ``newer_is_done`` answer for :attr:`stale` when that is first read."""
+        self._overtaken = newer_is_done
+
+    def idempotency_key(self, receiver: Callable[..., object] | str) -> str:
+        """A key for what ``receiver`` asks of others, the same each time it is called with this event.
+
+        Pass it on where an effect must not happen twice, such as in an
+        ``Idempotency-Key`` header: 32 hex digits, which tell nothing about the event.
+        ``receiver`` is the function itself, or the name that it was connected by.
+        """
+        name = receiver if isinstance(receiver, str) else name_of(receiver)
+        return sha256(f"{self.id}\n{name}".encode()).hexdigest()[:32]
 
     def __repr__(self) -> str:
         """Name type and id alone: payloads hold personal data, and reprs end up in logs."""

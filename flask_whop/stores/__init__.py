@@ -1,5 +1,43 @@
-"""What remembers which receivers are done with which delivery."""
+"""Where it is kept which receivers are done with which deliveries."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask_whop.errors import ConfigError
 from flask_whop.stores.memory import MemoryStore as MemoryStore
+from flask_whop.stores.protocol import FINISHED as FINISHED
+from flask_whop.stores.protocol import Accepted as Accepted
+from flask_whop.stores.protocol import Arrival as Arrival
 from flask_whop.stores.protocol import Claim as Claim
+from flask_whop.stores.protocol import Filter as Filter
+from flask_whop.stores.protocol import Key as Key
+from flask_whop.stores.protocol import Receipt as Receipt
+from flask_whop.stores.protocol import ReceiptState as ReceiptState
+from flask_whop.stores.protocol import Settlement as Settlement
+from flask_whop.stores.protocol import State as State
+from flask_whop.stores.protocol import Stats as Stats
 from flask_whop.stores.protocol import Store as Store
+from flask_whop.stores.protocol import Stored as Stored
+from flask_whop.stores.protocol import Taken as Taken
+
+
+def store_for(url: str, folder: str | Path) -> Store:
+    """Make the store that ``url`` names; a SQLite file of a relative path stands in ``folder``.
+
+    Raises :class:`~flask_whop.errors.ConfigError` if it names none, and
+    :class:`~flask_whop.errors.MissingExtraError` if its package is not installed.
+    """
+    if url == "memory://":
+        return MemoryStore()
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite":
+        from flask_whop.stores.sqlite import SqliteStore  # noqa: PLC0415  # paid for by those who use it
+
+        path = rest.removeprefix("/")
+        if not path or path == ":memory:":
+            raise ConfigError("WHOP_STORE: sqlite:// needs a file, sqlite:///whop.sqlite3; without one, say memory://.")
+        return SqliteStore(Path(folder) / path)
+    from flask_whop.stores.sqlalchemy import SQLAlchemyStore  # noqa: PLC0415  # an extra
+
+    return SQLAlchemyStore(url)

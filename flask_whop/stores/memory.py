@@ -3,24 +3,70 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from threading import Lock
+from typing import TypeAlias
 
-from flask_whop.stores.protocol import Claim
+from flask_whop.stores.protocol import (
+    FINISHED,
+    Accepted,
+    Arrival,
+    Claim,
+    Filter,
+    Key,
+    Receipt,
+    ReceiptState,
+    Settlement,
+    State,
+    Stats,
+    Store,
+    Stored,
+    Taken,
+)
 
 DAY = 86_400.0
 
-_Key = tuple[str, str]
-_NOBODY: frozenset[str] = frozenset()
-_FIRST = Claim(granted=True, repeated=False, done=_NOBODY)
+_PlainReceipt: TypeAlias = tuple[str, str, int, float, float]
+# What a done delivery leaves: plain tuples of plain values, which the garbage collector
+# need not walk, however many there are.
+_Done: TypeAlias = tuple[
+    tuple[str, str | None, str | None, float | None, int, int],
+    tuple[int, bool, float, float, float],
+    tuple[_PlainReceipt, ...],
+]
+_FIRST = Claim(granted=True)
+_CLAIMABLE = frozenset({State.FAILED, State.DONE, State.DEAD})
+_UNFINISHED = frozenset({State.RUNNING, State.FAILED, State.DUE})
 
 
-class MemoryStore:
-    """Remembers up to ``max_deliveries``, each for ``max_age`` seconds after its last claim.
+class _Delivery:
+    """A delivery that is not done."""
+
+    __slots__ = (
+        *("arrival", "attempts", "changed_at", "due_at", "lease_until"),
+        *("opened_at", "owned", "received_at", "receipts", "state", "token"),
+    )
+
+    def __init__(self, arrival: Arrival, now: float) -> None:
+        self.arrival = arrival
+        self.state = State.RUNNING
+        self.owned = False
+        self.attempts = 0
+        self.received_at = self.opened_at = self.changed_at = now
+        self.due_at: float | None = None
+        self.token: str | None = None
+        self.lease_until = 0.0
+        self.receipts: dict[str, Receipt] = {}
+
+
+class MemoryStore(Store):
+    """Remembers up to ``max_deliveries``, each for ``max_age`` seconds after its last change.
 
     Whop retries for about 71 hours (its webhooks guide), so that an age under four days
     would forget too early. Beyond the number, the oldest go first, except those that
-    are being processed.
+    are being processed or due. The bodies of done deliveries are not kept. ``clock``
+    gives the unix time.
     """
 
     def __init__(
@@ -28,54 +74,284 @@ class MemoryStore:
         *,
         max_deliveries: int = 50_000,
         max_age: float = 4 * DAY,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._max_deliveries = max_deliveries
         self._max_age = max_age
         self._clock = clock
         self._lock = Lock()
-        # When each delivery was claimed last, the oldest first. Three flat containers
-        # instead of an object a delivery leave the garbage collector nothing to walk.
-        self._claimed: dict[_Key, float] = {}
-        self._running: set[_Key] = set()
-        self._done: dict[_Key, frozenset[str]] = {}
-        # Most deliveries are done by the same receivers: each such set is kept once.
-        self._sets: dict[frozenset[str], frozenset[str]] = {}
+        self._live: dict[Key, _Delivery] = {}
+        self._done: dict[tuple[str, str], _Done] = {}
+        self._latest: dict[tuple[str, str], tuple[float, str]] = {}
 
-    def claim(self, endpoint: str, delivery_id: str) -> Claim:
-        """Take the delivery for processing, unless it is being processed."""
-        key = (endpoint, delivery_id)
+    def open(self, *, durable: bool, keep_bodies: bool) -> None:
+        """Do nothing: memory is ready, and nothing in it outlasts the process."""
+
+    def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:
+        """Take a delivery for processing while its sender waits."""
         with self._lock:
-            if key in self._running:
-                return Claim(granted=False, repeated=True, done=self._done.get(key, _NOBODY))
             now = self._clock()
             self._forget(now)
-            known = self._claimed.pop(key, None) is not None
-            self._claimed[key] = now
-            self._running.add(key)
-            return Claim(granted=True, repeated=True, done=self._done.get(key, _NOBODY)) if known else _FIRST
+            kept = self._kept(arrival.key)
+            if kept is None:
+                kept = self._live[arrival.key] = _Delivery(arrival, now)
+            elif kept.state not in _CLAIMABLE and not (kept.state is State.RUNNING and kept.lease_until < now):
+                return Claim(granted=False, owned=kept.owned, attempts=kept.attempts)
+            kept.arrival = arrival
+            kept.owned = False
+            self._hold(kept, token, now, lease)
+            if kept.attempts == 1:
+                return _FIRST
+            return Claim(granted=True, attempts=kept.attempts, receipts=dict(kept.receipts))
 
-    def record(self, endpoint: str, delivery_id: str, receiver: str) -> None:
-        """Note that ``receiver`` is done with a claimed delivery."""
-        key = (endpoint, delivery_id)
+    def accept(self, arrival: Arrival, due_in: float) -> Accepted:
+        """Make a delivery ours."""
         with self._lock:
-            done = self._done.get(key, _NOBODY) | {receiver}
-            self._done[key] = self._sets.setdefault(done, done)
+            now = self._clock()
+            self._forget(now)
+            if arrival.key in self._done:
+                return Accepted(changed=False, state=State.DONE)
+            kept = self._live.get(arrival.key)
+            if kept is None:
+                kept = self._live[arrival.key] = _Delivery(arrival, now)
+            elif kept.state is not State.FAILED and not (kept.state is State.RUNNING and kept.lease_until < now):
+                return Accepted(changed=False, state=kept.state, owned=kept.owned)
+            kept.arrival = arrival
+            _make_due(kept, now, now + due_in)
+            return Accepted(changed=True, state=State.DUE)
 
-    def release(self, endpoint: str, delivery_id: str) -> None:
-        """Give a claimed delivery back."""
+    def take(self, key: Key, token: str, lease: float, *, early: bool = False) -> Taken | None:
+        """Claim a delivery that is due, or whose lease ran out."""
         with self._lock:
-            self._running.discard((endpoint, delivery_id))
+            now = self._clock()
+            kept = self._live.get(key)
+            if kept is None or not (_is_due(kept, now) or (early and kept.state is State.DUE)):
+                return None
+            kept.owned = True
+            self._hold(kept, token, now, lease)
+            return Taken(_stored(kept), dict(kept.receipts))
+
+    def _hold(self, kept: _Delivery, token: str, now: float, lease: float) -> None:
+        kept.state = State.RUNNING
+        kept.attempts += 1
+        kept.token = token
+        kept.lease_until = now + lease
+        kept.changed_at = now
+
+    def due(self, endpoint: str, limit: int) -> Sequence[Key]:
+        """Up to ``limit`` deliveries that :meth:`take` would give."""
+        with self._lock:
+            now = self._clock()
+            found = [kept for key, kept in self._live.items() if key.endpoint == endpoint and _is_due(kept, now)]
+        return [kept.arrival.key for kept in sorted(found, key=lambda kept: kept.due_at or 0)[:limit]]
+
+    def renew(self, key: Key, token: str, lease: float) -> bool:
+        """Hold a claim for ``lease`` seconds from now."""
+        with self._lock:
+            kept = self._live.get(key)
+            if kept is None or kept.token != token or kept.state is not State.RUNNING:
+                return False
+            kept.lease_until = self._clock() + lease
+            return True
+
+    def record(self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None) -> None:
+        """Keep a receipt, and end the claim if asked to."""
+        with self._lock:
+            kept = self._live.get(key)
+            if kept is None:
+                return
+            kept.receipts[receipt.receiver] = receipt
+            if settlement is not None:
+                self._end(key, kept, token, settlement)
+
+    def settle(self, key: Key, token: str, settlement: Settlement) -> None:
+        """End a claim."""
+        with self._lock:
+            kept = self._live.get(key)
+            if kept is not None:
+                self._end(key, kept, token, settlement)
+
+    def _end(self, key: Key, kept: _Delivery, token: str, settlement: Settlement) -> None:
+        if kept.token != token:
+            return
+        kept.token = None
+        kept.state, kept.due_at = settlement
+        kept.changed_at = self._clock()
+        if kept.state is State.DONE:
+            del self._live[key]
+            self._done[(key.endpoint, key.id)] = _flat(kept)
+            self._note_latest(kept.arrival)
+
+    def _note_latest(self, arrival: Arrival) -> None:
+        if arrival.resource is None or arrival.occurred_at is None:
+            return
+        about = (arrival.key.endpoint, arrival.resource)
+        self._latest[about] = max(self._latest.get(about, (0.0, "")), (arrival.occurred_at, arrival.key.id))
+
+    def replay(self, key: Key) -> bool:
+        """Make a delivery due now; not one that is done, since its body is gone."""
+        with self._lock:
+            kept = self._live.get(key)
+            if kept is None or kept.state is State.RUNNING:
+                return False
+            now = self._clock()
+            _make_due(kept, now, now)
+            for name, receipt in kept.receipts.items():
+                if receipt.state not in FINISHED:
+                    kept.receipts[name] = receipt._replace(state=ReceiptState.FAILED, due_at=now)
+            return True
+
+    def newer(self, key: Key, resource: str, occurred_at: float) -> bool:
+        """Whether a later event of ``resource`` is done."""
+        latest = self._latest.get((key.endpoint, resource))
+        return latest is not None and latest[0] > occurred_at and latest[1] != key.id
+
+    def get(self, key: Key) -> Stored | None:
+        """The delivery, if it is kept."""
+        with self._lock:
+            return self._look(key)
+
+    def _look(self, key: Key) -> Stored | None:
+        live = self._live.get(key)
+        if live is not None:
+            return _stored(live)
+        done = self._done.get(key)
+        return None if done is None else _stored(_raised(key, done))._replace(body=None)
+
+    def receipts(self, key: Key) -> Sequence[Receipt]:
+        """The receipts of a delivery."""
+        with self._lock:
+            kept = self._live.get(key)
+            if kept is None:
+                done = self._done.get(key)
+                kept = None if done is None else _raised(key, done)
+            return [] if kept is None else list(kept.receipts.values())
+
+    def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:
+        """Up to ``limit`` deliveries, the latest first."""
+        with self._lock:
+            every = [self._look(key) for key in self._keys(endpoint)]
+        found = [kept._replace(body=None) for kept in every if kept is not None and _fits(kept, wanted)]
+        return sorted(found, key=lambda kept: (-kept.received_at, kept.key.id))[:limit]
+
+    def stats(self, endpoint: str) -> Stats:
+        """Count the deliveries by state."""
+        with self._lock:
+            live = [kept for key, kept in self._live.items() if key.endpoint == endpoint]
+            counts = dict.fromkeys(State, 0)
+            counts[State.DONE] = sum(of == endpoint for of, _ in self._done)
+        for kept in live:
+            counts[kept.state] += 1
+        ages = [self._clock() - kept.received_at for kept in live if kept.state in _UNFINISHED]
+        return Stats(counts, max(0.0, *ages) if ages else None)
+
+    def prune(self, endpoint: str, before: float) -> int:
+        """Delete what has not changed since ``before``."""
+        with self._lock:
+            found = [(key, self._look(key)) for key in self._keys(endpoint)]
+            old = [key for key, kept in found if kept and kept.changed_at < before and kept.state in _CLAIMABLE]
+            for key in old:
+                self._live.pop(key, None)
+                self._drop_done(key)
+            return len(old)
+
+    def _keys(self, endpoint: str) -> list[Key]:
+        return [Key(of, delivery_id) for of, delivery_id in (*self._live, *self._done) if of == endpoint]
+
+    def _kept(self, key: Key) -> _Delivery | None:
+        """The delivery, brought back if it was done."""
+        kept = self._live.get(key)
+        done = None if kept is not None else self._done.pop(key, None)
+        if done is not None:
+            kept = self._live[key] = _raised(key, done)
+        return kept
 
     def _forget(self, now: float) -> None:
         """Drop what is too old, and the oldest of what is too much."""
-        surplus = len(self._claimed) - self._max_deliveries + 1
-        forgotten: list[_Key] = []
-        for key, claimed_at in self._claimed.items():
-            if len(forgotten) >= surplus and now - claimed_at <= self._max_age:
-                break
-            if key not in self._running:
-                forgotten.append(key)
-        for key in forgotten:
-            del self._claimed[key]
-            self._done.pop(key, None)
+        while self._done:
+            key = Key(*next(iter(self._done)))
+            too_many = len(self._done) + len(self._live) >= self._max_deliveries
+            if not too_many and now - self._done[key][1][4] <= self._max_age:
+                return
+            self._drop_done(key)
+        if len(self._live) >= self._max_deliveries:
+            for key in [key for key, kept in self._live.items() if kept.state in _CLAIMABLE][
+                : len(self._live) // 10 + 1
+            ]:
+                del self._live[key]
+
+    def _drop_done(self, key: Key) -> None:
+        done = self._done.pop(key, None)
+        if done is None or done[0][2] is None:
+            return
+        about = (key.endpoint, done[0][2])
+        if self._latest.get(about, (0.0, ""))[1] == key.id:
+            del self._latest[about]
+
+
+def _make_due(kept: _Delivery, now: float, due_at: float) -> None:
+    kept.state = State.DUE
+    kept.owned = True
+    kept.token = None
+    kept.due_at = due_at
+    kept.opened_at = kept.changed_at = now
+
+
+def _is_due(kept: _Delivery, now: float) -> bool:
+    if kept.state is State.DUE:
+        return kept.due_at is not None and kept.due_at <= now
+    return kept.state is State.RUNNING and kept.lease_until < now
+
+
+def _flat(kept: _Delivery) -> _Done:
+    arrival = kept.arrival
+    return (
+        arrival[1:7],
+        (kept.attempts, kept.owned, kept.received_at, kept.opened_at, kept.changed_at),
+        tuple(
+            (receipt.receiver, receipt.state.value, receipt.attempts, receipt.first_at, receipt.last_at)
+            for receipt in kept.receipts.values()
+        ),
+    )
+
+
+def _raised(key: Key, done: _Done) -> _Delivery:
+    """A done delivery as it was before it was flattened, but for its body."""
+    about, counts, receipts = done
+    kept = _Delivery(Arrival(key, *about, b""), counts[2])
+    kept.state = State.DONE
+    kept.attempts, kept.owned, kept.received_at, kept.opened_at, kept.changed_at = counts
+    kept.receipts = {
+        name: Receipt(name, ReceiptState(state), attempts, first_at, last_at)
+        for name, state, attempts, first_at, last_at in receipts
+    }
+    return kept
+
+
+def _stored(kept: _Delivery) -> Stored:
+    arrival = kept.arrival
+    return Stored(
+        arrival.key,
+        arrival.event_type,
+        arrival.account_id,
+        kept.state,
+        kept.owned,
+        kept.attempts,
+        kept.received_at,
+        kept.opened_at,
+        kept.changed_at,
+        kept.due_at,
+        arrival.signed_at,
+        arrival.secret_index,
+        arrival.body,
+    )
+
+
+def _fits(kept: Stored, wanted: Filter) -> bool:
+    return (
+        (not wanted.states or kept.state in wanted.states)
+        and (wanted.event_type is None or fnmatchcase(kept.event_type, wanted.event_type))
+        and (wanted.account_id is None or kept.account_id == wanted.account_id)
+        and (wanted.since is None or kept.received_at >= wanted.since)
+        and (wanted.until is None or kept.received_at < wanted.until)
+    )

@@ -1,37 +1,265 @@
-"""What a store has to do."""
+"""What a store keeps, and what it has to do."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Final, NamedTuple, Protocol
+
+
+class State(str, Enum):
+    """Where a delivery stands."""
+
+    RUNNING = "running"
+    """Somebody has claimed it and holds a lease on it."""
+    FAILED = "failed"
+    """A receiver is not done with it, and the retry is Whop's."""
+    DUE = "due"
+    """A receiver is not done with it, and the retry is ours."""
+    DONE = "done"
+    """Every receiver is done with it."""
+    DEAD = "dead"
+    """It was ours, and has been retried for as long as it may be."""
+
+
+class ReceiptState(str, Enum):
+    """What became of one receiver's call."""
+
+    DONE = "done"
+    """It returned."""
+    GIVEN_UP = "given_up"
+    """It raised :class:`~flask_whop.errors.GiveUp`."""
+    SKIPPED = "skipped"
+    """It was connected with ``skip_stale``, and a newer event had been processed."""
+    FAILED = "failed"
+    """It raised, and is to be called again."""
+    DEAD = "dead"
+    """It raised, and is not called again unless the delivery is replayed."""
+
+
+FINISHED: Final = frozenset({ReceiptState.DONE, ReceiptState.GIVEN_UP, ReceiptState.SKIPPED})
+"""The states of receivers that no retry and no replay calls again."""
+
+
+class Key(NamedTuple):
+    """What a delivery is known by."""
+
+    endpoint: str
+    """``WHOP_ENDPOINT``: whose deliveries these are, where several apps share a database."""
+    id: str
+    """The signed ``webhook-id``."""
+
+
+class Arrival(NamedTuple):
+    """A delivery as it arrived: verified, and not processed yet."""
+
+    key: Key
+    event_type: str
+    account_id: str | None
+    resource: str | None
+    """What the event is about: the family of its type, and the id of its data."""
+    occurred_at: float | None
+    """When it happened, in unix seconds."""
+    signed_at: int
+    """When it was signed, in unix seconds."""
+    secret_index: int
+    """Which of the configured secrets matched, counted from 0."""
+    body: bytes
+    """The signed bytes."""
+
+
+class Receipt(NamedTuple):
+    """What became of one receiver's calls with one delivery."""
+
+    receiver: str
+    state: ReceiptState
+    attempts: int
+    """How often it has been called."""
+    first_at: float
+    """When it was called first, in unix seconds."""
+    last_at: float
+    """When it was called last, in unix seconds."""
+    due_at: float | None = None
+    """When it is to be called again, in unix seconds; None if that is not ours to say."""
+    error: str | None = None
+    """What it raised last, with the end of the traceback."""
+
+
+NO_RECEIPTS: Final[Mapping[str, Receipt]] = {}
 
 
 class Claim(NamedTuple):
     """The answer to somebody who wants to process a delivery."""
 
     granted: bool
-    """False while somebody else is processing it."""
-    repeated: bool
-    """True if the delivery has been claimed before."""
-    done: frozenset[str]
-    """The names of the receivers that are done with it, and are not to be called again."""
+    """False while somebody else processes it, or while its retry is ours."""
+    owned: bool = False
+    """Whether the retry is ours."""
+    attempts: int = 1
+    """How often it has been claimed, this time included."""
+    receipts: Mapping[str, Receipt] = NO_RECEIPTS
+    """The receipts so far, by the receivers' names."""
+
+
+class Accepted(NamedTuple):
+    """The answer to somebody who wants a delivery to be ours."""
+
+    changed: bool
+    """Whether it has become due by this; False if it is due, running, or finished already."""
+    state: State
+    """Where it stands now."""
+    owned: bool = True
+    """Whether the retry is ours; not so while somebody runs it whose sender waits."""
+
+
+class Stored(NamedTuple):
+    """A delivery as it is kept."""
+
+    key: Key
+    event_type: str
+    account_id: str | None
+    state: State
+    owned: bool
+    attempts: int
+    received_at: float
+    """When it came first, in unix seconds."""
+    opened_at: float
+    """When it became ours, or was replayed last, in unix seconds: what the time to retry counts from."""
+    changed_at: float
+    due_at: float | None
+    signed_at: int
+    secret_index: int
+    body: bytes | None
+    """The signed bytes; None if they were dropped when it was done."""
+
+
+class Taken(NamedTuple):
+    """A delivery of ours that has been claimed, to run what is due of it."""
+
+    delivery: Stored
+    receipts: Mapping[str, Receipt]
+
+
+class Settlement(NamedTuple):
+    """How a claim ends."""
+
+    state: State
+    due_at: float | None = None
+    """When a due one is to be run again, in unix seconds."""
+
+
+class Filter(NamedTuple):
+    """Which deliveries are looked for; what is left out selects nothing."""
+
+    states: Sequence[State] = ()
+    event_type: str | None = None
+    """A name, or a pattern with ``*``."""
+    account_id: str | None = None
+    since: float | None = None
+    """Received at this time or later, in unix seconds."""
+    until: float | None = None
+    """Received before this time, in unix seconds."""
+
+
+class Stats(NamedTuple):
+    """How many deliveries stand where, for a health check."""
+
+    counts: Mapping[State, int]
+    """The number of deliveries in each state; every state is there."""
+    oldest_unfinished: float | None
+    """The age in seconds of the oldest one that is running, failed or due; None if there is none."""
 
 
 class Store(Protocol):
-    """Remembers deliveries, and a receipt for each receiver that is done with one.
+    """Remembers deliveries, and a receipt for each of their receivers.
 
-    A delivery is known by its endpoint and its signed ``webhook-id``. Each method may
-    raise :class:`~flask_whop.errors.StoreUnavailable`; the request is then answered
-    503 and Whop retries. All of them are called from several threads at once.
+    Claiming is atomic: of several that want one delivery at once, in whatever
+    processes, one gets it. A claim is held by a ``token`` and for ``lease`` seconds;
+    whoever holds it renews it, and one that ran out may be taken over.
+
+    Each method may raise :class:`~flask_whop.errors.StoreUnavailable`; the request is
+    then answered 503 and Whop retries. All of them are called from several threads at
+    once.
     """
 
-    def claim(self, endpoint: str, delivery_id: str) -> Claim:
-        """Take the delivery for processing, in one atomic step."""
+    def open(self, *, durable: bool, keep_bodies: bool) -> None:
+        """Make ready, once at start; create or migrate what is kept.
+
+        ``durable`` says that what is written has to outlast a power cut, since the
+        retry of what is accepted is ours. Without ``keep_bodies`` the body is dropped
+        when a delivery is done. Raises :class:`~flask_whop.errors.ConfigError` if it
+        cannot be used.
+        """
         ...
 
-    def record(self, endpoint: str, delivery_id: str, receiver: str) -> None:
-        """Note that ``receiver`` is done with a claimed delivery."""
+    def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:
+        """Take a delivery for processing while its sender waits, in one atomic step.
+
+        It is granted unless somebody else holds it, or it is due here.
+        """
         ...
 
-    def release(self, endpoint: str, delivery_id: str) -> None:
-        """Give a claimed delivery back, whether finished or not."""
+    def accept(self, arrival: Arrival, due_in: float) -> Accepted:
+        """Make a delivery ours, to be run in ``due_in`` seconds; when this returns it is safe.
+
+        What is running, due, done or dead is left as it is.
+        """
+        ...
+
+    def take(self, key: Key, token: str, lease: float, *, early: bool = False) -> Taken | None:
+        """Claim a delivery that is due, or whose lease ran out; None if it is neither.
+
+        ``early`` takes a due one before its time.
+        """
+        ...
+
+    def due(self, endpoint: str, limit: int) -> Sequence[Key]:
+        """Up to ``limit`` deliveries that :meth:`take` would give, the longest due first."""
+        ...
+
+    def renew(self, key: Key, token: str, lease: float) -> bool:
+        """Hold a claim for ``lease`` seconds from now; False if it is not held any more."""
+        ...
+
+    def record(self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None) -> None:
+        """Keep a receipt; with ``settlement``, end the claim in the same transaction.
+
+        A store that shares the transaction of the receiver raises what the commit of
+        its writes raises.
+        """
+        ...
+
+    def settle(self, key: Key, token: str, settlement: Settlement) -> None:
+        """End a claim; nothing happens if it is not held any more."""
+        ...
+
+    def replay(self, key: Key) -> bool:
+        """Make a delivery due now that is failed, done or dead, for the receivers not done with it.
+
+        False if it is not there, is running, or has no body any more.
+        """
+        ...
+
+    def newer(self, key: Key, resource: str, occurred_at: float) -> bool:
+        """Whether a later event of ``resource`` is done."""
+        ...
+
+    def get(self, key: Key) -> Stored | None:
+        """The delivery, if it is kept."""
+        ...
+
+    def receipts(self, key: Key) -> Sequence[Receipt]:
+        """The receipts of a delivery, in the order of their first calls."""
+        ...
+
+    def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:
+        """Up to ``limit`` deliveries, the latest first, without their bodies."""
+        ...
+
+    def stats(self, endpoint: str) -> Stats:
+        """Count the deliveries by state."""
+        ...
+
+    def prune(self, endpoint: str, before: float) -> int:
+        """Delete what has not changed since ``before`` and is not running or due; how many they were."""
         ...

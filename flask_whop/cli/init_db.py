@@ -1,0 +1,31 @@
+"""``flask whop init-db``: makes the tables."""
+
+from __future__ import annotations
+
+import click
+from flask import current_app
+
+from flask_whop.errors import FlaskWhopError
+from flask_whop.installation import Installation
+
+
+@click.command("init-db")
+def command() -> None:
+    r"""Make or migrate the tables in which deliveries are kept.
+
+    The app does so itself when it starts, unless its store was made with create=False.
+
+    \b
+    Example:
+      flask whop init-db
+    """
+    store = Installation.of(current_app).engine.store
+    create = getattr(store, "create_tables", None)
+    if create is None:
+        click.echo("Nothing to do: this store makes what it needs when the app starts.")
+        return
+    try:
+        create()
+    except FlaskWhopError as error:
+        raise click.ClickException(f"{error} {error.__cause__ or ''}".strip()) from None
+    click.echo("The tables are there.")

@@ -1,0 +1,37 @@
+"""``flask whop prune``: forgets old deliveries."""
+
+from __future__ import annotations
+
+import time
+
+import click
+from flask import current_app
+
+from flask_whop.config import MIN_KEEP_DAYS
+from flask_whop.errors import FlaskWhopError
+from flask_whop.installation import Installation
+from flask_whop.worker import DAY
+
+
+@click.command("prune")
+@click.option(
+    "--days",
+    type=click.FloatRange(min=MIN_KEEP_DAYS),
+    help="Forget what is older than this many days; WHOP_KEEP_DAYS where it is left out.",
+)
+def command(days: float | None) -> None:
+    r"""Forget deliveries that are older than they are kept.
+
+    What is due is never forgotten. A worker does this by itself once an hour.
+
+    \b
+    Example:
+      flask whop prune --days 7
+    """
+    installation = Installation.of(current_app)
+    kept = installation.settings.keep_days if days is None else days
+    try:
+        pruned = installation.engine.store.prune(installation.engine.endpoint, time.time() - kept * DAY)
+    except FlaskWhopError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"Forgot {pruned} deliveries that had not changed for {kept:g} days.")

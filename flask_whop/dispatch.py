@@ -1,0 +1,85 @@
+"""When the receivers of a delivery run: before the answer, after it, or elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from flask_whop.config import Mode
+from flask_whop.engine import Engine, Outcome, Status
+from flask_whop.stores import Key
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from flask_whop.signature import Delivery
+
+log: logging.Logger = logging.getLogger("flask_whop")
+
+GRACE_SECONDS: Final = 30.0
+"""How long a delivery is left to whom it was handed, before a worker looks for it."""
+
+_LOOK_EVERY = 10.0
+_AT_ONCE = 10
+
+
+class Dispatched(NamedTuple):
+    """What is to be answered, and what is to be done after the answer."""
+
+    outcome: Outcome
+    afterwards: Callable[[], None] | None = None
+
+
+def dispatcher(mode: Mode, app: Flask, engine: Engine) -> Callable[[Delivery], Dispatched]:
+    """What takes the verified deliveries of ``app``."""
+    if mode is Mode.INLINE:
+        return lambda delivery: Dispatched(engine.process(delivery))
+    if mode is Mode.WORKER:
+        return lambda delivery: Dispatched(engine.accept(delivery))
+    if mode is Mode.CELERY:
+        return _celery(app, engine)
+    return _AfterResponse(app, engine)
+
+
+def _celery(app: Flask, engine: Engine) -> Callable[[Delivery], Dispatched]:
+    from flask_whop.celery import hand_over  # noqa: PLC0415  # an extra
+
+    def dispatch(delivery: Delivery) -> Dispatched:
+        outcome = engine.accept(delivery, due_in=GRACE_SECONDS)
+        if outcome.status is Status.ACCEPTED:
+            hand_over(app, Key(engine.endpoint, delivery.id))
+        return Dispatched(outcome)
+
+    return dispatch
+
+
+class _AfterResponse:
+    """Answers first, then runs the receivers, and now and then what else is due."""
+
+    def __init__(self, app: Flask, engine: Engine) -> None:
+        self._app = app
+        self._engine = engine
+        self._looked_at = 0.0
+
+    def __call__(self, delivery: Delivery) -> Dispatched:
+        outcome = self._engine.accept(delivery, due_in=GRACE_SECONDS)
+        if outcome.status is not Status.ACCEPTED:
+            return Dispatched(outcome)
+        return Dispatched(outcome, lambda: self._run(Key(self._engine.endpoint, delivery.id)))
+
+    def _run(self, key: Key) -> None:
+        self._run_one(key, early=True)
+        if time.monotonic() - self._looked_at > _LOOK_EVERY:
+            self._looked_at = time.monotonic()
+            for due in self._engine.store.due(self._engine.endpoint, _AT_ONCE):
+                self._run_one(due)
+
+    def _run_one(self, key: Key, *, early: bool = False) -> None:
+        try:
+            with self._app.app_context():
+                self._engine.run(key, early=early)
+        except Exception:
+            # It is kept, and due again in a while.
+            log.exception("Delivery %s could not be run after its answer.", key.id)

@@ -1,0 +1,75 @@
+"""Holds the claims of this process for as long as their receivers run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from flask_whop.stores import Key, Store
+
+log: logging.Logger = logging.getLogger("flask_whop")
+
+LEASE_SECONDS: Final = 30.0
+"""How long a claim holds when its holder dies: about Whop's first retry, which comes after 30 seconds."""
+
+
+class LeaseKeeper:
+    """Renews the leases on what this process has claimed, by one thread, made when first needed.
+
+    A receiver that runs for long keeps its claim in this way; a process that dies
+    renews nothing, and its claims run out.
+    """
+
+    def __init__(self, store: Store, *, lease: float = LEASE_SECONDS) -> None:
+        self.lease = lease
+        self._store = store
+        self._held: dict[str, tuple[Key, float]] = {}
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def holding(self, key: Key, token: str) -> Iterator[None]:
+        """Renew the lease on a claim while the block runs."""
+        self._held[token] = (key, time.monotonic())
+        if self._pid != os.getpid():
+            self._start()
+        try:
+            yield
+        finally:
+            self._held.pop(token, None)
+
+    def _start(self) -> None:
+        """Start the thread, which a fork does not take along."""
+        with self._lock:
+            if self._pid == os.getpid():
+                return
+            self._pid = os.getpid()
+            self._thread = threading.Thread(target=self._keep, name="flask-whop leases", daemon=True)
+            self._thread.start()
+
+    def _keep(self) -> None:
+        while True:
+            time.sleep(self.lease / 3)
+            self._renew(time.monotonic() - self.lease / 4)
+
+    def _renew(self, before: float) -> None:
+        for token, (key, since) in list(self._held.items()):
+            if since > before:
+                continue
+            try:
+                if not self._store.renew(key, token, self.lease) and token in self._held:
+                    log.warning("The claim on delivery %s ran out while its receivers ran.", key.id)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the next round tries again
+                log.warning("The lease on delivery %s could not be renewed: %s", key.id, error)
+
+
+def new_token(random: Callable[[int], bytes] = os.urandom) -> str:
+    """Make the token of a claim: nobody else has it."""
+    return random(12).hex()

@@ -1,0 +1,200 @@
+"""The default store: one SQLite file, by the standard library."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from flask_whop.errors import ConfigError, StoreUnavailable
+from flask_whop.stores.sql import VERSION, Row, SqlStore, Values, check_version
+from flask_whop.stores.statements import Statements
+
+log: logging.Logger = logging.getLogger("flask_whop")
+
+BUSY_SECONDS: Final = 3.0
+"""How long to wait for another writer: less than the 5 seconds within which Whop wants its answer."""
+
+_OLDEST_SQLITE: Final = (3, 35, 0)  # the first that has RETURNING
+
+_MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
+    1: (
+        """
+        CREATE TABLE whop_deliveries (
+            endpoint TEXT NOT NULL,
+            id TEXT NOT NULL,
+            event_type TEXT NOT NULL,
+            account_id TEXT,
+            resource TEXT,
+            occurred_at REAL,
+            state TEXT NOT NULL,
+            owned INTEGER NOT NULL,
+            attempts INTEGER NOT NULL,
+            received_at REAL NOT NULL,
+            opened_at REAL NOT NULL,
+            changed_at REAL NOT NULL,
+            due_at REAL,
+            lease TEXT,
+            lease_until REAL,
+            signed_at INTEGER NOT NULL,
+            secret_index INTEGER NOT NULL,
+            body BLOB,
+            PRIMARY KEY (endpoint, id)
+        )
+        """,
+        "CREATE INDEX whop_deliveries_unfinished ON whop_deliveries (endpoint, state, due_at) WHERE state <> 'done'",
+        "CREATE INDEX whop_deliveries_received ON whop_deliveries (endpoint, received_at)",
+        "CREATE INDEX whop_deliveries_resource ON whop_deliveries (endpoint, resource, occurred_at)",
+        """
+        CREATE TABLE whop_receipts (
+            endpoint TEXT NOT NULL,
+            delivery_id TEXT NOT NULL,
+            receiver TEXT NOT NULL,
+            state TEXT NOT NULL,
+            attempts INTEGER NOT NULL,
+            first_at REAL NOT NULL,
+            last_at REAL NOT NULL,
+            due_at REAL,
+            error TEXT,
+            PRIMARY KEY (endpoint, delivery_id, receiver)
+        ) WITHOUT ROWID
+        """,
+    ),
+}
+"""For each version of the tables, what makes it of the one before."""
+
+
+class SqliteStore(SqlStore):
+    """Remembers in the SQLite file ``path``, which is made if it is not there.
+
+    The file is in WAL mode, so that its folder has to be on a disk of this machine and
+    not on a network share. Where the retry of what has been accepted is ours, each
+    transaction is on the disk before it is answered (``synchronous=FULL``); where it is
+    Whop's, a power cut may forget the last ones, and Whop sends them again or had them
+    done (``NORMAL``). A crash of the process forgets nothing in either.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(clock=clock)
+        self.path = Path(path)
+        self._statements = Statements("whop_")
+        self._durable = True
+        self._pid = os.getpid()
+        # Whoever needs one takes the connection that was used last, so that there are no
+        # more of them than there have been users at once; also where each request has a
+        # thread of its own.
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._inherited: list[sqlite3.Connection] = []
+
+    def open(self, *, durable: bool, keep_bodies: bool) -> None:
+        """Make the file ready: create its tables, or migrate them."""
+        self._durable = durable
+        self._keep_bodies(keep_bodies)
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise ConfigError(
+                f"WHOP_STORE needs SQLite 3.35 or later, and this Python has {sqlite3.sqlite_version}."
+                " Update it, or give the URL of another database."
+            )
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self._transaction() as transaction:
+                _migrate(transaction, self.path)
+        except (OSError, StoreUnavailable) as error:
+            raise ConfigError(
+                f"WHOP_STORE: {self.path} cannot be written ({error.__cause__ or error}). Make its folder writable"
+                " for the user that the app runs as, or set WHOP_STORE to another place:"
+                " sqlite:////var/lib/shop/whop.sqlite3, or postgresql://…"
+            ) from None
+
+    @contextmanager
+    def _single(self) -> Iterator[_Connection]:
+        connection = self._take()
+        try:
+            yield _Connection(connection)
+        except sqlite3.Error as error:
+            self._drop(connection)
+            raise _unavailable(error) from error
+        except BaseException:
+            self._drop(connection)
+            raise
+        self._idle.append(connection)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[_Connection]:
+        with self._single() as connection:
+            # IMMEDIATE, since a transaction that reads first and writes then is refused at
+            # once, without any waiting, when another one has written in between.
+            connection.change("BEGIN IMMEDIATE", {})
+            yield connection
+            connection.change("COMMIT", {})
+
+    def _take(self) -> sqlite3.Connection:
+        if self._pid != os.getpid():
+            # Closing a connection of the parent would release the locks of this process, and
+            # using it would break the file: it is kept, and never touched again.
+            self._inherited += self._idle
+            self._idle = deque()
+            self._pid = os.getpid()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(
+                self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+            )
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+        except sqlite3.Error as error:
+            raise _unavailable(error) from error
+        return connection
+
+    def _drop(self, connection: sqlite3.Connection) -> None:
+        """Close a connection after a fault, which also rolls its transaction back."""
+        try:
+            connection.close()
+        except sqlite3.Error:
+            log.debug("A connection to the store could not be closed.", exc_info=True)
+
+    def close(self) -> None:
+        """Close what is open; the next use opens anew."""
+        while self._idle:
+            self._drop(self._idle.pop())
+
+
+class _Connection:
+    """A connection of the standard library, as the statements want it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def rows(self, statement: str, values: Values) -> Sequence[Row]:
+        return self._connection.execute(statement, values).fetchall()
+
+    def change(self, statement: str, values: Values) -> int:
+        return self._connection.execute(statement, values).rowcount
+
+
+def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
+    return StoreUnavailable(f"The store cannot be used at the moment: {error}.")
+
+
+def _migrate(transaction: _Connection, path: Path) -> None:
+    transaction.change("CREATE TABLE IF NOT EXISTS whop_schema (version INTEGER NOT NULL)", {})
+    rows = transaction.rows("SELECT version FROM whop_schema", {})
+    version = int(str(rows[0][0])) if rows else 0
+    check_version(version, str(path))
+    for step in range(version + 1, VERSION + 1):
+        for statement in _MIGRATIONS[step]:
+            transaction.change(statement, {})
+    if version < VERSION:
+        transaction.change("DELETE FROM whop_schema", {})
+        transaction.change("INSERT INTO whop_schema VALUES (:version)", {"version": VERSION})
