@@ -65,14 +65,13 @@ class Outcome(NamedTuple):
     """When to try again, in seconds, if somebody named a time."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Run:
     """One time that receivers are called with a delivery."""
 
     key: Key
     token: str
     event: AnyEvent
-    delivery: Delivery
     opened_at: float | None
     """When the delivery became ours, in unix seconds; None while its retry is Whop's."""
     earlier: Mapping[str, Receipt]
@@ -129,7 +128,7 @@ class Engine:
         token = new_token()
         claim = self.store.claim(arrival, token, self._leases.lease)
         if claim.granted:
-            run = _Run(arrival.key, token, event, delivery, None, claim.receipts)
+            run = _Run(arrival.key, token, event, None, claim.receipts)
             outcome = self._run(run, repeated=claim.attempts > 1)
         else:
             outcome = Outcome(Status.DUPLICATE if claim.owned else Status.RUNNING, event)
@@ -172,7 +171,7 @@ class Engine:
         kept = taken.delivery
         delivery = Delivery(key.id, kept.signed_at, kept.body or b"", kept.secret_index)
         event = parse_event(delivery.body, delivery.id)
-        run = _Run(key, token, event, delivery, kept.opened_at, taken.receipts)
+        run = _Run(key, token, event, kept.opened_at, taken.receipts)
         outcome = self._run(run, repeated=bool(taken.receipts))
         self._tell(outcome, delivery)
         return outcome
@@ -213,30 +212,36 @@ class Engine:
 
     def _run(self, run: _Run, *, repeated: bool) -> Outcome:
         calls = [call for call in self._calls(run.event) if self._is_to_be_called(call, run)]
-        with self._leases.holding(run.key, run.token):
-            if not calls:
-                settlement = self._settlement(run)
-                self.store.settle(run.key, run.token, settlement)
-                if settlement.state is State.DONE:
-                    return Outcome(Status.DUPLICATE if repeated else Status.UNHANDLED, run.event)
-                return self._outcome(run, 0)
-            self._link(run)
-            try:
-                for index, call in enumerate(calls, 1):
-                    self._call(call, run, last=index == len(calls))
-            except StoreUnavailable:
-                raise
-            except BaseException:
-                # The process is told to stop in the middle of a receiver: let the next try have it at once.
-                self.store.settle(run.key, run.token, self._interrupted(run))
-                raise
+        if not calls:
+            settlement = self._settlement(run)
+            self.store.settle(run.key, run.token, settlement)
+            if settlement.state is State.DONE:
+                return Outcome(Status.DUPLICATE if repeated else Status.UNHANDLED, run.event)
+            return self._outcome(run, 0)
+        run.event.overtaken_if(self._asking_for_newer(run.key, run.event))
+        self._leases.hold(run.key, run.token)
+        try:
+            for index, call in enumerate(calls, 1):
+                self._call(call, run, last=index == len(calls))
+        except StoreUnavailable:
+            raise
+        except BaseException:
+            # The process is told to stop in the middle of a receiver: let the next try have it at once.
+            self.store.settle(run.key, run.token, self._interrupted(run))
+            raise
+        finally:
+            self._leases.let_go(run.token)
         return self._outcome(run, len(calls))
 
-    def _link(self, run: _Run) -> None:
-        """Let the event ask the store whether it is stale."""
-        resource, happened = run.event.resource, run.event.timestamp
-        if resource is not None and happened is not None:
-            run.event.overtaken_if(lambda: self.store.newer(run.key, resource, happened.timestamp()))
+    def _asking_for_newer(self, key: Key, event: AnyEvent) -> Callable[[], bool]:
+        # Of values alone: with the event in it, the two would hold each other until the
+        # garbage collector comes.
+        store, resource, happened = self.store, event.resource, event.timestamp
+
+        def newer() -> bool:
+            return resource is not None and happened is not None and store.newer(key, resource, happened.timestamp())
+
+        return newer
 
     def _is_to_be_called(self, call: Call, run: _Run) -> bool:
         receipt = run.earlier.get(call.name)

@@ -6,8 +6,6 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -34,16 +32,15 @@ class LeaseKeeper:
         self._pid = 0
         self._lock = threading.Lock()
 
-    @contextmanager
-    def holding(self, key: Key, token: str) -> Iterator[None]:
-        """Renew the lease on a claim while the block runs."""
+    def hold(self, key: Key, token: str) -> None:
+        """Renew the lease on a claim until :meth:`let_go`."""
         self._held[token] = (key, time.monotonic())
         if self._pid != os.getpid():
             self._start()
-        try:
-            yield
-        finally:
-            self._held.pop(token, None)
+
+    def let_go(self, token: str) -> None:
+        """Renew the lease no more."""
+        self._held.pop(token, None)
 
     def _start(self) -> None:
         """Start the thread, which a fork does not take along."""
@@ -70,6 +67,6 @@ class LeaseKeeper:
                 log.warning("The lease on delivery %s could not be renewed: %s", key.id, error)
 
 
-def new_token(random: Callable[[int], bytes] = os.urandom) -> str:
+def new_token() -> str:
     """Make the token of a claim: nobody else has it."""
-    return random(12).hex()
+    return os.urandom(12).hex()

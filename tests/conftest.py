@@ -50,7 +50,7 @@ class Sender:
 
     def send(self, body: dict[str, object] | bytes, **how: object) -> TestResponse:
         """Deliver a body."""
-        return self.app.test_client().post(PATH, **signed(body, self.secret, **how))
+        return self.app.test_client().post(PATH, buffered=True, **signed(body, self.secret, **how))
 
 
 @pytest.fixture

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 from flask import current_app
+from flask.cli import with_appcontext
 
 from flask_whop.errors import FlaskWhopError
 from flask_whop.installation import Installation
 
 
 @click.command("init-db")
+@with_appcontext
 def command() -> None:
     r"""Make or migrate the tables in which deliveries are kept.
 

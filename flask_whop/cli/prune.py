@@ -6,6 +6,7 @@ import time
 
 import click
 from flask import current_app
+from flask.cli import with_appcontext
 
 from flask_whop.config import MIN_KEEP_DAYS
 from flask_whop.errors import FlaskWhopError
@@ -19,6 +20,7 @@ from flask_whop.worker import DAY
     type=click.FloatRange(min=MIN_KEEP_DAYS),
     help="Forget what is older than this many days; WHOP_KEEP_DAYS where it is left out.",
 )
+@with_appcontext
 def command(days: float | None) -> None:
     r"""Forget deliveries that are older than they are kept.
 

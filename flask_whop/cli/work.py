@@ -10,6 +10,7 @@ from types import FrameType
 
 import click
 from flask import current_app
+from flask.cli import with_appcontext
 
 from flask_whop.errors import FlaskWhopError
 from flask_whop.installation import Installation
@@ -22,6 +23,7 @@ _LINE_EVERY = 1.0
 @click.command("work")
 @click.option("--once", is_flag=True, help="Stop when nothing is due, for a cron job.")
 @click.option("--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="How many at a time.")
+@with_appcontext
 def command(*, once: bool, concurrency: int) -> None:
     r"""Run the receivers of what is due.
 

@@ -23,6 +23,7 @@ TypeT_co = TypeVar("TypeT_co", bound=str, covariant=True)
 DataT_co = TypeVar("DataT_co", bound=Payload, covariant=True)
 
 _TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(Timestamp, config=ConfigDict(defer_build=True))
+_UNREAD = datetime.min  # noqa: DTZ901  # stands in for a time that has not been looked at
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
 
 
@@ -37,7 +38,7 @@ class Event(Generic[TypeT_co, DataT_co]):
     ``data`` is first read.
     """
 
-    __slots__ = ("_body", "_data", "_drift", "_envelope", "_overtaken", "_raw", "id")
+    __slots__ = ("_body", "_data", "_drift", "_envelope", "_overtaken", "_raw", "_timestamp", "id")
 
     type: TypeT_co
     """The name that Whop gives this type, such as ``payment.succeeded``."""
@@ -63,6 +64,7 @@ class Event(Generic[TypeT_co, DataT_co]):
         self._data: DataT_co | None = None
         self._drift: tuple[str, ...] = ()
         self._raw: dict[str, JsonValue] | None = None
+        self._timestamp: datetime | None = _UNREAD
         self._overtaken: bool | Callable[[], bool] = False
         named = envelope.get("id")
         self.id = named if isinstance(named, str) and named else delivery_id
@@ -112,10 +114,12 @@ class Event(Generic[TypeT_co, DataT_co]):
     @property
     def timestamp(self) -> datetime | None:
         """When it happened, with its time zone; None if Whop sent no readable time."""
-        try:
-            return _TIMESTAMP.validate_python(self._envelope.get("timestamp"))
-        except ValidationError:
-            return None
+        if self._timestamp is _UNREAD:
+            try:
+                self._timestamp = _TIMESTAMP.validate_python(self._envelope.get("timestamp"))
+            except ValidationError:
+                self._timestamp = None
+        return self._timestamp
 
     @property
     def api_version(self) -> str | None:

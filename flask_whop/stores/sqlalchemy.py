@@ -17,7 +17,17 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from flask_whop.errors import ConfigError, MissingExtraError, StoreUnavailable
-from flask_whop.stores.protocol import FINISHED, Accepted, Arrival, Claim, Key, Receipt, Settlement, Taken
+from flask_whop.stores.protocol import (
+    FINISHED,
+    Accepted,
+    Arrival,
+    Claim,
+    Key,
+    Receipt,
+    Settlement,
+    State,
+    Taken,
+)
 from flask_whop.stores.sql import VERSION, Row, SqlStore, Values, check_version
 from flask_whop.stores.statements import MySQLStatements, Statements
 
@@ -36,6 +46,8 @@ CONNECT_SECONDS: Final = 3
 """How long to wait for a connection: less than the 5 seconds within which Whop wants its answer."""
 
 _REPEATS: Final = 2
+_CREATING_TRIES: Final = 4
+_CREATING_PAUSE: Final = 0.3
 _DEADLOCKS: Final = {"40P01", "40001", 1213}
 
 ResultT = TypeVar("ResultT")
@@ -110,6 +122,17 @@ class SQLAlchemyStore(SqlStore):
 
     def create_tables(self) -> None:
         """Make the tables that are not there, and migrate those that are older."""
+        for _ in range(_CREATING_TRIES):
+            try:
+                self._create_tables()
+            except StoreUnavailable:
+                # Another process makes them at the same time; in a moment they are there.
+                time.sleep(_CREATING_PAUSE)
+            else:
+                return
+        self._create_tables()
+
+    def _create_tables(self) -> None:
         with self._faults_named(), self._engine.begin() as connection:
             version = self._version(connection)
             check_version(version, str(self._engine.url))
@@ -271,6 +294,15 @@ class SessionStore(SQLAlchemyStore):
             self._session.rollback()
             super().record(key, token, receipt, settlement)
 
+    def settle(self, key: Key, token: str, settlement: Settlement) -> None:
+        """End a claim; what a receiver wrote that was interrupted is undone first.
+
+        Its transaction may hold the very row that is to be written here.
+        """
+        if settlement.state is not State.DONE:
+            self._session.rollback()
+        super().settle(key, token, settlement)
+
     def _commit(self) -> None:
         try:
             self._session.commit()
@@ -329,7 +361,9 @@ def make_engine(url: str | URL) -> Engine:
         parsed = sa.make_url(url)
         parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
         name = parsed.get_backend_name()
-        arguments = {"connect_timeout": CONNECT_SECONDS} if name in _EXTRAS else {}
+        arguments: dict[str, object] = {"connect_timeout": CONNECT_SECONDS} if name in _EXTRAS else {}
+        if name == "postgresql":
+            arguments["options"] = f"-c lock_timeout={CONNECT_SECONDS}s"
         limits = {"pool_timeout": CONNECT_SECONDS} if name in _EXTRAS else {}
         return sa.create_engine(parsed, connect_args=arguments, **limits)
     except (ArgumentError, NoSuchModuleError):

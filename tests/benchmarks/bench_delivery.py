@@ -64,7 +64,7 @@ def by_hand():
 def extension(receivers):
     """This extension, with a number of receivers."""
     app = Flask("extension")
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_STORE="memory://")
     whop = WhopWebhooks(app)
     for number in range(receivers):
 

@@ -1,0 +1,188 @@
+"""What the store in a SQLite file adds to the contract: the file, its version, its faults."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+
+from flask_whop import ConfigError
+from flask_whop.errors import StoreUnavailable
+from flask_whop.stores import sql, sqlite
+from flask_whop.stores.sqlite import SqliteStore
+from tests.test_stores import Clock, World, arrival, key
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "folder" / "whop.sqlite3"
+
+
+def opened(file, *, durable=True, keep_bodies=True):
+    store = SqliteStore(file)
+    store.open(durable=durable, keep_bodies=keep_bodies)
+    return World(store, Clock())
+
+
+def pragma(store, name):
+    with store._single() as connection:
+        return connection.rows(f"PRAGMA {name}", {})[0][0]
+
+
+@pytest.mark.parametrize(("durable", "synchronous"), [(True, 2), (False, 1)])
+def test_what_is_ours_is_on_the_disk_before_the_answer_and_what_is_whops_need_not_be(file, durable, synchronous):
+    store = opened(file, durable=durable).store
+    assert pragma(store, "journal_mode") == "wal"
+    assert pragma(store, "synchronous") == synchronous
+
+
+def test_a_file_outlasts_its_store(file):
+    opened(file).done(1)
+    assert opened(file).claim(1, token="yours").attempts == 2
+
+
+def test_bodies_that_are_not_to_be_kept_are_dropped_when_done(file):
+    world = opened(file, keep_bodies=False)
+    world.claim(1)
+    assert world.store.get(key(1)).body
+    world.done(2)
+    assert world.store.get(key(2)).body is None
+    assert not world.store.replay(key(2))
+
+
+def test_an_older_file_is_migrated_with_what_is_in_it(file, monkeypatch):
+    opened(file).done(1)
+    monkeypatch.setitem(sqlite._MIGRATIONS, 2, ("ALTER TABLE whop_deliveries ADD COLUMN note TEXT",))
+    monkeypatch.setattr(sqlite, "VERSION", 2)
+    monkeypatch.setattr(sql, "VERSION", 2)
+    world = opened(file)
+    assert world.claim(1).attempts == 2
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT note FROM whop_deliveries").fetchall() == [(None,)]
+        assert connection.execute("SELECT version FROM whop_schema").fetchall() == [(2,)]
+
+
+def test_a_file_of_a_newer_release_is_refused_and_left_alone(file):
+    opened(file)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE whop_schema SET version = 99")
+    with pytest.raises(ConfigError, match=r"version 99, which a newer release.*Update flask-whop"):
+        opened(file)
+
+
+def test_a_folder_that_cannot_be_made_stops_the_app_and_names_the_setting(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="WHOP_STORE: .* cannot be written"):
+        opened(tmp_path / "file" / "whop.sqlite3")
+
+
+def test_a_file_that_is_no_database_stops_the_app(file):
+    file.parent.mkdir()
+    file.write_bytes(b"not a database at all, but something else" * 99)
+    with pytest.raises(ConfigError, match="not a database"):
+        opened(file)
+
+
+def as_nobody(call):
+    """Run ``call`` in a child that may write nowhere, and return what it said; root may write everywhere."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            call()
+            os.write(writer, b"no error")
+        except BaseException as error:  # the child must not run the rest of the tests
+            os.write(writer, f"{type(error).__name__}: {error}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    with os.fdopen(reader) as said:
+        return said.read()
+
+
+@pytest.mark.parametrize("made_before", [True, False])
+def test_a_read_only_file_or_folder_stops_the_app_and_names_the_setting(file, made_before):
+    if made_before:
+        opened(file).store.close()
+        file.chmod(0o444)
+    else:
+        file.parent.mkdir()
+    for folder in [parent for parent in file.parents if "pytest" in str(parent)]:
+        folder.chmod(0o555)
+    said = as_nobody(lambda: opened(file))
+    for folder in [parent for parent in file.parents if "pytest" in str(parent)]:
+        folder.chmod(0o755)
+    assert said.startswith("ConfigError: WHOP_STORE")
+    assert "Make its folder writable" in said
+
+
+def test_a_writer_that_holds_the_file_is_waited_for_and_then_told_of(file, monkeypatch):
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.3)
+    world = opened(file)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked"):
+            world.store.claim(arrival(), "mine", 30)
+        other.execute("COMMIT")
+    assert world.store.claim(arrival(), "mine", 30).granted
+
+
+def test_connections_are_kept_and_no_more_of_them_than_are_used_at_once(file):
+    world = opened(file)
+    for number in range(50):
+        world.done(number)
+    assert len(world.store._idle) == 1
+    world.store.close()
+    assert world.claim(1).attempts == 2
+
+
+def test_a_fork_does_not_touch_the_connections_of_its_parent(file):
+    world = opened(file)
+    world.done(1)
+    child = os.fork()
+    if child == 0:
+        try:
+            world.done(2)
+            os._exit(0 if world.store._inherited and world.store._pid == os.getpid() else 3)
+        except BaseException:  # the child must not run the rest of the tests
+            os._exit(4)
+    for number in range(10, 30):
+        world.done(number)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert world.claim(2).attempts == 2
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_full_disk_is_told_and_recovered_from(file):
+    world = opened(file)
+    world.done(1)
+    with world.store._single() as connection:
+        pages = connection.rows("PRAGMA page_count", {})[0][0]
+    # Every connection has a limit of its own on the size of the file; the kept one is limited here.
+    connection = world.store._idle[-1]
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreUnavailable, match="full"):
+        for number in range(2, 200):
+            world.claim(number, body=b"x" * 100_000)
+            world.store._idle[-1].execute(f"PRAGMA max_page_count = {pages}")
+    assert world.claim(500).granted
+
+
+def test_busy_is_answered_within_whops_five_seconds(file):
+    assert sqlite.BUSY_SECONDS < 4.5
+    started = time.monotonic()
+    world = opened(file)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable):
+            world.store.accept(arrival(), 0)
+        other.execute("COMMIT")
+    # Not how fast this machine is: how long the store is told to wait.
+    assert time.monotonic() - started < 60
