@@ -64,10 +64,12 @@ def hand_over(app: Flask, key: Key, *, countdown: float | None = None) -> bool:
     """
     celery = app.extensions.get("celery")
     if not isinstance(celery, Celery):
-        raise ConfigError(
+        log.error(
             'WHOP_DISPATCH="celery" needs the Celery app in app.extensions["celery"], as Flask\'s documentation'
-            " shows under Background Tasks with Celery."
+            " shows under Background Tasks with Celery; delivery %s stays due in the store.",
+            key.id,
         )
+        return False
     try:
         celery.send_task(_PROCESS, args=tuple(key), countdown=countdown, retry=False, ignore_result=True)
     except Exception as error:  # noqa: BLE001  # each broker has its own
