@@ -74,9 +74,10 @@ class WhopWebhooks:
             raise SetupError("WhopWebhooks is set up for this app already; one is enough, with a list of secrets.")
         settings = Settings.read(app.config, os.environ)
         report = _reporter(app)
+        store = self._store or MemoryStore()
         engine = Engine(
             app,
-            self._store or MemoryStore(),
+            store,
             endpoint=NAME,
             accounts=settings.accounts,
             wait=_waiter(app),
@@ -90,7 +91,7 @@ class WhopWebhooks:
         )
         app.cli.add_command(WhopCommands())
         app.extensions[NAME] = self
-        app.extensions[KEY] = Installation(settings, verifier, engine)
+        app.extensions[KEY] = Installation(settings, verifier, engine, store)
         self._apps.add(app)
         for subscription in self._subscriptions:
             subscription.connect(app)

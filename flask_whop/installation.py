@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from flask_whop.config import Settings
     from flask_whop.engine import Engine
     from flask_whop.signature import Verifier
+    from flask_whop.stores import Store
 
 KEY: Final = "whop.installation"
 """Where in ``app.extensions`` it stands."""
@@ -25,6 +26,7 @@ class Installation:
     settings: Settings
     verifier: Verifier
     engine: Engine
+    store: Store
 
     @classmethod
     def of(cls, app: Flask) -> Installation:

@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from importlib.util import find_spec
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, cast
 from weakref import WeakSet, ref
 
 from blinker import ANY, NamedSignal
@@ -38,6 +38,15 @@ ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 Call = tuple[str, Callable[..., object]]
 """The name of a receiver, and the receiver."""
+
+
+class Connection(NamedTuple):
+    """What it takes to connect a receiver again as it was connected."""
+
+    receiver: Callable[..., object]
+    name: str
+    weak: bool
+
 
 KEPT = "whop.receivers"
 """Where in ``app.extensions`` the receivers are kept that are tied to the app."""
@@ -130,6 +139,18 @@ class AppSignal(NamedSignal):
                 if receiver is not None:
                     calls.append((self._names[receiver_id], receiver))
         return calls
+
+    def connections(self, sender: object) -> dict[object, Connection]:
+        """What is connected for exactly ``sender``, by Blinker's ids of the receivers."""
+        wanted = self._by_sender.get(0 if sender is ANY else _id(sender), ())
+        kept = (_kept_by(sender) or {}) if wanted else {}
+        found: dict[object, Connection] = {}
+        for receiver_id, held in list(self.receivers.items()) if wanted else ():
+            receiver = held() if isinstance(held, ref) else held
+            if receiver_id in wanted and receiver is not None:
+                weak = isinstance(held, ref) and (id(self), receiver_id) not in kept
+                found[receiver_id] = Connection(receiver, self._names[receiver_id], weak)
+        return found
 
     def _warn_of_pile(self, receiver_id: object, name: str, sender: object) -> None:
         if sender is not ANY or "<locals>" not in name:

@@ -32,7 +32,7 @@ class MemoryStore:
     ) -> None:
         self._max_deliveries = max_deliveries
         self._max_age = max_age
-        self._clock = clock
+        self.clock = clock
         self._lock = Lock()
         # When each delivery was claimed last, the oldest first. Three flat containers
         # instead of an object a delivery leave the garbage collector nothing to walk.
@@ -48,7 +48,7 @@ class MemoryStore:
         with self._lock:
             if key in self._running:
                 return Claim(granted=False, repeated=True, done=self._done.get(key, _NOBODY))
-            now = self._clock()
+            now = self.clock()
             self._forget(now)
             known = self._claimed.pop(key, None) is not None
             self._claimed[key] = now
