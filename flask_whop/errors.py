@@ -12,7 +12,8 @@
     ├── Rejected                            401, 400, 403 or 413: not a delivery for us
     ├── GiveUp                              raise it in a receiver: never call me again for this
     ├── RetryLater                          503: raise it in a receiver: not now, later
-    └── CheckFailed (AssertionError)        in tests: what the test kit was to find did not happen
+    ├── CheckFailed (AssertionError)        in tests: what the test kit was to find did not happen
+    └── ScriptedFailure                     in tests: a receiver fails, as its script says
 """
 
 from __future__ import annotations
@@ -69,6 +70,10 @@ class RetryLater(FlaskWhopError):
 
 class CheckFailed(FlaskWhopError, AssertionError):
     """Something that a test expects of deliveries did not happen; the message tells what did."""
+
+
+class ScriptedFailure(FlaskWhopError):
+    """A scripted receiver of the test kit fails, as it was told to."""
 
 
 class Reason(str, Enum):

@@ -18,6 +18,13 @@ EventT_co = TypeVar("EventT_co", bound=AnyEvent, covariant=True)
 _SUCCESS = range(200, 300)
 
 
+def status_of(response: TestResponse) -> str | None:
+    """The ``status`` in a JSON answer; None if it has none."""
+    content = response.get_json(silent=True)
+    status = content.get("status") if isinstance(content, dict) else None
+    return status if isinstance(status, str) else None
+
+
 @dataclass(frozen=True, eq=False)
 class ReceiverFailure:
     """What a receiver raised."""

@@ -10,18 +10,17 @@ from uuid import uuid4
 
 from flask import Flask
 from pydantic import JsonValue
-from werkzeug.test import TestResponse
 
-from flask_whop.errors import CheckFailed, Rejected, SetupError, UnknownEventError
+from flask_whop.errors import CheckFailed, Rejected, SetupError
 from flask_whop.events import AnyEvent, UnknownEvent, parse_event
 from flask_whop.installation import Installation
-from flask_whop.testing.answers import Answer
+from flask_whop.testing.answers import Answer, status_of
 from flask_whop.testing.clock import Duration, FakeClock, iso, seconds
 from flask_whop.testing.expectations import Expectations
 from flask_whop.testing.isolation import isolated_signals
 from flask_whop.testing.listener import Listener
 from flask_whop.testing.requests import SignedRequest, signed
-from flask_whop.testing.samples import sample
+from flask_whop.testing.samples import sample, type_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -118,7 +117,7 @@ class WhopTestClient(Expectations):
         """
         __tracebackhide__ = True
         body = {
-            **sample(_type_of(event), pin, **cast("Mapping[str, JsonValue]", data or {})),
+            **sample(type_of(event), pin, **cast("Mapping[str, JsonValue]", data or {})),
             "id": id or f"msg_{uuid4().hex}",
             "timestamp": iso(self.clock.now()),
             **(envelope or {}),
@@ -197,7 +196,7 @@ class WhopTestClient(Expectations):
         rejections = self._listener.rejections[rejected:]
         return Answer(
             status_code=response.status_code,
-            status=_status_of(response),
+            status=status_of(response),
             event=self._listener.events.get(event.id, event),
             failures=tuple(failures),
             rejection=next((one for one in rejections if one.delivery_id in (None, delivery_id)), None),
@@ -207,26 +206,11 @@ class WhopTestClient(Expectations):
         )
 
 
-def _type_of(event: type[AnyEvent] | str) -> str:
-    event_type = event if isinstance(event, str) else getattr(event, "type", None)
-    if not isinstance(event_type, str):
-        raise UnknownEventError(
-            f"{event!r} is not the class of one event; deliver one of those, or send() a whole body."
-        )
-    return event_type
-
-
 def _read(body: bytes, delivery_id: str) -> AnyEvent:
     try:
         return parse_event(body, delivery_id)
     except Rejected:
         return UnknownEvent({}, body, delivery_id)
-
-
-def _status_of(response: TestResponse) -> str | None:
-    content = response.get_json(silent=True)
-    status = content.get("status") if isinstance(content, dict) else None
-    return status if isinstance(status, str) else None
 
 
 def _cause(answer: Answer[AnyEvent]) -> Exception | None:
