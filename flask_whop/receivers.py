@@ -43,7 +43,8 @@ Call = tuple[str, Callable[..., object]]
 class Connection(NamedTuple):
     """What it takes to connect a receiver again as it was connected."""
 
-    receiver: Callable[..., object]
+    held: Callable[[], Callable[..., object] | None]
+    """Gives the receiver; None if it was held weakly, and is gone."""
     name: str
     weak: bool
 
@@ -149,7 +150,9 @@ class AppSignal(NamedSignal):
             receiver = held() if isinstance(held, ref) else held
             if receiver_id in wanted and receiver is not None:
                 weak = isinstance(held, ref) and (id(self), receiver_id) not in kept
-                found[receiver_id] = Connection(receiver, self._names[receiver_id], weak)
+                found[receiver_id] = Connection(
+                    held if weak else partial(_same, receiver), self._names[receiver_id], weak
+                )
         return found
 
     def _warn_of_pile(self, receiver_id: object, name: str, sender: object) -> None:
@@ -265,6 +268,10 @@ def _id(obj: object) -> object:
     if isinstance(obj, MethodType):
         return id(obj.__func__), id(obj.__self__)
     return id(obj)
+
+
+def _same(receiver: ReceiverT) -> ReceiverT:
+    return receiver
 
 
 def _real(sender: object) -> object:

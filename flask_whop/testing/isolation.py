@@ -34,13 +34,16 @@ def isolated_signals(*apps: Flask) -> Iterator[None]:
     finally:
         for signal, sender, found in before:
             for receiver_id, connection in signal.connections(sender).items():
-                if receiver_id not in found:
-                    signal.disconnect(connection.receiver, sender)
+                receiver = connection.held()
+                # An id may come a second time, after what was held weakly is gone.
+                known = receiver_id in found and found[receiver_id].held() == receiver
+                if receiver is not None and not known:
+                    signal.disconnect(receiver, sender)
         for signal, sender, found in before:
             left = signal.connections(sender)
             for receiver_id, connection in found.items():
-                if receiver_id not in left:
-                    signal.add(connection.receiver, sender, connection.weak, connection.name)
+                if receiver_id not in left and (receiver := connection.held()) is not None:
+                    signal.add(receiver, sender, connection.weak, connection.name)
         for subscriptions, found_there in subscribed:
             subscriptions[:] = found_there
 
