@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -12,6 +14,8 @@ from flask import Flask
 from flask_whop.errors import ScriptedFailure
 from flask_whop.events import AnyEvent
 from flask_whop.testing.clock import FakeClock
+
+log: logging.Logger = logging.getLogger("flask_whop")
 
 Script: TypeAlias = Callable[[AnyEvent, timedelta], bool]
 """Says whether a receiver fails with an event, this long after the start."""
@@ -70,3 +74,19 @@ def failing(period: timedelta, times: int) -> Script:
         return passed < period or calls[event.id] <= times
 
     return fails
+
+
+@contextmanager
+def without_tracebacks() -> Iterator[None]:
+    """Log scripted failures without their tracebacks, which tell nothing and are many."""
+    log.addFilter(_strip)
+    try:
+        yield
+    finally:
+        log.removeFilter(_strip)
+
+
+def _strip(record: logging.LogRecord) -> bool:
+    if record.exc_info and isinstance(record.exc_info[1], ScriptedFailure):
+        record.exc_info = None
+    return True

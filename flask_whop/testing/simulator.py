@@ -26,7 +26,7 @@ from flask_whop.testing.report import Attempt, EventStory, Fate, Kind, Simulatio
 from flask_whop.testing.requests import encoded, signed
 from flask_whop.testing.samples import sample, type_of
 from flask_whop.testing.schedule import ANSWER_LIMIT, RETRY_DELAYS, WebhookHealth
-from flask_whop.testing.scripts import Script, ScriptedReceiver, failing
+from flask_whop.testing.scripts import Script, ScriptedReceiver, failing, without_tracebacks
 
 _MOST_DUPLICATE_DELAY = 60.0
 
@@ -162,6 +162,7 @@ class WhopSimulator:
         with ExitStack() as stack:
             stack.enter_context(isolated_signals(self.app))
             stack.enter_context(self.clock.installed_in(self.app))
+            stack.enter_context(without_tracebacks())
             self._connect()
             while self._due and (end is None or self._due[0][0] <= end):
                 at, _, kind, sent = heappop(self._due)
