@@ -213,14 +213,14 @@ def test_a_run_may_end_early_and_go_on(simulator):
     assert (fates(second), second.retries) == ({Fate.ARRIVED: 1}, 7)
 
 
-def test_between_is_called_as_time_goes_on_for_a_worker_to_run_what_is_due(app, whop):
+def test_between_is_called_after_deliveries_and_as_time_goes_on_for_a_worker_to_run_what_is_due(app, whop):
     moments = []
     simulator = WhopSimulator(app, between=lambda clock: moments.append(clock()), step=600)
     began = simulator.clock()
     simulator.receiver("payment.succeeded", failing_times=1)
     simulator.happens("payment.succeeded")
     simulator.run(HOUR)
-    assert [moment - began for moment in moments] == [30, 630, 1230, 1830, 2430, 3030, 3600]
+    assert [moment - began for moment in moments] == [0, 30, 30, 630, 1230, 1830, 2430, 3030, 3600]
 
 
 def test_in_a_test_of_the_kits_the_simulator_goes_by_its_clock(app, whop):

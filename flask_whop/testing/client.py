@@ -50,7 +50,7 @@ class WhopTestClient(Expectations):
     def __init__(self, app: Flask, *, clock: FakeClock | None = None) -> None:
         super().__init__(Listener())
         self.app = app
-        self.clock = clock or FakeClock()
+        self.clock: FakeClock = clock or FakeClock()
         """The clock that the app, and Whop, go by."""
         self.answers: list[Answer[AnyEvent]] = []
         """All answers, in the order of the deliveries."""

@@ -66,8 +66,8 @@ class WhopSimulator:
     where it is left out. ``duplicates`` is the share of events (0 to 1) that are
     delivered twice, ``disorder`` the longest time by which a first delivery is late, so
     that events overtake each other; both are drawn from ``seed``, the same each time.
-    ``between`` is called with the clock as time goes on, at least once in each
-    ``step``: there a worker can run what is due.
+    ``between`` is called with the clock after each delivery and as time goes on, at
+    least once in each ``step``: there a worker can run what is due.
     """
 
     def __init__(  # noqa: PLR0913  # what Whop may do, each by name
@@ -84,7 +84,7 @@ class WhopSimulator:
         installation = Installation.of(app)
         installed = installation.verifier.clock
         self.app = app
-        self.clock = clock or (installed if isinstance(installed, FakeClock) else FakeClock())
+        self.clock: FakeClock = clock or (installed if isinstance(installed, FakeClock) else FakeClock())
         self._settings = installation.settings
         self._random = Random(seed)  # noqa: S311  # a play, no secret
         self._duplicates = duplicates
@@ -170,6 +170,7 @@ class WhopSimulator:
                 self._health.look(self.clock())
                 if self._health.disabled_at is None:
                     self._attempt(kind, sent)
+                    self._let_others_work()
             if end is not None:
                 self._pass_time(end)
                 self._health.look(self.clock())
@@ -196,8 +197,11 @@ class WhopSimulator:
         while self.clock() < until:
             within_step = self._between is None or until - self.clock() <= self._step
             self.clock.set_to(until if within_step else self.clock() + self._step)
-            if self._between is not None:
-                self._between(self.clock)
+            self._let_others_work()
+
+    def _let_others_work(self) -> None:
+        if self._between is not None:
+            self._between(self.clock)
 
     def _attempt(self, kind: Kind, sent: _Sent) -> None:
         started = self.clock()
