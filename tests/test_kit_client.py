@@ -273,7 +273,7 @@ def test_a_check_that_fails_tells_what_was_received(kit):
     )
     with pytest.raises(CheckFailed, match="PaymentFailed was to be received twice, and was received once"):
         kit.assert_received(PaymentFailed, times=2)
-    with pytest.raises(CheckFailed, match=r"payment.\* was to be received never, and was received once"):
+    with pytest.raises(CheckFailed, match=r"payment.\* was not to be received, and was received once"):
         kit.assert_not_received("payment.*")
 
 
@@ -302,6 +302,14 @@ def test_a_failure_is_checked_by_error_and_receiver(kit):
     with pytest.raises(CheckFailed, match=r"refund did not raise Exception"):
         kit.assert_failed(receiver="refund")
     with pytest.raises(CheckFailed, match=r"Something failed:\n(.|\n)*KeyError"):
+        kit.assert_nothing_failed()
+
+
+def test_a_check_of_failures_finds_rejections_too_and_says_when_there_was_nothing(kit):
+    with pytest.raises(CheckFailed, match="What receivers raised: nothing"):
+        kit.assert_failed()
+    kit.deliver("payment.succeeded", secret=OTHER_SECRET, check=False)
+    with pytest.raises(CheckFailed, match="rejected: signature_mismatch"):
         kit.assert_nothing_failed()
 
 

@@ -291,6 +291,13 @@ def test_the_report_counts_what_took_effect_twice(simulator):
     assert report.endswith("fulfil: 2 effects, 1 event twice or more, 0 failures")
 
 
+def test_the_report_writes_short_times_too(simulator):
+    simulator.receiver("payment.succeeded", failing_times=2)
+    simulator.happens("payment.succeeded")
+    assert "the slowest after 2 min 30 s and 2 of 12 retries" in str(simulator.run())
+    assert str(simulator.run(90)).startswith("4 min simulated")
+
+
 def test_scripted_failures_are_logged_in_a_line_each(simulator, caplog):
     simulator.receiver("payment.succeeded", failing_times=1)
     simulator.happens("payment.succeeded")

@@ -47,7 +47,7 @@ def test_the_quickstart_works(monkeypatch, capsys, documented):
 
 
 @pytest.mark.parametrize("number", range(1, len(BLOCKS)))
-def test_the_other_code_of_the_readme_runs(number, monkeypatch):
+def test_the_other_code_of_the_readme_runs_and_prints_what_stands_right_below_it(number, monkeypatch, capsys):
     monkeypatch.setenv("FLASK_WHOP_WEBHOOK_SECRET", SECRET)
     app = Flask("shop")
     app.config["WHOP_WEBHOOK_SECRET"] = SECRET
@@ -61,6 +61,8 @@ def test_the_other_code_of_the_readme_runs(number, monkeypatch):
         fixtures = {"client": app.test_client(), "app": app, "whop": kit}
         for test in [value for name, value in names.items() if name.startswith("test_")]:
             test(**{name: fixtures[name] for name in inspect.signature(test).parameters})
+    if f"{BLOCKS[number]}```\n\n```text\n" in README:
+        assert f"{BLOCKS[number]}```\n\n```text\n{capsys.readouterr().out}```" in README
 
 
 @pytest.mark.parametrize("pin", [None, "2026-10-15-1"])

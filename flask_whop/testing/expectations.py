@@ -56,10 +56,8 @@ class Expectations:
         if times is None and not found:
             raise CheckFailed(f"{_named(event)} was not received.\n{self._received()}")
         if times is not None and len(found) != times:
-            raise CheckFailed(
-                f"{_named(event)} was to be received {_times(times)}, and was received {_times(len(found))}.\n"
-                f"{self._received()}"
-            )
+            wanted = f"was to be received {_times(times)}" if times else "was not to be received"
+            raise CheckFailed(f"{_named(event)} {wanted}, and was received {_times(len(found))}.\n{self._received()}")
         return found
 
     def assert_not_received(self, event: type[AnyEvent] | str = "*", /) -> None:
