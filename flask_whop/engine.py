@@ -109,7 +109,7 @@ class Engine:
         self._retries = retries
         self._wait = wait
         self._report = report
-        self._clock = clock
+        self.clock = clock
 
     def use(self, store: Store) -> None:
         """Keep deliveries in ``store`` from now on."""
@@ -247,7 +247,7 @@ class Engine:
         receipt = run.earlier.get(call.name)
         if receipt is None or run.opened_at is None:
             return receipt is None or receipt.state not in FINISHED
-        if receipt.state is ReceiptState.FAILED and receipt.due_at is not None and receipt.due_at > self._clock():
+        if receipt.state is ReceiptState.FAILED and receipt.due_at is not None and receipt.due_at > self.clock():
             run.waiting.append(receipt.due_at)
             return False
         if receipt.state is ReceiptState.DEAD:
@@ -263,7 +263,7 @@ class Engine:
 
     def _call(self, call: Call, run: _Run, *, last: bool) -> None:
         """Call one receiver and keep its receipt; end the claim with the last one."""
-        started = self._clock()
+        started = self.clock()
         if call.skip_stale and run.event.stale:
             log.info("%s is spared %s %s: a newer one has been processed.", call.name, run.event.type, run.event.id)
             error, state = None, ReceiptState.SKIPPED
@@ -293,7 +293,7 @@ class Engine:
         due_at = None
         if state is ReceiptState.FAILED and run.opened_at is not None:
             wish = error.after if isinstance(error, RetryLater) else None
-            due_at = self._retries.next_due(attempts, run.opened_at, self._clock(), wish)
+            due_at = self._retries.next_due(attempts, run.opened_at, self.clock(), wish)
             if due_at is None:
                 state = ReceiptState.DEAD
                 run.dead += 1
@@ -312,7 +312,7 @@ class Engine:
         return Settlement(State.FAILED if run.errors else State.DONE)
 
     def _interrupted(self, run: _Run) -> Settlement:
-        return Settlement(State.FAILED) if run.opened_at is None else Settlement(State.DUE, self._clock())
+        return Settlement(State.FAILED) if run.opened_at is None else Settlement(State.DUE, self.clock())
 
     def _attempt(self, call: Call, event: AnyEvent) -> Exception | None:
         """Call one receiver; return what it raised."""
@@ -348,7 +348,7 @@ class Engine:
     def _outcome(self, run: _Run, ran: int) -> Outcome:
         failed = len(run.errors)
         if run.waiting:
-            return Outcome(Status.RETRY_LATER, run.event, ran, failed, max(0.0, min(run.waiting) - self._clock()))
+            return Outcome(Status.RETRY_LATER, run.event, ran, failed, max(0.0, min(run.waiting) - self.clock()))
         if run.dead:
             return Outcome(Status.DEAD, run.event, ran, failed)
         if not failed:

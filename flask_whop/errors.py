@@ -11,7 +11,9 @@
     ├── StoreUnavailable                    503: the store cannot be reached
     ├── Rejected                            401, 400, 403 or 413: not a delivery for us
     ├── GiveUp                              raise it in a receiver: never call me again for this
-    └── RetryLater                          503: raise it in a receiver: not now, later
+    ├── RetryLater                          503: raise it in a receiver: not now, later
+    ├── CheckFailed (AssertionError)        in tests: what the test kit was to find did not happen
+    └── ScriptedFailure                     in tests: a receiver fails, as its script says
 """
 
 from __future__ import annotations
@@ -64,6 +66,14 @@ class RetryLater(FlaskWhopError):
     def __init__(self, message: str = "", *, after: float = 60.0) -> None:
         super().__init__(message)
         self.after = after
+
+
+class CheckFailed(FlaskWhopError, AssertionError):
+    """Something that a test expects of deliveries did not happen; the message tells what did."""
+
+
+class ScriptedFailure(FlaskWhopError):
+    """A scripted receiver of the test kit fails, as it was told to."""
 
 
 class Reason(str, Enum):

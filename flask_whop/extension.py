@@ -113,12 +113,13 @@ class WhopWebhooks:
             dispatch=dispatcher(settings.dispatch, app, engine),
             report=report,
         )
-        if self._store is None and settings.store == DEFAULT_STORE:
-            blueprint.url_value_preprocessor(_memory_in_tests(app, engine))
+        # TESTING is often set after the app has been made, and tests are to be kept off the file.
+        blueprint.url_value_preprocessor(lambda _endpoint, _values: Installation.of(app).keep_off_file())
         app.register_blueprint(blueprint)
         app.cli.add_command(WhopCommands())
         app.extensions[NAME] = self
-        app.extensions[KEY] = Installation(settings, verifier, engine)
+        file = store if self._store is None and settings.store == DEFAULT_STORE else None
+        app.extensions[KEY] = Installation(app, settings, verifier, engine, file)
         self._apps.add(app)
         for subscription in self._subscriptions:
             subscription.connect(app)
@@ -256,17 +257,6 @@ def _select(events: Sequence[type[AnyEvent] | str]) -> tuple[tuple[str, ...], tu
                 f"on() takes events, by class, name or pattern, and got {event!r}; write @whop.on(PaymentSucceeded)."
             )
     return tuple(types), tuple(patterns)
-
-
-def _memory_in_tests(app: Flask, engine: Engine) -> Callable[[str | None, dict[str, Any] | None], None]:
-    """Keep an app that is found to be under test off the file: TESTING is often set after the app is made."""
-    file = engine.store
-
-    def use_memory(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
-        if app.testing and engine.store is file:
-            engine.use(MemoryStore())
-
-    return use_memory
 
 
 def _waiter(app: Flask) -> Callable[[Awaitable[object]], object]:

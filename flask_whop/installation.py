@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from flask_whop.errors import SetupError
+from flask_whop.stores import MemoryStore
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from flask_whop.config import Settings
     from flask_whop.engine import Engine
     from flask_whop.signature import Verifier
+    from flask_whop.stores import Store
 
 KEY: Final = "whop.installation"
 """Where in ``app.extensions`` it stands."""
@@ -22,9 +24,12 @@ KEY: Final = "whop.installation"
 class Installation:
     """The parts that serve one app."""
 
+    app: Flask
     settings: Settings
     verifier: Verifier
     engine: Engine
+    file: Store | None
+    """The store of the default file; None if another place was asked for."""
 
     @classmethod
     def of(cls, app: Flask) -> Installation:
@@ -36,3 +41,14 @@ class Installation:
         if not isinstance(installation, cls):
             raise SetupError("WhopWebhooks is not set up for this app: call WhopWebhooks(app), or whop.init_app(app).")
         return installation
+
+    @property
+    def store(self) -> Store:
+        """Where deliveries are kept."""
+        self.keep_off_file()
+        return self.engine.store
+
+    def keep_off_file(self) -> None:
+        """Keep an app under test off the default file, in which the tests of yesterday have left theirs."""
+        if self.app.testing and self.engine.store is self.file:
+            self.engine.use(MemoryStore(clock=self.engine.clock))

@@ -48,6 +48,16 @@ class Call(NamedTuple):
     """Whether it is passed over where a newer event of the same resource has been processed."""
 
 
+class Connection(NamedTuple):
+    """What it takes to connect a receiver again as it was connected."""
+
+    held: Callable[[], Callable[..., object] | None]
+    """Gives the receiver; None if it was held weakly, and is gone."""
+    weak: bool
+    name: str
+    skip_stale: bool
+
+
 KEPT = "whop.receivers"
 """Where in ``app.extensions`` the receivers are kept that are tied to the app."""
 
@@ -149,6 +159,20 @@ class AppSignal(NamedSignal):
                     calls.append(Call(name, receiver, skip_stale))
         return calls
 
+    def connections(self, sender: object) -> dict[object, Connection]:
+        """What is connected for exactly ``sender``, by Blinker's ids of the receivers."""
+        wanted = self._by_sender.get(0 if sender is ANY else _id(sender), ())
+        kept = (_kept_by(sender) or {}) if wanted else {}
+        found: dict[object, Connection] = {}
+        for receiver_id, held in list(self.receivers.items()) if wanted else ():
+            receiver = held() if isinstance(held, ref) else held
+            if receiver_id in wanted and receiver is not None:
+                weak = isinstance(held, ref) and (id(self), receiver_id) not in kept
+                found[receiver_id] = Connection(
+                    held if weak else partial(_same, receiver), weak, *self._calls[receiver_id]
+                )
+        return found
+
     def _warn_of_pile(self, receiver_id: object, name: str, sender: object) -> None:
         if sender is not ANY or "<locals>" not in name:
             return
@@ -230,6 +254,20 @@ class UnknownEventSignal(EventSignal[UnknownEvent]):
         super().__init__("unknown_event")
         self._patterns: dict[object, tuple[str, ...]] = {}
 
+    def add(
+        self,
+        receiver: ReceiverT,
+        sender: object = ANY,
+        weak: bool = False,
+        *,
+        name: str | None = None,
+        skip_stale: bool = False,
+    ) -> ReceiverT:
+        """Connect ``receiver`` for every type."""
+        # Ids come a second time: one that is gone may have left its patterns.
+        self._patterns.pop(_id(receiver), None)
+        return super().add(receiver, sender, weak, name=name, skip_stale=skip_stale)
+
     def connect_pattern(
         self, receiver: Callable[..., object], app: object, patterns: Sequence[str], *, name: str, skip_stale: bool
     ) -> None:
@@ -258,6 +296,10 @@ def _id(obj: object) -> object:
     if isinstance(obj, MethodType):
         return id(obj.__func__), id(obj.__self__)
     return id(obj)
+
+
+def _same(receiver: ReceiverT) -> ReceiverT:
+    return receiver
 
 
 def _real(sender: object) -> object:

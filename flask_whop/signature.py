@@ -64,7 +64,7 @@ class Verifier:
     ) -> None:
         self._signers = [_signer(secret) for secret in secrets]
         self._tolerance = tolerance
-        self._clock = clock
+        self.clock = clock
 
     def verify(self, headers: Mapping[str, str], body: bytes) -> Delivery:
         """Return the delivery, or raise :class:`~flask_whop.errors.Rejected` with the reason.
@@ -88,7 +88,7 @@ class Verifier:
         raise Rejected(Reason.SIGNATURE_MISMATCH, claimed_id)
 
     def _check_time(self, seconds: int, claimed_id: str) -> None:
-        age = self._clock() - seconds
+        age = self.clock() - seconds
         if age > self._tolerance:
             raise Rejected(Reason.TIMESTAMP_TOO_OLD, claimed_id)
         if age < -self._tolerance:

@@ -241,8 +241,8 @@ def test_a_broker_that_is_down_leaves_the_delivery_due_for_the_worker(tmp_path, 
     with app.app_context():
         assert whop.stats().counts[State.DUE] == 1
         store = Worker(app)._engine.store
-        now = store._clock()
-        store._clock = lambda: now + 31
+        now = store.clock()
+        store.clock = lambda: now + 31
         Worker(app).run(once=True)
     assert ran == ["msg_1"]
 

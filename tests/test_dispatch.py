@@ -46,9 +46,9 @@ class Shop:
 
     def advance(self, seconds):
         """Let time pass for the store: what is due in a while is due now."""
-        now = self.store._clock()
-        self.store._clock = lambda: now + seconds
-        self.engine._clock = self.store._clock
+        now = self.store.clock()
+        self.store.clock = lambda: now + seconds
+        self.engine.clock = self.store.clock
 
     def state(self, delivery_id="msg_1"):
         return self.store.get(Key("shop", delivery_id)).state

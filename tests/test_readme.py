@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from flask_whop import WhopWebhooks, signals
 from flask_whop.config import Settings
 from flask_whop.events import PaymentSucceeded
 from flask_whop.receivers import EventSignal, LifecycleSignal
-from flask_whop.testing import sample
+from flask_whop.testing import WhopTestClient, sample
 from tests.conftest import SECRET, Sender
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +47,7 @@ def test_the_quickstart_works(monkeypatch, capsys, documented):
 
 
 @pytest.mark.parametrize("number", range(1, len(BLOCKS)))
-def test_the_other_code_of_the_readme_runs(number, monkeypatch):
+def test_the_other_code_of_the_readme_runs_and_prints_what_stands_right_below_it(number, monkeypatch, capsys):
     monkeypatch.setenv("FLASK_WHOP_WEBHOOK_SECRET", SECRET)
     app = Flask("shop")
     app.config["WHOP_WEBHOOK_SECRET"] = SECRET
@@ -56,9 +57,13 @@ def test_the_other_code_of_the_readme_runs(number, monkeypatch):
     exec(BLOCKS[number], names)
     if "create_app" in names:
         assert names["create_app"]().extensions["whop"] is names["whop"]
-    if "test_we_ask_again" in names:
-        signals.identity_profile_needs_action.connect(lambda app, event: None)
-        names["test_we_ask_again"](app.test_client(), app)
+    signals.identity_profile_needs_action.connect(lambda app, event: None)
+    with WhopTestClient(app) as kit:
+        fixtures = {"client": app.test_client(), "app": app, "whop": kit}
+        for test in [value for name, value in names.items() if name.startswith("test_")]:
+            test(**{name: fixtures[name] for name in inspect.signature(test).parameters})
+    if f"{BLOCKS[number]}```\n\n```text\n" in README:
+        assert f"{BLOCKS[number]}```\n\n```text\n{capsys.readouterr().out}```" in README
 
 
 @pytest.mark.parametrize("pin", [None, "2026-10-15-1"])

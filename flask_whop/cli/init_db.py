@@ -21,7 +21,7 @@ def command() -> None:
     Example:
       flask whop init-db
     """
-    store = Installation.of(current_app).engine.store
+    store = Installation.of(current_app).store
     create = getattr(store, "create_tables", None)
     if create is None:
         click.echo("Nothing to do: this store makes what it needs when the app starts.")

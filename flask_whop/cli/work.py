@@ -84,7 +84,7 @@ class _ProgressLine:
     def _text(self) -> str:
         installation = Installation.of(current_app)
         try:
-            stats = installation.engine.store.stats(installation.engine.endpoint)
+            stats = installation.store.stats(installation.engine.endpoint)
         except FlaskWhopError:
             return click.style("The store cannot be reached; trying again …", fg="red")
         return f"{_sum(self._worker)} {_waiting(stats)}"

@@ -78,7 +78,7 @@ class MemoryStore(Store):
     ) -> None:
         self._max_deliveries = max_deliveries
         self._max_age = max_age
-        self._clock = clock
+        self.clock = clock
         self._lock = Lock()
         self._live: dict[Key, _Delivery] = {}
         self._done: dict[tuple[str, str], _Done] = {}
@@ -90,7 +90,7 @@ class MemoryStore(Store):
     def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:
         """Take a delivery for processing while its sender waits."""
         with self._lock:
-            now = self._clock()
+            now = self.clock()
             self._forget(now)
             kept = self._kept(arrival.key)
             if kept is None:
@@ -107,7 +107,7 @@ class MemoryStore(Store):
     def accept(self, arrival: Arrival, due_in: float) -> Accepted:
         """Make a delivery ours."""
         with self._lock:
-            now = self._clock()
+            now = self.clock()
             self._forget(now)
             if arrival.key in self._done:
                 return Accepted(changed=False, state=State.DONE)
@@ -123,7 +123,7 @@ class MemoryStore(Store):
     def take(self, key: Key, token: str, lease: float, *, early: bool = False) -> Taken | None:
         """Claim a delivery that is due, or whose lease ran out."""
         with self._lock:
-            now = self._clock()
+            now = self.clock()
             kept = self._live.get(key)
             if kept is None or not (_is_due(kept, now) or (early and kept.state is State.DUE)):
                 return None
@@ -141,7 +141,7 @@ class MemoryStore(Store):
     def due(self, endpoint: str, limit: int) -> Sequence[Key]:
         """Up to ``limit`` deliveries that :meth:`take` would give."""
         with self._lock:
-            now = self._clock()
+            now = self.clock()
             found = [kept for key, kept in self._live.items() if key.endpoint == endpoint and _is_due(kept, now)]
         return [kept.arrival.key for kept in sorted(found, key=lambda kept: kept.due_at or 0)[:limit]]
 
@@ -151,7 +151,7 @@ class MemoryStore(Store):
             kept = self._live.get(key)
             if kept is None or kept.token != token or kept.state is not State.RUNNING:
                 return False
-            kept.lease_until = self._clock() + lease
+            kept.lease_until = self.clock() + lease
             return True
 
     def record(self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None) -> None:
@@ -176,7 +176,7 @@ class MemoryStore(Store):
             return
         kept.token = None
         kept.state, kept.due_at = settlement
-        kept.changed_at = self._clock()
+        kept.changed_at = self.clock()
         if kept.state is State.DONE:
             del self._live[key]
             self._done[(key.endpoint, key.id)] = _flat(kept)
@@ -194,7 +194,7 @@ class MemoryStore(Store):
             kept = self._live.get(key)
             if kept is None or kept.state is State.RUNNING:
                 return False
-            now = self._clock()
+            now = self.clock()
             _make_due(kept, now, now)
             for name, receipt in kept.receipts.items():
                 if receipt.state not in FINISHED:
@@ -242,7 +242,7 @@ class MemoryStore(Store):
             counts[State.DONE] = sum(of == endpoint for of, _ in self._done)
         for kept in live:
             counts[kept.state] += 1
-        ages = [self._clock() - kept.received_at for kept in live if kept.state in _UNFINISHED]
+        ages = [self.clock() - kept.received_at for kept in live if kept.state in _UNFINISHED]
         return Stats(counts, max(0.0, *ages) if ages else None)
 
     def prune(self, endpoint: str, before: float) -> int:

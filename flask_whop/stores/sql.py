@@ -57,7 +57,7 @@ class SqlStore(Store, ABC):
     _statements: Statements
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+        self.clock = clock
         self._settle_done = ""
 
     @abstractmethod
@@ -73,7 +73,7 @@ class SqlStore(Store, ABC):
 
     def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:
         """Take a delivery for processing while its sender waits."""
-        now = self._clock()
+        now = self.clock()
         values = {**_arrived(arrival, now), "token": token, "until": now + lease}
         with self._single() as connection:
             granted = _upsert(connection, self._statements.claim, self._statements.claimed, values)
@@ -100,7 +100,7 @@ class SqlStore(Store, ABC):
 
     def accept(self, arrival: Arrival, due_in: float) -> Accepted:
         """Make a delivery ours."""
-        now = self._clock()
+        now = self.clock()
         values = {**_arrived(arrival, now), "due_at": now + due_in, "token": f"accepted-{token_hex(8)}"}
         with self._single() as connection:
             changed = _upsert(connection, self._statements.accept, self._statements.accepted, values)
@@ -115,7 +115,7 @@ class SqlStore(Store, ABC):
 
     def take(self, key: Key, token: str, lease: float, *, early: bool = False) -> Taken | None:
         """Claim a delivery that is due, or whose lease ran out."""
-        now = self._clock()
+        now = self.clock()
         values = {
             **key._asdict(),
             "token": token,
@@ -132,13 +132,13 @@ class SqlStore(Store, ABC):
 
     def due(self, endpoint: str, limit: int) -> Sequence[Key]:
         """Up to ``limit`` deliveries that :meth:`take` would give."""
-        values = {"endpoint": endpoint, "now": self._clock(), "limit": limit}
+        values = {"endpoint": endpoint, "now": self.clock(), "limit": limit}
         with self._single() as connection:
             return [Key(str(row[0]), str(row[1])) for row in connection.rows(self._statements.due, values)]
 
     def renew(self, key: Key, token: str, lease: float) -> bool:
         """Hold a claim for ``lease`` seconds from now."""
-        values = {**key._asdict(), "token": token, "until": self._clock() + lease}
+        values = {**key._asdict(), "token": token, "until": self.clock() + lease}
         with self._single() as connection:
             return connection.change(self._statements.renew, values) > 0
 
@@ -181,13 +181,13 @@ class SqlStore(Store, ABC):
                 "token": token,
                 "state": settlement.state.value,
                 "due_at": settlement.due_at,
-                "now": self._clock(),
+                "now": self.clock(),
             },
         )
 
     def replay(self, key: Key) -> bool:
         """Make a delivery due now, for the receivers that are not done with it."""
-        values = {**key._asdict(), "now": self._clock()}
+        values = {**key._asdict(), "now": self.clock()}
         with self._transaction() as connection:
             if not connection.change(self._statements.replay, values):
                 return False
@@ -225,7 +225,7 @@ class SqlStore(Store, ABC):
             counted = connection.rows(self._statements.counts, {"endpoint": endpoint})
             [(oldest,)] = connection.rows(self._statements.oldest, {"endpoint": endpoint})
         counts = dict.fromkeys(State, 0) | {State(state): _whole(count) for state, count in counted}
-        return Stats(counts, None if oldest is None else max(0.0, self._clock() - _number(oldest)))
+        return Stats(counts, None if oldest is None else max(0.0, self.clock() - _number(oldest)))
 
     def prune(self, endpoint: str, before: float) -> int:
         """Delete what has not changed since ``before``, some at a time so that nobody waits for long."""

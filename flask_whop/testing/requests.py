@@ -33,7 +33,12 @@ def signed(
     if isinstance(payload, bytes):
         body = payload
     else:
-        body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+        body = encoded(payload)
         delivery_id = delivery_id or str(payload.get("id") or "") or None
     headers = sign(body, secret, delivery_id=delivery_id or f"msg_{uuid4().hex}", timestamp=timestamp)
     return {"data": body, "headers": {"content-type": "application/json", **headers}}
+
+
+def encoded(payload: Mapping[str, object]) -> bytes:
+    """Write ``payload`` as the JSON of a body."""
+    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple, TypeAlias, cast
 
 from pydantic import JsonValue
 
-from flask_whop.events import matching
+from flask_whop.errors import UnknownEventError
+from flask_whop.events import AnyEvent, matching
 
 Body: TypeAlias = dict[str, JsonValue]
 
@@ -63,6 +64,17 @@ def sample(event_type: str, pin: str | None = None, /, **data: JsonValue) -> Bod
     matching(event_type)
     body = deepcopy(_made(event_type, pin))
     return {**body, "data": {**cast("Body", body["data"]), **data}}
+
+
+def type_of(event: type[AnyEvent] | str) -> str:
+    """The name of the event that is given by name or by class.
+
+    Raises :class:`~flask_whop.errors.UnknownEventError` if a class is not that of one event.
+    """
+    event_type = event if isinstance(event, str) else getattr(event, "type", None)
+    if not isinstance(event_type, str):
+        raise UnknownEventError(f"{event!r} is not the class of one event, such as PaymentSucceeded.")
+    return event_type
 
 
 @cache

@@ -1,0 +1,217 @@
+"""Delivers to an app as Whop does: the test kit's main part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
+from uuid import uuid4
+
+from flask import Flask
+from pydantic import JsonValue
+
+from flask_whop.errors import CheckFailed, Rejected, SetupError
+from flask_whop.events import AnyEvent, UnknownEvent, parse_event
+from flask_whop.installation import Installation
+from flask_whop.testing.answers import Answer, status_of
+from flask_whop.testing.clock import Duration, FakeClock, iso, seconds
+from flask_whop.testing.expectations import Expectations
+from flask_whop.testing.isolation import isolated_signals
+from flask_whop.testing.listener import Listener
+from flask_whop.testing.requests import SignedRequest, signed
+from flask_whop.testing.samples import sample, type_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+E = TypeVar("E", bound=AnyEvent)
+
+_EXPECTED: Final = "If that is what the test is about: with check=False the answer is returned instead."
+
+
+class WhopTestClient(Expectations):
+    """Delivers events to an app as Whop does, and tells what came of them.
+
+    Each delivery goes through the app's own endpoint, signed with its first secret;
+    nothing is stubbed. With pytest, it is the fixture ``whop``. Without::
+
+        with WhopTestClient(app) as whop:
+            whop.deliver("payment.succeeded")
+
+    From the start until :meth:`close` (or the end of the block), the app goes by
+    :attr:`clock`, and what is connected to signals, for all apps or for this one, is
+    disconnected at the end; see :func:`~flask_whop.testing.isolated_signals`.
+
+    Raises :class:`~flask_whop.errors.SetupError` if flask_whop is not set up for
+    ``app``.
+    """
+
+    def __init__(self, app: Flask, *, clock: FakeClock | None = None) -> None:
+        super().__init__(Listener())
+        self.app = app
+        self.clock: FakeClock = clock or FakeClock()
+        """The clock that the app, and Whop, go by."""
+        self.answers: list[Answer[AnyEvent]] = []
+        """All answers, in the order of the deliveries."""
+        self._settings = Installation.of(app).settings
+        with ExitStack() as until_closed:
+            until_closed.enter_context(isolated_signals(app))
+            until_closed.enter_context(self.clock.installed_in(app))
+            self._listener.listen_to(app)
+            self._until_closed = until_closed.pop_all()
+
+    @overload
+    def deliver(
+        self,
+        event: type[E],
+        /,
+        *,
+        data: Mapping[str, object] | None = None,
+        pin: str | None = None,
+        id: str | None = None,
+        envelope: Mapping[str, object] | None = None,
+        secret: str | None = None,
+        age: Duration = 0,
+        check: bool = True,
+    ) -> Answer[E]: ...
+    @overload
+    def deliver(
+        self,
+        event: str,
+        /,
+        *,
+        data: Mapping[str, object] | None = None,
+        pin: str | None = None,
+        id: str | None = None,
+        envelope: Mapping[str, object] | None = None,
+        secret: str | None = None,
+        age: Duration = 0,
+        check: bool = True,
+    ) -> Answer[AnyEvent]: ...
+    def deliver(  # noqa: PLR0913  # what a delivery is made of, each by name
+        self,
+        event: type[AnyEvent] | str,
+        /,
+        *,
+        data: Mapping[str, object] | None = None,
+        pin: str | None = None,
+        id: str | None = None,  # noqa: A002  # the field's name in what Whop sends
+        envelope: Mapping[str, object] | None = None,
+        secret: str | None = None,
+        age: Duration = 0,
+        check: bool = True,
+    ) -> Answer[Any]:
+        """Deliver an event, by its class or its name, and return the answer.
+
+        The body is the :func:`~flask_whop.testing.sample` of the event for a webhook
+        with that ``pin``, happening now by :attr:`clock`. ``data`` replaces fields of
+        its ``data``, ``envelope`` fields around it (``timestamp``, ``company_id``,
+        ``previous_attributes``). ``id`` is the id of event and delivery, a new one
+        where it is left out. ``secret`` signs instead of the app's first one, and
+        ``age`` is how long ago.
+
+        Raises :class:`~flask_whop.errors.CheckFailed` if it is not answered 2xx or a
+        receiver fails, unless ``check`` is false, and
+        :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
+        """
+        __tracebackhide__ = True
+        body = {
+            **sample(type_of(event), pin, **cast("Mapping[str, JsonValue]", data or {})),
+            "id": id or f"msg_{uuid4().hex}",
+            "timestamp": iso(self.clock.now()),
+            **(envelope or {}),
+        }
+        return self.send(body, secret=secret, age=age, check=check)
+
+    def send(
+        self,
+        body: Mapping[str, object] | bytes,
+        *,
+        id: str | None = None,  # noqa: A002  # the field's name in what Whop sends
+        secret: str | None = None,
+        age: Duration = 0,
+        check: bool = True,
+    ) -> Answer[AnyEvent]:
+        """Deliver a whole body, whatever it is, and return the answer.
+
+        ``id`` is the ``webhook-id``; that of a mapping where it is left out, and a new
+        one if it has none. For the others, and what is raised, see :meth:`deliver`.
+        """
+        __tracebackhide__ = True
+        request = signed(
+            body,
+            secret or self._settings.secrets[0],
+            delivery_id=id,
+            timestamp=int(self.clock() - seconds(age)),
+        )
+        answer = self._post(request)
+        self.answers.append(answer)
+        if check and not answer.ok:
+            raise CheckFailed(f"{answer.story()}\n{_EXPECTED}") from _cause(answer)
+        return answer
+
+    def redeliver(self, answer: Answer[E] | None = None, /, *, check: bool = True) -> Answer[E]:
+        """Deliver again what ``answer`` answered, and return the answer.
+
+        It is the last delivery where ``answer`` is left out. The ``webhook-id`` and the
+        body are the same and the signature is new, as in a retry of Whop's and in a
+        duplicate. For ``check``, see :meth:`deliver`.
+
+        Raises :class:`~flask_whop.errors.SetupError` if nothing has been delivered.
+        """
+        __tracebackhide__ = True
+        if answer is None and not self.answers:
+            raise SetupError("Nothing has been delivered yet that could be delivered again; call deliver() first.")
+        again = answer or self.answers[-1]
+        return cast("Answer[E]", self.send(again.body, id=again.delivery_id, check=check))
+
+    def clear(self) -> None:
+        """Forget the answers, and what was captured, failed and rejected; the app forgets nothing."""
+        self.answers.clear()
+        self._listener.clear()
+
+    def close(self) -> None:
+        """Give the app its own clock back, and leave the signals as they were found."""
+        self._until_closed.close()
+
+    def __enter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """Close the client."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Tell how much was delivered, and how much of it reached the app."""
+        return f"<WhopTestClient of {self.app.name}: {len(self.answers)} delivered, {len(self.captured)} captured>"
+
+    def _post(self, request: SignedRequest) -> Answer[AnyEvent]:
+        failed, rejected = len(self._listener.failures), len(self._listener.rejections)
+        response = self.app.test_client().post(self._settings.path, **request)
+        delivery_id = request["headers"]["webhook-id"]
+        event = _read(request["data"], delivery_id)
+        failures = (failure for failure in self._listener.failures[failed:] if failure.event.id == event.id)
+        rejections = self._listener.rejections[rejected:]
+        return Answer(
+            status_code=response.status_code,
+            status=status_of(response),
+            event=self._listener.events.get(event.id, event),
+            failures=tuple(failures),
+            rejection=next((one for one in rejections if one.delivery_id in (None, delivery_id)), None),
+            delivery_id=delivery_id,
+            body=request["data"],
+            response=response,
+        )
+
+
+def _read(body: bytes, delivery_id: str) -> AnyEvent:
+    try:
+        return parse_event(body, delivery_id)
+    except Rejected:
+        return UnknownEvent({}, body, delivery_id)
+
+
+def _cause(answer: Answer[AnyEvent]) -> Exception | None:
+    return answer.failures[0].error if answer.failures else answer.rejection

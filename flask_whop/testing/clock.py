@@ -1,0 +1,104 @@
+"""A clock that stands still until it is told to go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from flask import Flask
+
+from flask_whop.installation import Installation
+
+Duration: TypeAlias = float | timedelta
+"""A time that passes, in seconds or as a ``timedelta``."""
+
+
+class FakeClock:
+    """Gives the unix time, as ``time.time`` does, and moves only when it is told to.
+
+    It starts at ``start``, and at the whole second that it is now where that is left
+    out. A ``datetime`` without a time zone is taken as UTC.
+    """
+
+    def __init__(self, start: datetime | float | None = None) -> None:
+        self._time = float(int(time.time())) if start is None else _unix(start)
+        self._stand_ins: dict[int, tuple[Clocked, Callable[[], float]]] = {}
+
+    def __call__(self) -> float:
+        """The unix time."""
+        return self._time
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        return datetime.fromtimestamp(self._time, tz=timezone.utc)
+
+    def advance(self, by: Duration) -> None:
+        """Let time pass.
+
+        Raises :class:`ValueError` if ``by`` is negative; :meth:`set_to` goes back.
+        """
+        if seconds(by) < 0:
+            raise ValueError(f"Time passes forwards, and {by!r} is negative; set_to() puts a clock back.")
+        self._time += seconds(by)
+
+    def set_to(self, when: datetime | float) -> None:
+        """Put the clock forward or back to ``when``."""
+        self._time = _unix(when)
+
+    @contextmanager
+    def installed_in(self, app: Flask) -> Iterator[FakeClock]:
+        """Let ``app`` go by this clock while the block runs: its verifier, and its store if that has a ``clock``.
+
+        Raises :class:`~flask_whop.errors.SetupError` if flask_whop is not set up for ``app``.
+        """
+        installation = Installation.of(app)
+        with ExitStack() as restored:
+            self._install(installation.verifier, self, restored)
+            self._install(installation.engine, self, restored)
+            store = installation.store
+            if isinstance(store, Clocked):
+                self._install(store, self._stand_in_for(store), restored)
+            yield self
+
+    def __repr__(self) -> str:
+        """Tell the time."""
+        return f"<FakeClock {self.now().isoformat()}>"
+
+    def _install(self, part: Clocked, clock: Callable[[], float], restored: ExitStack) -> None:
+        restored.callback(setattr, part, "clock", part.clock)
+        part.clock = clock
+
+    def _stand_in_for(self, part: Clocked) -> Callable[[], float]:
+        """A clock that goes as this one, from where the one of ``part`` stands: that may count from elsewhere."""
+        if part.clock is self or part.clock is time.time:
+            return self
+        if id(part) not in self._stand_ins:
+            begun, here = part.clock(), self._time
+            self._stand_ins[id(part)] = (part, lambda: begun + self._time - here)
+        return self._stand_ins[id(part)][1]
+
+
+@runtime_checkable
+class Clocked(Protocol):
+    """What goes by a clock, and lets it be replaced."""
+
+    clock: Callable[[], float]
+
+
+def seconds(duration: Duration) -> float:
+    """The seconds of ``duration``."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+
+
+def iso(when: datetime) -> str:
+    """Write ``when`` as Whop does, to the millisecond."""
+    return when.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _unix(when: datetime | float) -> float:
+    if not isinstance(when, datetime):
+        return float(when)
+    return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()

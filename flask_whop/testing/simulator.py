@@ -1,0 +1,242 @@
+"""Plays Whop against an app, on a fake clock: its whole schedule of retries in a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from heapq import heappop, heappush
+from itertools import count
+from random import Random
+from typing import cast
+from uuid import uuid4
+
+from flask import Flask
+from pydantic import JsonValue
+
+from flask_whop.errors import ScriptedFailure
+from flask_whop.events import AnyEvent, matching
+from flask_whop.installation import Installation
+from flask_whop.signals import EVENT_SIGNALS
+from flask_whop.testing.answers import status_of
+from flask_whop.testing.clock import Duration, FakeClock, iso, seconds
+from flask_whop.testing.isolation import isolated_signals
+from flask_whop.testing.report import Attempt, EventStory, Fate, Kind, SimulationReport
+from flask_whop.testing.requests import encoded, signed
+from flask_whop.testing.samples import sample, type_of
+from flask_whop.testing.schedule import ANSWER_LIMIT, RETRY_DELAYS, WebhookHealth
+from flask_whop.testing.scripts import Script, ScriptedReceiver, failing, without_tracebacks
+
+_MOST_DUPLICATE_DELAY = 60.0
+
+
+@dataclass
+class _Sent:
+    """An event of Whop's, and how its deliveries were answered so far."""
+
+    id: str
+    type: str
+    body: bytes
+    happened_at: float
+    attempts: list[Attempt] = field(default_factory=list)
+
+    def tries(self) -> int:
+        return sum(attempt.kind is not Kind.DUPLICATE for attempt in self.attempts)
+
+    def fate(self, *, disabled: bool) -> Fate:
+        if any(attempt.ok for attempt in self.attempts):
+            return Fate.ARRIVED
+        if self.tries() > len(RETRY_DELAYS):
+            return Fate.GIVEN_UP
+        if disabled:
+            return Fate.DROPPED if self.attempts else Fate.NEVER_SENT
+        return Fate.PENDING
+
+
+class WhopSimulator:
+    """Plays Whop against ``app`` on a fake clock, and tells what arrived and what was lost.
+
+    A delivery that is not answered 2xx within 5 seconds is sent again after 30 s,
+    2 min, 8 min, 30 min, 1 h, 3 h, 6 h and then every 12 h, 12 times in all, with the
+    same ``webhook-id`` and signed afresh. After 24 hours of failures Whop warns; after
+    72 hours and 10 of them it disables the webhook, and sends nothing more.
+
+    ``clock`` is the time of both; the one that the app goes by in a test, or a new one,
+    where it is left out. ``duplicates`` is the share of events (0 to 1) that are
+    delivered twice, ``disorder`` the longest time by which a first delivery is late, so
+    that events overtake each other; both are drawn from ``seed``, the same each time.
+    ``between`` is called with the clock after each delivery and as time goes on, at
+    least once in each ``step``: there a worker can run what is due.
+    """
+
+    def __init__(  # noqa: PLR0913  # what Whop may do, each by name
+        self,
+        app: Flask,
+        *,
+        clock: FakeClock | None = None,
+        seed: int = 0,
+        duplicates: float = 0.0,
+        disorder: Duration = 0,
+        between: Callable[[FakeClock], object] | None = None,
+        step: Duration = 60,
+    ) -> None:
+        installation = Installation.of(app)
+        installed = installation.verifier.clock
+        self.app = app
+        self.clock: FakeClock = clock or (installed if isinstance(installed, FakeClock) else FakeClock())
+        self._settings = installation.settings
+        self._random = Random(seed)  # noqa: S311  # a play, no secret
+        self._duplicates = duplicates
+        self._disorder = seconds(disorder)
+        self._between = between
+        self._step = seconds(step)
+        self._began = self.clock()
+        self._health = WebhookHealth()
+        self._events: list[_Sent] = []
+        self._receivers: list[tuple[ScriptedReceiver, tuple[str, ...]]] = []
+        self._due: list[tuple[float, int, Kind, _Sent]] = []
+        self._numbers = count(1)
+        self._ids = f"msg_{uuid4().hex[:12]}"
+
+    def receiver(  # noqa: PLR0913  # what a script may say, each by name
+        self,
+        *events: type[AnyEvent] | str,
+        name: str | None = None,
+        failing_for: Duration = 0,
+        failing_times: int = 0,
+        fails: Script | None = None,
+        takes: Duration = 0,
+        error: type[Exception] = ScriptedFailure,
+    ) -> ScriptedReceiver:
+        """Add a receiver that fails as scripted, while the simulation runs, and return it.
+
+        ``events`` are classes, names or patterns; all events where they are left out.
+        It fails for the time ``failing_for`` from the start on, the first
+        ``failing_times`` times with each event, or whenever ``fails`` says so, and
+        raises ``error``, which is called with a text. ``takes`` is how long it runs.
+
+        Raises :class:`~flask_whop.errors.UnknownEventError` if no event has a name.
+        """
+        types = dict.fromkeys(one for event in events or ("*",) for one in matching(type_of(event)))
+        scripted = ScriptedReceiver(
+            name or f"receiver {len(self._receivers) + 1}",
+            self.clock,
+            fails=fails or failing(timedelta(seconds=seconds(failing_for)), failing_times),
+            takes=timedelta(seconds=seconds(takes)),
+            error=error,
+        )
+        self._receivers.append((scripted, tuple(types)))
+        return scripted
+
+    def happens(  # noqa: PLR0913  # what an event is made of, each by name
+        self,
+        event: type[AnyEvent] | str,
+        /,
+        *,
+        after: Duration = 0,
+        times: int = 1,
+        every: Duration = 3600,
+        data: Mapping[str, object] | None = None,
+        pin: str | None = None,
+    ) -> list[str]:
+        """Let an event happen at Whop, so long ``after`` now, and return its id.
+
+        ``times`` lets as many happen, one in each ``every``. For ``data`` and ``pin``,
+        see :meth:`WhopTestClient.deliver <flask_whop.testing.WhopTestClient.deliver>`.
+
+        Raises :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
+        """
+        body = sample(type_of(event), pin, **cast("Mapping[str, JsonValue]", data or {}))
+        first = self.clock() + seconds(after)
+        happened = [self._happen(body, first + number * seconds(every)) for number in range(times)]
+        return [sent.id for sent in happened]
+
+    def run(self, duration: Duration | None = None) -> SimulationReport:
+        """Let time pass, and return what came of it.
+
+        It ends after ``duration``, and when Whop has nothing more to send where that is
+        left out. A second run goes on where the first one ended.
+        """
+        end = None if duration is None else self.clock() + seconds(duration)
+        with ExitStack() as stack:
+            stack.enter_context(isolated_signals(self.app))
+            stack.enter_context(self.clock.installed_in(self.app))
+            stack.enter_context(without_tracebacks())
+            self._connect()
+            while self._due and (end is None or self._due[0][0] <= end):
+                at, _, kind, sent = heappop(self._due)
+                self._pass_time(at)
+                self._health.look(self.clock())
+                if self._health.disabled_at is None:
+                    self._attempt(kind, sent)
+                    self._let_others_work()
+            if end is not None:
+                self._pass_time(end)
+                self._health.look(self.clock())
+        return self._report()
+
+    def _connect(self) -> None:
+        for receiver, types in self._receivers:
+            for event_type in types:
+                EVENT_SIGNALS[event_type].connect(receiver, self.app, name=receiver.name)
+
+    def _happen(self, body: dict[str, JsonValue], at: float) -> _Sent:
+        event_id = f"{self._ids}_{len(self._events) + 1}"
+        timestamp = iso(datetime.fromtimestamp(at, tz=timezone.utc))
+        whole = encoded({**body, "id": event_id, "timestamp": timestamp})
+        sent = _Sent(event_id, str(body["type"]), whole, at)
+        self._events.append(sent)
+        self._plan(at + self._random.uniform(0, self._disorder), Kind.FIRST, sent)
+        return sent
+
+    def _plan(self, at: float, kind: Kind, sent: _Sent) -> None:
+        heappush(self._due, (at, next(self._numbers), kind, sent))
+
+    def _pass_time(self, until: float) -> None:
+        while self.clock() < until:
+            within_step = self._between is None or until - self.clock() <= self._step
+            self.clock.set_to(until if within_step else self.clock() + self._step)
+            self._let_others_work()
+
+    def _let_others_work(self) -> None:
+        if self._between is not None:
+            self._between(self.clock)
+
+    def _attempt(self, kind: Kind, sent: _Sent) -> None:
+        started = self.clock()
+        request = signed(sent.body, self._settings.secrets[0], delivery_id=sent.id, timestamp=int(started))
+        response = self.app.test_client().post(self._settings.path, **request)
+        in_time = self.clock() - started <= ANSWER_LIMIT.total_seconds()
+        ok = in_time and response.status_code // 100 == 2  # noqa: PLR2004  # 2xx
+        sent.attempts.append(Attempt(self._since(started), kind, response.status_code, status_of(response), ok))
+        if kind is not Kind.DUPLICATE:
+            self._go_on(sent, ok=ok)
+        if kind is Kind.FIRST and self._random.random() < self._duplicates:
+            self._plan(self.clock() + self._random.uniform(0, _MOST_DUPLICATE_DELAY), Kind.DUPLICATE, sent)
+
+    def _go_on(self, sent: _Sent, *, ok: bool) -> None:
+        """Do what Whop does after a delivery: think of the webhook, and plan the retry."""
+        if ok:
+            self._health.succeed()
+            return
+        self._health.fail(self.clock())
+        if sent.tries() <= len(RETRY_DELAYS):
+            self._plan(self.clock() + RETRY_DELAYS[sent.tries() - 1].total_seconds(), Kind.RETRY, sent)
+
+    def _since(self, at: float) -> timedelta:
+        return timedelta(seconds=at - self._began)
+
+    def _report(self) -> SimulationReport:
+        disabled_at, warned_at = self._health.disabled_at, self._health.warned_at
+        return SimulationReport(
+            lasted=self._since(self.clock()),
+            events=tuple(map(self._story, sorted(self._events, key=lambda sent: sent.happened_at))),
+            receivers=tuple(receiver for receiver, _ in self._receivers),
+            warned_at=None if warned_at is None else self._since(warned_at),
+            disabled_at=None if disabled_at is None else self._since(disabled_at),
+        )
+
+    def _story(self, sent: _Sent) -> EventStory:
+        fate = sent.fate(disabled=self._health.disabled_at is not None)
+        return EventStory(sent.id, sent.type, self._since(sent.happened_at), tuple(sent.attempts), fate)
