@@ -29,6 +29,21 @@ _PRUNE_EVERY = 3600.0
 _CANDIDATES = 20
 
 
+def run_due(app: Flask) -> list[Outcome]:
+    """Run all that is due, one after the other, and return how each went; made for tests.
+
+    Raises :class:`~flask_whop.errors.StoreUnavailable`.
+    """
+    engine = Installation.of(app).engine
+    outcomes: list[Outcome] = []
+    while due := engine.store.due(engine.endpoint, _CANDIDATES):
+        for key in due:
+            with app.app_context():
+                outcome = engine.run(key)
+            outcomes += [outcome] if outcome is not None else []
+    return outcomes
+
+
 class Worker:
     """Runs the due deliveries of ``app``, ``concurrency`` of them at a time.
 
@@ -130,6 +145,6 @@ class Worker:
         if time.monotonic() - self._pruned_at < _PRUNE_EVERY and self._pruned_at:
             return
         self._pruned_at = time.monotonic()
-        pruned = self._engine.store.prune(self._engine.endpoint, time.time() - self._keep_seconds)
+        pruned = self._engine.store.prune(self._engine.endpoint, self._engine.clock() - self._keep_seconds)
         if pruned:
             log.info("Forgot %d deliveries that are older than they are kept.", pruned)

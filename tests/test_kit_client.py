@@ -459,3 +459,15 @@ def test_signals_are_isolated_when_a_test_fails():
     with pytest.raises(ZeroDivisionError):
         test()
     assert not payment_succeeded.receivers
+
+
+def test_work_runs_what_the_app_has_accepted(tmp_path):
+    app = Flask("shop", instance_path=str(tmp_path))
+    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_DISPATCH="worker", TESTING=True)
+    ran = []
+    WhopWebhooks(app).on("payment.succeeded")(lambda app, event: ran.append(event.id))
+    with WhopTestClient(app) as whop:
+        answer = whop.deliver("payment.succeeded")
+        assert (answer.status, ran) == ("accepted", [])
+        [outcome] = whop.work()
+        assert (outcome.status.value, ran) == ("processed", [answer.event.id])

@@ -10,16 +10,18 @@ from flask import Flask
 from flask_whop import GiveUp, RetryLater, WhopWebhooks
 from flask_whop.errors import SetupError, UnknownEventError
 from flask_whop.events import PaymentSucceeded
+from flask_whop.installation import Installation
 from flask_whop.signals import delivery_received, payment_succeeded
+from flask_whop.stores import Key, State
 from flask_whop.testing import RETRY_DELAYS, FakeClock, Fate, Kind, WhopSimulator, WhopTestClient
 from tests.conftest import SECRET
 
 HOUR = timedelta(hours=1)
 
 
-def set_up():
+def set_up(**config):
     app = Flask("shop")
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, TESTING=True, **config)
     WhopWebhooks(app)
     return app
 
@@ -304,3 +306,38 @@ def test_scripted_failures_are_logged_in_a_line_each(simulator, caplog):
     simulator.run()
     assert "failed with payment.succeeded" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+# The same outages where the app owns the retry: Whop sees nothing of them.
+
+
+@pytest.mark.parametrize("dispatch", ["worker", "after_response"])
+@pytest.mark.parametrize(("hours", "arrives"), [(5, True), (23, True), (30, False), (80, False)])
+def test_an_app_that_owns_its_retries_goes_on_for_a_day_and_keeps_the_rest_as_dead_letters(dispatch, hours, arrives):
+    app = set_up(WHOP_DISPATCH=dispatch)
+    simulator = WhopSimulator(app)
+    receiver = simulator.receiver("payment.succeeded", name="fulfil", failing_for=hours * HOUR)
+    [event_id] = simulator.happens("payment.succeeded")
+    report = simulator.run(4 * 24 * HOUR)
+
+    assert (report.warned_at, report.disabled_at) == (None, None)
+    assert [attempt.status for attempt in report.events[0].attempts] == ["accepted"]
+    assert receiver.effects == ([event_id] if arrives else [])
+    store = Installation.of(app).store
+    assert store.stats("shop").counts[State.DONE if arrives else State.DEAD] == 1
+
+    # What is dead is not lost: replayed, it arrives once.
+    if not arrives:
+        assert store.replay(Key("shop", event_id))
+        simulator.run(HOUR)
+        assert receiver.effects == [event_id]
+
+
+def test_an_outage_longer_than_whops_patience_loses_nothing_that_is_ours():
+    app = set_up(WHOP_DISPATCH="worker", WHOP_RETRY_FOR=5 * 86_400)
+    simulator = WhopSimulator(app, duplicates=0.2, disorder=timedelta(minutes=10))
+    receiver = simulator.receiver("payment.succeeded", name="fulfil", failing_for=80 * HOUR)
+    payments = simulator.happens("payment.succeeded", times=100, every=HOUR)
+    report = simulator.run(6 * 24 * HOUR)
+    assert report.disabled_at is None
+    assert sorted(receiver.effects) == sorted(payments)

@@ -6,13 +6,16 @@ import ast
 import importlib
 import inspect
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from flask import Flask
 
 import flask_whop
 from flask_whop import WhopWebhooks, signals
+from flask_whop.celery import SWEEP
 from flask_whop.config import Settings
 from flask_whop.events import PaymentSucceeded
 from flask_whop.receivers import EventSignal, LifecycleSignal
@@ -40,6 +43,7 @@ def test_the_quickstart_is_the_readmes_code():
 def test_the_quickstart_works(monkeypatch, capsys, documented):
     monkeypatch.setenv("WHOP_WEBHOOK_SECRET", SECRET)
     quickstart = importlib.import_module("examples.quickstart")
+    quickstart.app.testing = True
     assert Sender(quickstart.app).send(documented).status_code == 200
     assert capsys.readouterr().out == (
         "<string> Document image was too blurry to read. https://verify.stripe.com/session/abc123\n"
@@ -47,16 +51,22 @@ def test_the_quickstart_works(monkeypatch, capsys, documented):
 
 
 @pytest.mark.parametrize("number", range(1, len(BLOCKS)))
-def test_the_other_code_of_the_readme_runs_and_prints_what_stands_right_below_it(number, monkeypatch, capsys):
+def test_the_other_code_of_the_readme_runs_and_prints_what_stands_right_below_it(number, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("FLASK_WHOP_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("WHOP_WEBHOOK_SECRET", SECRET)
     app = Flask("shop")
     app.config["WHOP_WEBHOOK_SECRET"] = SECRET
     app.config["WHOP_STORE"] = "memory://"
-    names = {"Flask": Flask, "WhopWebhooks": WhopWebhooks, "whop": WhopWebhooks(app), "__name__": "shop"}
-    names["PaymentSucceeded"] = PaymentSucceeded
+    names = {"WhopWebhooks": WhopWebhooks, "whop": WhopWebhooks(app), "__name__": "shop"}
+    names |= {"PaymentSucceeded": PaymentSucceeded, "Flask": partial(Flask, instance_path=str(tmp_path))}
     exec(BLOCKS[number], names)
     if "create_app" in names:
         assert names["create_app"]().extensions["whop"] is names["whop"]
+    if "create_shop" in names:
+        assert Sender(names["create_shop"]()).deliver("payment.succeeded").status_code == 200
+    if "add_sweep" in names:
+        names["add_sweep"](celery := Celery())
+        assert celery.conf.beat_schedule["whop"]["task"] == SWEEP
     signals.identity_profile_needs_action.connect(lambda app, event: None)
     with WhopTestClient(app) as kit:
         fixtures = {"client": app.test_client(), "app": app, "whop": kit}

@@ -11,6 +11,7 @@ from uuid import uuid4
 from flask import Flask
 from pydantic import JsonValue
 
+from flask_whop.engine import Outcome
 from flask_whop.errors import CheckFailed, Rejected, SetupError
 from flask_whop.events import AnyEvent, UnknownEvent, parse_event
 from flask_whop.installation import Installation
@@ -21,6 +22,7 @@ from flask_whop.testing.isolation import isolated_signals
 from flask_whop.testing.listener import Listener
 from flask_whop.testing.requests import SignedRequest, signed
 from flask_whop.testing.samples import sample, type_of
+from flask_whop.worker import run_due
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -166,6 +168,13 @@ class WhopTestClient(Expectations):
         again = answer or self.answers[-1]
         return cast("Answer[E]", self.send(again.body, id=again.delivery_id, check=check))
 
+    def work(self) -> list[Outcome]:
+        """Run what is due, as a worker would, and return how each went.
+
+        For an app that answers before its receivers run (``WHOP_DISPATCH``).
+        """
+        return run_due(self.app)
+
     def clear(self) -> None:
         """Forget the answers, and what was captured, failed and rejected; the app forgets nothing."""
         self.answers.clear()
@@ -189,7 +198,7 @@ class WhopTestClient(Expectations):
 
     def _post(self, request: SignedRequest) -> Answer[AnyEvent]:
         failed, rejected = len(self._listener.failures), len(self._listener.rejections)
-        response = self.app.test_client().post(self._settings.path, **request)
+        response = self.app.test_client().post(self._settings.path, buffered=True, **request)
         delivery_id = request["headers"]["webhook-id"]
         event = _read(request["data"], delivery_id)
         failures = (failure for failure in self._listener.failures[failed:] if failure.event.id == event.id)
