@@ -72,6 +72,8 @@ class _Run:
     key: Key
     token: str
     event: AnyEvent
+    resource: str | None
+    occurred_at: float | None
     opened_at: float | None
     """When the delivery became ours, in unix seconds; None while its retry is Whop's."""
     earlier: Mapping[str, Receipt]
@@ -128,7 +130,7 @@ class Engine:
         token = new_token()
         claim = self.store.claim(arrival, token, self._leases.lease)
         if claim.granted:
-            run = _Run(arrival.key, token, event, None, claim.receipts)
+            run = _Run(arrival.key, token, event, arrival.resource, arrival.occurred_at, None, claim.receipts)
             outcome = self._run(run, repeated=claim.attempts > 1)
         else:
             outcome = Outcome(Status.DUPLICATE if claim.owned else Status.RUNNING, event)
@@ -171,7 +173,7 @@ class Engine:
         kept = taken.delivery
         delivery = Delivery(key.id, kept.signed_at, kept.body or b"", kept.secret_index)
         event = parse_event(delivery.body, delivery.id)
-        run = _Run(key, token, event, kept.opened_at, taken.receipts)
+        run = _Run(key, token, event, event.resource, _occurred_at(event), kept.opened_at, taken.receipts)
         outcome = self._run(run, repeated=bool(taken.receipts))
         self._tell(outcome, delivery)
         return outcome
@@ -194,13 +196,12 @@ class Engine:
         return event
 
     def _arrival(self, event: AnyEvent, delivery: Delivery) -> Arrival:
-        happened = event.timestamp
         return Arrival(
             Key(self.endpoint, delivery.id),
             event.type,
             event.account_id,
             event.resource,
-            happened.timestamp() if happened else None,
+            _occurred_at(event),
             delivery.timestamp,
             delivery.secret_index,
             delivery.body,
@@ -218,7 +219,7 @@ class Engine:
             if settlement.state is State.DONE:
                 return Outcome(Status.DUPLICATE if repeated else Status.UNHANDLED, run.event)
             return self._outcome(run, 0)
-        run.event.overtaken_if(self._asking_for_newer(run.key, run.event))
+        run.event.overtaken_if(self._asking_for_newer(run))
         self._leases.hold(run.key, run.token)
         try:
             for index, call in enumerate(calls, 1):
@@ -233,13 +234,13 @@ class Engine:
             self._leases.let_go(run.token)
         return self._outcome(run, len(calls))
 
-    def _asking_for_newer(self, key: Key, event: AnyEvent) -> Callable[[], bool]:
+    def _asking_for_newer(self, run: _Run) -> Callable[[], bool]:
         # Of values alone: with the event in it, the two would hold each other until the
         # garbage collector comes.
-        store, resource, happened = self.store, event.resource, event.timestamp
+        store, key, resource, occurred_at = self.store, run.key, run.resource, run.occurred_at
 
         def newer() -> bool:
-            return resource is not None and happened is not None and store.newer(key, resource, happened.timestamp())
+            return resource is not None and occurred_at is not None and store.newer(key, resource, occurred_at)
 
         return newer
 
@@ -378,6 +379,11 @@ class Engine:
             self.notify(signals.payload_drifted, event=event)
         if outcome.status in (Status.PROCESSED, Status.UNHANDLED):
             self.notify(signals.delivery_processed, delivery=delivery, event=event)
+
+
+def _occurred_at(event: AnyEvent) -> float | None:
+    happened = event.timestamp
+    return None if happened is None else happened.timestamp()
 
 
 def _told(error: Exception | None) -> str | None:

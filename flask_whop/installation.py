@@ -48,7 +48,7 @@ class Installation:
         self.keep_off_file()
         return self.engine.store
 
-    def keep_off_file(self) -> None:
+    def keep_off_file(self, *, testing: bool = False) -> None:
         """Keep an app under test off the default file, in which the tests of yesterday have left theirs."""
-        if self.app.testing and self.engine.store is self.file:
+        if (testing or self.app.testing) and self.engine.store is self.file:
             self.engine.use(MemoryStore(clock=self.engine.clock))

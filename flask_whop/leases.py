@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -67,6 +69,21 @@ class LeaseKeeper:
                 log.warning("The lease on delivery %s could not be renewed: %s", key.id, error)
 
 
-def new_token() -> str:
-    """Make the token of a claim: nobody else has it."""
-    return os.urandom(12).hex()
+class _Tokens:
+    """Makes tokens that nobody else has: a random part for the process, and a number."""
+
+    def __init__(self) -> None:
+        self.renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.renew)
+
+    def renew(self) -> None:
+        self._process = os.urandom(12).hex()
+        self._numbers = itertools.count()
+
+    def __call__(self) -> str:
+        return f"{self._process}-{next(self._numbers)}"
+
+
+new_token: Final[Callable[[], str]] = _Tokens()
+"""Make the token of a claim."""

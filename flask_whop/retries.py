@@ -34,5 +34,6 @@ class RetryPolicy:
         wait = min(self.longest, self.first * 2 ** min(failures - 1, 60)) if wish is None else max(0.0, wish)
         if wish is None:
             wait *= 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311  # nobody gains from guessing it
-        due_at = now + wait
-        return due_at if due_at <= opened_at + self.until else None
+        deadline = opened_at + self.until
+        # The last try is at the deadline itself, however long the wait before it would be.
+        return min(now + wait, deadline) if now < deadline else None

@@ -77,6 +77,12 @@ def documented() -> bytes:
     return (Path(__file__).parents[1] / "examples/identity_desk/documented.json").read_bytes()
 
 
+def pytest_collection_finish() -> None:
+    """Spare what has been imported by now from each of the collections below, which take their time else."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _signals_are_left_as_found() -> Iterator[None]:
     """Disconnect what a test has connected to the signals of the whole process."""

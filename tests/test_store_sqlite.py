@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 
@@ -158,6 +160,24 @@ def test_a_fork_does_not_touch_the_connections_of_its_parent(file):
     assert world.claim(2).attempts == 2
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_many_processes_that_start_at_once_make_the_file_once(file):
+    code = (
+        "import sys; from flask_whop.stores.sqlite import SqliteStore; sys.stdin.read()\n"
+        f"SqliteStore({str(file)!r}).open(durable=False, keep_bodies=True)"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
+    for process in started:
+        process.stdin.close()
+    errors = [process.stderr.read() for process in started]
+    for process in started:
+        process.stderr.close()
+        process.wait()
+    assert errors == [""] * 8
 
 
 def test_a_full_disk_is_told_and_recovered_from(file):

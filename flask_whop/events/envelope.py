@@ -115,10 +115,7 @@ class Event(Generic[TypeT_co, DataT_co]):
     def timestamp(self) -> datetime | None:
         """When it happened, with its time zone; None if Whop sent no readable time."""
         if self._timestamp is _UNREAD:
-            try:
-                self._timestamp = _TIMESTAMP.validate_python(self._envelope.get("timestamp"))
-            except ValidationError:
-                self._timestamp = None
+            self._timestamp = _time_of(self._envelope.get("timestamp"))
         return self._timestamp
 
     @property
@@ -188,6 +185,13 @@ class Event(Generic[TypeT_co, DataT_co]):
         data, places = read_payload(self.payload_class, self._envelope.get("data"))
         self._drift = tuple(f"data.{place}" if place else "data" for place in places)
         self._data = cast("DataT_co", data)
+
+
+def _time_of(value: JsonValue) -> datetime | None:
+    try:
+        return _TIMESTAMP.validate_python(value)
+    except ValidationError:
+        return None
 
 
 AnyEvent: TypeAlias = Event[str, Payload]

@@ -309,8 +309,7 @@ def _flat(kept: _Delivery) -> _Done:
         arrival[1:7],
         (kept.attempts, kept.owned, kept.received_at, kept.opened_at, kept.changed_at),
         tuple(
-            (receipt.receiver, receipt.state.value, receipt.attempts, receipt.first_at, receipt.last_at)
-            for receipt in kept.receipts.values()
+            [(one.receiver, one.state.value, one.attempts, one.first_at, one.last_at) for one in kept.receipts.values()]
         ),
     )
 

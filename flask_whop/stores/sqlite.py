@@ -21,6 +21,7 @@ log: logging.Logger = logging.getLogger("flask_whop")
 BUSY_SECONDS: Final = 3.0
 """How long to wait for another writer: less than the 5 seconds within which Whop wants its answer."""
 
+_WAL_PAUSE: Final = 0.02
 _OLDEST_SQLITE: Final = (3, 35, 0)  # the first that has RETURNING
 
 _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
@@ -151,7 +152,7 @@ class SqliteStore(SqlStore):
             connection = sqlite3.connect(
                 self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
             )
-            connection.execute("PRAGMA journal_mode = WAL")
+            _enter_wal(connection)
             connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         except sqlite3.Error as error:
             raise _unavailable(error) from error
@@ -181,6 +182,20 @@ class _Connection:
 
     def change(self, statement: str, values: Values) -> int:
         return self._connection.execute(statement, values).rowcount
+
+
+def _enter_wal(connection: sqlite3.Connection) -> None:
+    """Put a new file into WAL mode, of which it is known that SQLite does not wait for others there."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_WAL_PAUSE)
+        else:
+            return
 
 
 def _unavailable(error: sqlite3.Error) -> StoreUnavailable:

@@ -55,6 +55,7 @@ class FakeClock:
         Raises :class:`~flask_whop.errors.SetupError` if flask_whop is not set up for ``app``.
         """
         installation = Installation.of(app)
+        installation.keep_off_file(testing=True)
         with ExitStack() as restored:
             self._install(installation.verifier, self, restored)
             self._install(installation.engine, self, restored)
