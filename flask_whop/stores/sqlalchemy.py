@@ -103,7 +103,7 @@ class SQLAlchemyStore(SqlStore):
         self._create = create
         self._durable = True
         self._prefix = prefix
-        self.metadata = tables(prefix, metadata if metadata is not None else sa.MetaData())
+        self.metadata: sa.MetaData = tables(prefix, metadata if metadata is not None else sa.MetaData())
         self._keeps_bodies = True
         self._ready_in: int | None = None
         self._lock = Lock()

@@ -83,7 +83,7 @@ class SqliteStore(SqlStore):
 
     def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
         super().__init__(clock=clock)
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._statements = Statements("whop_")
         self._durable = True
         self._pid = os.getpid()

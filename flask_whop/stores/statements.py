@@ -37,14 +37,14 @@ class Statements:
             f"{deliveries}.state IN ('failed', 'done', 'dead')"
             f" OR ({deliveries}.state = 'running' AND {deliveries}.lease_until < :now)"
         )
-        self.claim = (
+        self.claim: str = (
             f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, lease, lease_until)"
             f" VALUES ({_ARRIVED_VALUES}, 'running', 0, 1, :token, :until)"
             f" ON CONFLICT (endpoint, id) DO UPDATE SET state = 'running', owned = 0, lease = :token,"
             f" lease_until = :until, attempts = {deliveries}.attempts + 1, changed_at = :now, due_at = NULL,"
             f" body = :body WHERE {claimable} RETURNING attempts"
         )
-        self.accept = (
+        self.accept: str = (
             f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, due_at, lease)"
             f" VALUES ({_ARRIVED_VALUES}, 'due', 1, 0, :due_at, :token)"
             f" ON CONFLICT (endpoint, id) DO UPDATE SET state = 'due', owned = 1, due_at = :due_at,"
@@ -55,58 +55,58 @@ class Statements:
         # Where an upsert cannot say what it did, the token that it left does.
         self.claimed: str | None = None
         self.accepted: str | None = None
-        self.standing = f"SELECT state, owned, attempts, lease FROM {deliveries} WHERE {_KEY}"
-        self.take = (
+        self.standing: str = f"SELECT state, owned, attempts, lease FROM {deliveries} WHERE {_KEY}"
+        self.take: str = (
             f"UPDATE {deliveries} SET state = 'running', owned = 1, lease = :token, lease_until = :until,"
             f" attempts = attempts + 1, changed_at = :now WHERE {_KEY} AND body IS NOT NULL"
             f" AND ((state = 'due' AND due_at <= :latest) OR (state = 'running' AND lease_until < :now))"
         )
-        self.due = (
+        self.due: str = (
             f"SELECT endpoint, id FROM {deliveries} WHERE endpoint = :endpoint"
             f" AND ((state = 'due' AND due_at <= :now) OR (state = 'running' AND lease_until < :now))"
             f" ORDER BY COALESCE(due_at, 0) LIMIT :limit"
         )
-        self.renew = (
+        self.renew: str = (
             f"UPDATE {deliveries} SET lease_until = :until WHERE {_KEY} AND lease = :token AND state = 'running'"
         )
-        self.record = (
+        self.record: str = (
             f"INSERT INTO {receipts} ({_RECEIPT}) VALUES ({_RECEIPT_VALUES})"
             f" ON CONFLICT (endpoint, delivery_id, receiver) DO UPDATE SET state = :state, attempts = :attempts,"
             f" last_at = :last_at, due_at = :due_at, error = :error"
         )
         settled = f"UPDATE {deliveries} SET state = :state, due_at = :due_at, changed_at = :now, lease = NULL"
         held = f" WHERE {_KEY} AND lease = :token"
-        self.settle = settled + held
-        self.settle_without_body = settled + ", body = NULL" + held
-        self.replay = (
+        self.settle: str = settled + held
+        self.settle_without_body: str = settled + ", body = NULL" + held
+        self.replay: str = (
             f"UPDATE {deliveries} SET state = 'due', owned = 1, due_at = :now, opened_at = :now, changed_at = :now"
             f" WHERE {_KEY} AND state IN ('failed', 'done', 'dead', 'due') AND body IS NOT NULL"
         )
-        self.call_again = (
+        self.call_again: str = (
             f"UPDATE {receipts} SET state = 'failed', due_at = :now WHERE endpoint = :endpoint AND delivery_id = :id"
             f" AND state IN ('failed', 'dead')"
         )
-        self.newer = (
+        self.newer: str = (
             f"SELECT 1 FROM {deliveries} WHERE endpoint = :endpoint AND resource = :resource"
             f" AND occurred_at > :occurred_at AND state = 'done' AND id <> :id LIMIT 1"
         )
-        self.get = f"SELECT {_STORED}, body FROM {deliveries} WHERE {_KEY}"
-        self.receipts = (
+        self.get: str = f"SELECT {_STORED}, body FROM {deliveries} WHERE {_KEY}"
+        self.receipts: str = (
             f"SELECT receiver, state, attempts, first_at, last_at, due_at, error FROM {receipts}"
             f" WHERE endpoint = :endpoint AND delivery_id = :id ORDER BY first_at, receiver"
         )
-        self.find = f"SELECT {_STORED}, NULL FROM {deliveries} WHERE endpoint = :endpoint"
-        self.counts = f"SELECT state, COUNT(*) FROM {deliveries} WHERE endpoint = :endpoint GROUP BY state"
-        self.oldest = (
+        self.find: str = f"SELECT {_STORED}, NULL FROM {deliveries} WHERE endpoint = :endpoint"
+        self.counts: str = f"SELECT state, COUNT(*) FROM {deliveries} WHERE endpoint = :endpoint GROUP BY state"
+        self.oldest: str = (
             f"SELECT MIN(received_at) FROM {deliveries} WHERE endpoint = :endpoint"
             f" AND state IN ('running', 'failed', 'due')"
         )
-        self.old = (
+        self.old: str = (
             f"SELECT id FROM {deliveries} WHERE endpoint = :endpoint AND received_at < :before"
             f" AND changed_at < :before AND state IN ('failed', 'done', 'dead') LIMIT {PRUNED_AT_ONCE}"
         )
-        self.forget_receipts = f"DELETE FROM {receipts} WHERE endpoint = :endpoint AND delivery_id = :id"
-        self.forget = f"DELETE FROM {deliveries} WHERE {_KEY}"
+        self.forget_receipts: str = f"DELETE FROM {receipts} WHERE endpoint = :endpoint AND delivery_id = :id"
+        self.forget: str = f"DELETE FROM {deliveries} WHERE {_KEY}"
 
 
 class MySQLStatements(Statements):
@@ -120,7 +120,7 @@ class MySQLStatements(Statements):
         super().__init__(prefix)
         deliveries, receipts = f"{prefix}deliveries", f"{prefix}receipts"
         lapsed = "(state = 'running' AND lease_until < :now)"
-        self.claim = (
+        self.claim: str = (
             f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, lease, lease_until)"
             f" VALUES ({_ARRIVED_VALUES}, 'running', 0, 1, :token, :until) ON DUPLICATE KEY UPDATE"
             f" lease = IF(state IN ('failed', 'done', 'dead') OR {lapsed}, :token, lease),"
@@ -129,8 +129,8 @@ class MySQLStatements(Statements):
             f" body = IF(lease <=> :token, :body, body), lease_until = IF(lease <=> :token, :until, lease_until),"
             f" state = IF(lease <=> :token, 'running', state)"
         )
-        self.claimed = f"SELECT attempts FROM {deliveries} WHERE {_KEY} AND lease = :token"
-        self.accept = (
+        self.claimed: str | None = f"SELECT attempts FROM {deliveries} WHERE {_KEY} AND lease = :token"
+        self.accept: str = (
             f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, due_at, lease)"
             f" VALUES ({_ARRIVED_VALUES}, 'due', 1, 0, :due_at, :token) ON DUPLICATE KEY UPDATE"
             f" lease = IF(state = 'failed' OR {lapsed}, :token, lease), owned = IF(lease <=> :token, 1, owned),"
@@ -138,8 +138,8 @@ class MySQLStatements(Statements):
             f" due_at = IF(lease <=> :token, :due_at, due_at), body = IF(lease <=> :token, :body, body),"
             f" state = IF(lease <=> :token, 'due', state)"
         )
-        self.accepted = self.claimed
-        self.record = (
+        self.accepted: str | None = self.claimed
+        self.record: str = (
             f"INSERT INTO {receipts} ({_RECEIPT}) VALUES ({_RECEIPT_VALUES})"
             f" ON DUPLICATE KEY UPDATE state = :state, attempts = :attempts, last_at = :last_at, due_at = :due_at,"
             f" error = :error"
