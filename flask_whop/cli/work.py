@@ -65,7 +65,9 @@ def _stop_on_signals(worker: Worker) -> None:
 
 def _sum(worker: Worker) -> str:
     counts = ", ".join(f"{count} {status}" for status, count in sorted(worker.counts.items()))
-    return f"Ran {worker.counts.total()} deliveries{f': {counts}' if counts else ''}."
+    total = worker.counts.total()
+    deliveries = "1 delivery" if total == 1 else f"{total} deliveries"
+    return f"Ran {deliveries}{f': {counts}' if counts else ''}."
 
 
 class _ProgressLine:
