@@ -19,6 +19,7 @@ from flask_whop.engine import Engine
 from flask_whop.errors import ConfigError, MissingExtraError, SetupError
 from flask_whop.events import AnyEvent, Event, UnknownEvent, matching
 from flask_whop.installation import KEY, Installation
+from flask_whop.ready import UnhandledLog
 from flask_whop.receivers import Connector, Receiver, ResultT, name_of
 from flask_whop.retries import RetryPolicy
 from flask_whop.signals import EVENT_SIGNALS, unknown_event
@@ -120,6 +121,7 @@ class WhopWebhooks:
         app.extensions[NAME] = self
         file = store if self._store is None and settings.store == DEFAULT_STORE else None
         app.extensions[KEY] = Installation(app, settings, verifier, engine, file)
+        UnhandledLog(app)
         self._apps.add(app)
         for subscription in self._subscriptions:
             subscription.connect(app)

@@ -223,10 +223,9 @@ def _whose(delivery: Stored) -> str:
 
 
 def _plain(one: Stored) -> dict[str, object]:
-    fields = one._asdict()
-    del fields["body"]
-    key = fields.pop("key")
-    return {"id": key.id, "endpoint": key.endpoint} | fields | {"state": one.state.value}
+    plain: dict[str, object] = {"id": one.key.id, "endpoint": one.key.endpoint, **one._asdict()}
+    del plain["key"], plain["body"]
+    return plain
 
 
 def _number(count: int) -> str:

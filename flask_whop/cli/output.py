@@ -44,7 +44,11 @@ def _text(cell: object) -> str:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+    return fitted("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+
+
+def fitted(line: str) -> str:
+    """The line, cut where it would wrap on a terminal."""
     columns = shutil.get_terminal_size().columns
     if len(line) > columns and sys.stdout.isatty():
         return line[: columns - 1] + "…"

@@ -1,0 +1,201 @@
+"""``flask whop trigger``: fires an event at the app, signed as Whop signs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from random import shuffle
+from typing import cast
+from uuid import uuid4
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+from pydantic import JsonValue
+
+from flask_whop.cli.events import complete
+from flask_whop.cli.output import as_json, styled, table
+from flask_whop.cli.sending import Answer, Parcel, Send, in_process, over_http
+from flask_whop.errors import UnknownEventError
+from flask_whop.installation import Installation
+from flask_whop.signature import sign
+from flask_whop.testing import sample
+
+_PROGRESS_FROM = 50
+_MOST_SHOWN = 30
+_SKEWED_SECRET = "ws_" + "0" * 64
+
+
+@click.command("trigger")
+@click.argument("event_type", metavar="TYPE", shell_complete=complete)
+@click.option(
+    "--url", help="Where to deliver; the local server where it is left out: http://127.0.0.1:5000/webhooks/whop."
+)
+@click.option("--in-process", "local", is_flag=True, help="Deliver to the app in this process, without a server.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Set a value: data.user.email=a@b.c. JSON, or text."
+)
+@click.option("--body", "source", metavar="FILE", help="Take the body from a file, or from - for standard input.")
+@click.option("--pin", help="The shape of this version pin, such as 2026-10-15-1.")
+@click.option("--times", type=click.IntRange(1, 100_000), default=1, show_default=True, help="How many events.")
+@click.option("--concurrent", type=click.IntRange(1, 64), default=1, show_default=True, help="How many at a time.")
+@click.option("--duplicate", is_flag=True, help="Deliver each one twice, with the same id.")
+@click.option("--reorder", is_flag=True, help="Deliver them in any order.")
+@click.option("--age", type=int, default=0, metavar="SECONDS", help="How long ago they were signed.")
+@click.option(
+    "--bad-signature", is_flag=True, help="Sign with a secret that is not the app's; 401 is what should come."
+)
+@click.option("--json", "machine", is_flag=True, help="Print JSON, for a script.")
+@with_appcontext
+def command(  # noqa: PLR0913  # one for each option
+    event_type: str,
+    *,
+    url: str | None,
+    local: bool,
+    settings: Sequence[str],
+    source: str | None,
+    pin: str | None,
+    times: int,
+    concurrent: int,
+    duplicate: bool,
+    reorder: bool,
+    age: int,
+    bad_signature: bool,
+    machine: bool,
+) -> None:
+    r"""Deliver an event of TYPE to the app, as Whop would, and show the answer.
+
+    It is signed with the app's own secret. Each has an id of its own and goes to the
+    app that runs at --url, or with --in-process to the app as it is loaded here. The
+    exit status is 0 if each answer was as it should be.
+
+    \b
+    Example:
+      flask whop trigger payment.succeeded --set data.user.email=ada@example.com
+      flask whop trigger membership.activated --times 100 --concurrent 8 --duplicate
+      flask whop trigger payment.failed --bad-signature
+    """
+    if url and local:
+        raise click.UsageError("--url names a server, and --in-process needs none; choose one.")
+    installation = Installation.of(current_app)
+    secret = _SKEWED_SECRET if bad_signature else installation.settings.secrets[0]
+    body = _body(event_type, source, pin, settings)
+    signed_at = int(installation.verifier.clock()) - age
+    parcels = _parcels(body, secret, signed_at, times=times, duplicate=duplicate, reorder=reorder)
+    target = url or f"http://127.0.0.1:5000{installation.settings.path}"
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented by Werkzeug
+    send = in_process(app, installation.settings.path) if local else over_http(target)
+    refused = bad_signature or abs(age) > installation.settings.tolerance
+    answers = _deliver(parcels, send, concurrent, quiet=machine)
+    _show(answers, machine=machine)
+    if not all(answer.code == 401 if refused else 200 <= answer.code < 300 for answer in answers):  # noqa: PLR2004  # HTTP's
+        raise SystemExit(1)
+
+
+def _body(event_type: str, source: str | None, pin: str | None, settings: Sequence[str]) -> dict[str, JsonValue]:
+    try:
+        body = sample(event_type, pin)
+    except UnknownEventError as error:
+        if source is None:
+            raise click.ClickException(str(error)) from None
+        body = {}
+    if source is not None:
+        body = _read(source)
+        body.setdefault("type", event_type)
+    for setting in settings:
+        _set(body, setting)
+    return body
+
+
+def _read(source: str) -> dict[str, JsonValue]:
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+        body = json.loads(text)
+    except OSError as error:
+        raise click.ClickException(f"{source} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise click.ClickException(f"{source} is no JSON: {error}.") from None
+    if not isinstance(body, dict):
+        raise click.ClickException(f"{source} has to hold a JSON object, as every body of Whop's is.")
+    return body
+
+
+def _set(body: dict[str, JsonValue], setting: str) -> None:
+    path, equals, text = setting.partition("=")
+    if not equals or not path:
+        raise click.UsageError(f"--set takes PATH=VALUE, such as data.user.email=a@b.c; it got {setting!r}.")
+    *way, last = path.split(".")
+    holder: JsonValue = body
+    for step in way:
+        holder = _child(holder, step, setting)
+    value = _value(text)
+    if isinstance(holder, list) and last.isdigit() and int(last) < len(holder):
+        holder[int(last)] = value
+    elif isinstance(holder, dict):
+        holder[last] = value
+    else:
+        raise click.UsageError(f"--set {setting}: there is no place {path} in the body.")
+
+
+def _child(holder: JsonValue, step: str, setting: str) -> JsonValue:
+    if isinstance(holder, list) and step.isdigit() and int(step) < len(holder):
+        return holder[int(step)]
+    if not isinstance(holder, dict):
+        raise click.UsageError(f"--set {setting}: {step} stands in nothing that has parts.")
+    if not isinstance(holder.get(step), (dict, list)):
+        holder[step] = {}
+    return holder[step]
+
+
+def _value(text: str) -> JsonValue:
+    try:
+        return cast("JsonValue", json.loads(text))
+    except ValueError:
+        return text
+
+
+def _parcels(  # noqa: PLR0913  # what is to be delivered, each by name
+    body: dict[str, JsonValue], secret: str, signed_at: int, *, times: int, duplicate: bool, reorder: bool
+) -> list[Parcel]:
+    made: list[Parcel] = []
+    for _ in range(times):
+        delivery_id = f"msg_{uuid4().hex[:20]}"
+        content = json.dumps(body | {"id": delivery_id}, separators=(",", ":"), ensure_ascii=False).encode()
+        headers = sign(content, secret, delivery_id=delivery_id, timestamp=signed_at)
+        parcel = Parcel(delivery_id, content, {"content-type": "application/json", **headers})
+        made += [parcel, parcel] if duplicate else [parcel]
+    if reorder:
+        shuffle(made)
+    return made
+
+
+def _deliver(parcels: Sequence[Parcel], send: Send, concurrent: int, *, quiet: bool) -> list[Answer]:
+    with ThreadPoolExecutor(concurrent) as pool:
+        sent = [pool.submit(send, parcel) for parcel in parcels]
+        hidden = quiet or len(parcels) < _PROGRESS_FROM
+        with click.progressbar(
+            as_completed(sent), length=len(sent), label="Delivering", file=sys.stderr, hidden=hidden
+        ) as progress:
+            for done in progress:
+                done.exception()
+        try:
+            return [future.result() for future in sent]
+        except ConnectionError as error:
+            raise click.ClickException(str(error)) from None
+
+
+def _show(answers: Sequence[Answer], *, machine: bool) -> None:
+    if machine:
+        as_json([answer._asdict() for answer in answers])
+        return
+    rows = [(answer.code, answer.status, f"{answer.milliseconds:.1f}", answer.delivery_id) for answer in answers]
+    table(("code", "status", "ms", "id"), rows[:_MOST_SHOWN])
+    if len(rows) > _MOST_SHOWN:
+        counts: dict[tuple[int, str], int] = {}
+        for answer in answers:
+            counts[answer.code, answer.status] = counts.get((answer.code, answer.status), 0) + 1
+        told = ", ".join(f"{count} times {code} {status}" for (code, status), count in sorted(counts.items()))
+        click.echo(f"… and {len(rows) - _MOST_SHOWN} more. In all: {styled(told, 'green')}.")

@@ -1,0 +1,50 @@
+"""A receiver to copy, for whoever has none for an event yet."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from flask_whop.events import AnyEvent, UnknownEvent, event_class
+from flask_whop.signals import event_unhandled
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log: logging.Logger = logging.getLogger("flask_whop")
+
+
+def ready_receiver(event_type: str) -> str:
+    """The source of a receiver for events of this type."""
+    cls = event_class(event_type)
+    if cls is None:
+        return '@whop.on("*")\ndef on_anything(app, event, **extra):\n    print(event.type, event.raw)\n'
+    name = event_type.replace(".", "_")
+    return (
+        f"from flask_whop.events import {cls.__name__}\n\n\n"
+        f"@whop.on({cls.__name__})\n"
+        f"def on_{name}(app, event: {cls.__name__}, **extra):\n"
+        "    print(event.id, event.data)\n"
+    )
+
+
+class UnhandledLog:
+    """Logs each type of event that nobody handles, once, with a receiver for it; for apps in debug mode."""
+
+    def __init__(self, app: Flask) -> None:
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
+        event_unhandled.connect(self._tell, sender=app)
+
+    def _tell(self, app: Flask, *, event: AnyEvent) -> None:
+        if not app.debug:
+            return
+        with self._lock:
+            known = event.type in self._told or len(self._told) > 1000  # noqa: PLR2004  # types that are not known are anybody's
+            self._told.add(event.type)
+        if not known:
+            # A type that is not known is whatever somebody wrote.
+            shown = "an unknown type" if isinstance(event, UnknownEvent) else event.type
+            receiver = ready_receiver("" if isinstance(event, UnknownEvent) else event.type)
+            log.info("Nobody handles %s. A receiver to copy:\n\n%s", shown, receiver)
