@@ -253,3 +253,30 @@ def test_deliveries_on_a_terminal_are_in_colour_and_fit_its_width(project):
     assert code == 0
     assert "\x1b[1mID" in shown
     assert all(len(line) <= 110 for line in shown.splitlines())
+
+
+COMMANDS = [
+    ["--help"],
+    ["events"],
+    ["events", "payment.succeeded"],
+    ["trigger", "payment.succeeded", "--in-process", "--times", "60"],
+    ["deliveries", "--state", "due"],
+    ["deliveries", "show", "msg_0"],
+    ["prune"],
+    ["init-db"],
+    ["work", "--once"],
+    ["deliveries", "replay", "msg_0"],
+]
+
+
+def test_every_command_in_a_terminal_and_in_a_pipe(project):
+    accept(project, 1)
+    for arguments in COMMANDS:
+        code, shown = in_terminal(project, *arguments)
+        assert code == 0, shown
+        process = flask_command(project, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        assert "\x1b" not in output + errors, arguments
+        assert "Traceback" not in shown + output + errors
+        assert output.strip(), arguments

@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import re
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from flask import Flask
 import flask_whop
 from flask_whop import WhopWebhooks, signals
 from flask_whop.celery import SWEEP
+from flask_whop.commands import COMMANDS
 from flask_whop.config import Settings
 from flask_whop.events import PaymentSucceeded
 from flask_whop.receivers import EventSignal, LifecycleSignal
@@ -82,6 +84,26 @@ def test_what_a_payment_prints_is_the_same_from_both_shapes(pin, app, whop, send
     exec(block, {"whop": whop, "PaymentSucceeded": PaymentSucceeded})
     sender.send(sample("payment.succeeded", pin))
     assert f"```text\n{capsys.readouterr().out}```" in README
+
+
+def test_what_the_commands_print_is_what_stands_below_them(tmp_path):
+    app = Flask("shop")
+    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_STORE="memory://")
+    WhopWebhooks(app).on(PaymentSucceeded, name="shop:fulfil")(lambda app, event: None)
+    blocks = re.findall(r"^```console\n\$ flask (.*?)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 2
+    for command, output in blocks:
+        printed = app.test_cli_runner().invoke(args=shlex.split(command)).output
+        assert anonymous(printed) == anonymous(output), command
+
+
+def anonymous(output):
+    """What is printed without what differs each time: ids, and how long it took."""
+    return re.sub(r" +", " ", re.sub(r"msg_\w+|\d+\.\d", "…", output))
+
+
+def test_each_command_is_in_the_table():
+    assert {row[0].split()[2] for row in rows("command", "what it does")} == set(COMMANDS)
 
 
 def test_each_event_is_in_the_table_with_its_signal_class_and_payload():
