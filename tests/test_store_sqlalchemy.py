@@ -259,3 +259,32 @@ def test_a_scoped_session_without_an_extension_will_do(tmp_path):
     assert session.execute(sa.text("SELECT payment FROM orders")).fetchall() == [("pay_1",)]
     session.remove()
     engine.dispose()
+
+
+def test_a_database_in_memory_will_do_for_the_tests_of_an_app():
+    app = Flask("shop")
+    app.config.update(SQLALCHEMY_DATABASE_URI="sqlite:///:memory:", WHOP_WEBHOOK_SECRET=SECRET, TESTING=True)
+    db = SQLAlchemy(app)
+
+    class Order(db.Model):
+        id = sa.Column(sa.Integer, primary_key=True)
+        payment = sa.Column(sa.String(50))
+
+    whop = WhopWebhooks(app, store=SessionStore(db.session))
+    errors = [ValueError("no")]
+
+    @whop.on("payment.succeeded")
+    def fulfil(app, event):
+        db.session.add(Order(payment=event.data.id))
+        db.session.flush()
+        if errors:
+            raise errors.pop()
+
+    with app.app_context():
+        db.create_all()
+    statuses = [Sender(app).deliver("payment.succeeded", {"id": "pay_1"}, id="msg_1").json["status"] for _ in range(3)]
+    assert statuses == ["failed", "processed", "duplicate"]
+    with app.app_context():
+        assert list(db.session.scalars(sa.select(Order.payment))) == ["pay_1"]
+        db.session.remove()
+        db.engine.dispose()

@@ -35,7 +35,6 @@ try:
     import sqlalchemy as sa
     from sqlalchemy.dialects import mysql
     from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-    from sqlalchemy.pool import SingletonThreadPool, StaticPool
 except ImportError:
     raise MissingExtraError('A store in this database needs: pip install "flask-whop[sqlalchemy]"') from None
 
@@ -154,11 +153,6 @@ class SQLAlchemyStore(SqlStore):
     def _singles(self) -> Engine:
         """The engine for single statements, which are transactions of their own without being told."""
         return self._engine.execution_options(isolation_level="AUTOCOMMIT")
-
-    @property
-    def shares_one_connection(self) -> bool:
-        """Whether all threads have the same connection, as with SQLite in memory."""
-        return isinstance(self._engine.pool, (StaticPool, SingletonThreadPool))
 
     def _version(self, connection: sa.Connection) -> int:
         schema = self._tables[-1]
