@@ -78,25 +78,18 @@ def diagnose(  # noqa: PLR0913  # what a verification depends on, each by name
 def _unmatched(
     signed: _Signed, body: bytes, secrets: Sequence[str], others: Mapping[str, Sequence[str]]
 ) -> Diagnosis | None:
+    small = len(body) <= MAX_BODY
+    for index, secret in enumerate(secrets if small else ()):
+        if mistake := next((mistake for mistake, key in keys(secret) if signed.by(key, body)), None):
+            return diagnosis(mistake, where=_where(index, secrets))
     for name, secret in _others(others):
         if signed.by(secret.encode(), body):
             return diagnosis(Mistake.SECRET_ELSEWHERE, elsewhere=name)
-    if len(body) <= MAX_BODY:
-        for index, secret in enumerate(secrets):
-            if (mistake := _guess(signed, body, secret)) is not None:
-                return diagnosis(mistake, where=_where(index, secrets))
+    for mistake, sent in bodies(body) if small else ():
+        if any(signed.by(secret.encode(), sent) for secret in secrets):
+            return diagnosis(mistake)
     if not any(WHOP_SECRET.fullmatch(secret) for secret in secrets):
         return diagnosis(Mistake.SECRET_NOT_WHOPS, where="WHOP_WEBHOOK_SECRET")
-    return None
-
-
-def _guess(signed: _Signed, body: bytes, secret: str) -> Mistake | None:
-    for mistake, key in keys(secret):
-        if signed.by(key, body):
-            return mistake
-    for mistake, sent in bodies(body):
-        if signed.by(secret.encode(), sent):
-            return mistake
     return None
 
 
