@@ -8,7 +8,7 @@ from typing import Final, cast
 import click
 from flask.cli import AppGroup
 
-COMMANDS: Final[tuple[str, ...]] = ("init-db", "prune", "work")
+COMMANDS: Final[tuple[str, ...]] = ("doctor", "init-db", "prune", "work")
 """The names of the commands; ``init-db`` is ``command`` in ``flask_whop/cli/init_db.py``."""
 
 
