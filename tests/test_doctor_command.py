@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -406,7 +407,7 @@ def test_a_clock_that_the_last_deliveries_speak_against_is_an_error(shop):
     for _ in range(3):
         body = {**sample("payment.succeeded"), "id": f"msg_{os.urandom(6).hex()}"}
         Sender(app).send(body, timestamp=int(time.time()) - 200)
-    assert "200 seconds ahead" in diagnosed(app)[1]["W501"]
+    assert re.search(r"20\d seconds ahead", diagnosed(app)[1]["W501"])
 
 
 def test_a_long_tolerance_is_a_warning(shop):
@@ -484,6 +485,11 @@ def test_what_is_no_captured_request_is_refused_with_what_it_has_to_be(shop, raw
 def test_options_that_do_not_go_together_are_refused(shop):
     assert doctor(shop(), "--at", "5").exit_code == 2
     assert doctor(shop(), "--request", "/nowhere/at/all").exit_code == 2
+
+
+def test_its_help_ends_in_examples_one_a_line(shop):
+    lines = doctor(shop(), "--help").stdout.splitlines()
+    assert "    flask whop doctor --request captured.txt" in lines
 
 
 # In a terminal, and piped.

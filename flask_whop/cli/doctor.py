@@ -47,7 +47,7 @@ _EVENTS_SHOWN = 3
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @with_appcontext
 def command(*, captured: BinaryIO | None, at: int | None, as_json: bool) -> None:
-    r"""Check the app before it goes live, or say why a request fails.
+    """Check the app before it goes live, or say why a request fails.
 
     It sends signed requests through the app's own WSGI stack, writes to its store, and
     looks at its secret, receivers and clock. None of your receivers is called, and
@@ -58,7 +58,7 @@ def command(*, captured: BinaryIO | None, at: int | None, as_json: bool) -> None
       flask whop doctor
       flask whop doctor --json
       flask whop doctor --request captured.txt
-    """
+    """  # noqa: D301  # click wants the character, which a raw string has not
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented by Werkzeug
     if at is not None and captured is None:
         raise click.UsageError("--at goes with --request FILE.")
@@ -167,7 +167,7 @@ def _tell_why(app: Flask, captured: Captured, rejection: Rejected, now: float, *
         click.echo(_wrapped(f"  {reason.advice[0].upper()}{reason.advice[1:]}."))
         click.echo(_wrapped(f"  {_NO_MISTAKE}"))
         return
-    click.secho(f"{found.mistake.value}", bold=True)
+    click.echo(f"Mistake:  {click.style(found.mistake.value, bold=True)}")
     _tell(found.what, found.why, found.mend)
     if found.mistake.value == "clock_fast":
         click.echo(_wrapped(f"  {_GROWN_OLD}"))
