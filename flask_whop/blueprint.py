@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_content_length
 
 from flask_whop.dispatch import Dispatched
+from flask_whop.doctor import DOCTOR, Captured
 from flask_whop.engine import Engine, Outcome, Status
 from flask_whop.errors import Reason, Rejected, StoreUnavailable
 from flask_whop.signals import delivery_rejected
@@ -42,6 +43,7 @@ def create_blueprint(  # noqa: PLR0913  # what the route is wired to, each by na
 ) -> Blueprint:
     """Make the blueprint with the one route ``POST path``."""
     blueprint = Blueprint(NAME, __name__)
+    consult = DOCTOR.attend(app)
 
     @blueprint.url_value_preprocessor
     def take_body(_endpoint: str | None, _values: object) -> None:
@@ -66,6 +68,7 @@ def create_blueprint(  # noqa: PLR0913  # what the route is wired to, each by na
         except Rejected as rejection:
             _log_rejection(rejection, started)
             engine.notify(delivery_rejected, rejection=rejection)
+            consult(rejection, _captured)
             return _ANSWERS[rejection.reason]()
         except StoreUnavailable as error:
             log.exception("The store is unavailable; Whop is asked to retry.")
@@ -99,6 +102,14 @@ def _body_taken(incoming: Request) -> bytes:
     if isinstance(body, Rejected):
         raise body
     return body
+
+
+def _captured() -> Captured:
+    """The request of this moment, for a diagnosis."""
+    incoming = _incoming()
+    body: bytes | Rejected = incoming.environ[_BODY]
+    headers = _headers_of(incoming) | {"content-length": incoming.environ.get("CONTENT_LENGTH", "")}
+    return Captured(headers, b"" if isinstance(body, Rejected) else body)
 
 
 def _exempt_from_csrf(app: Flask) -> None:

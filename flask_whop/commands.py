@@ -8,7 +8,7 @@ from typing import Final, cast
 import click
 from flask.cli import AppGroup
 
-COMMANDS: Final[tuple[str, ...]] = ("deliveries", "events", "init-db", "prune", "trigger", "work")
+COMMANDS: Final[tuple[str, ...]] = ("deliveries", "doctor", "events", "init-db", "prune", "trigger", "work")
 """The names of the commands; ``init-db`` is ``command`` in ``flask_whop/cli/init_db.py``."""
 
 

@@ -12,6 +12,7 @@
     ├── Rejected                            401, 400, 403 or 413: not a delivery for us
     ├── GiveUp                              raise it in a receiver: never call me again for this
     ├── RetryLater                          503: raise it in a receiver: not now, later
+    ├── CaptureError (ValueError)           flask whop doctor --request: that is no captured request
     ├── CheckFailed (AssertionError)        in tests: what the test kit was to find did not happen
     └── ScriptedFailure                     in tests: a receiver fails, as its script says
 """
@@ -66,6 +67,10 @@ class RetryLater(FlaskWhopError):
     def __init__(self, message: str = "", *, after: float = 60.0) -> None:
         super().__init__(message)
         self.after = after
+
+
+class CaptureError(FlaskWhopError, ValueError):
+    """A captured request cannot be read; the message says how it has to look."""
 
 
 class CheckFailed(FlaskWhopError, AssertionError):

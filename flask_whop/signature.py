@@ -72,9 +72,9 @@ class Verifier:
         ``headers`` are those of :data:`HEADERS_READ` that the request has, named in
         lower case. Whatever they and the body hold, nothing else is raised.
         """
-        claimed_id, seconds, signatures = _read_headers(headers)
+        claimed_id, seconds, signatures = read_headers(headers)
         self._check_time(seconds, claimed_id)
-        candidates = _candidates(signatures, claimed_id)
+        candidates = candidates_in(signatures, claimed_id)
         try:
             text = body.decode()
         except UnicodeDecodeError:
@@ -114,7 +114,11 @@ def _signer(secret: str) -> Webhook:
     return Webhook(secret.encode())
 
 
-def _read_headers(headers: Mapping[str, str]) -> tuple[str, int, str]:
+def read_headers(headers: Mapping[str, str]) -> tuple[str, int, str]:
+    """The id, the unix seconds, and the signatures that a request claims.
+
+    Raises :class:`~flask_whop.errors.Rejected` if one of them is missing or malformed.
+    """
     claimed_id = headers.get("webhook-id")
     seconds = headers.get("webhook-timestamp")
     signatures = headers.get("webhook-signature")
@@ -128,7 +132,11 @@ def _read_headers(headers: Mapping[str, str]) -> tuple[str, int, str]:
     return claimed_id, int(seconds), signatures
 
 
-def _candidates(signatures: str, claimed_id: str) -> list[str]:
+def candidates_in(signatures: str, claimed_id: str) -> list[str]:
+    """The signatures to look at, in base64.
+
+    Raises :class:`~flask_whop.errors.Rejected` if there is none.
+    """
     if len(signatures) > _MAX_SIGNATURE_HEADER:
         raise Rejected(Reason.SIGNATURE_MALFORMED, claimed_id)
     candidates = _CANDIDATE.findall(signatures)[:MAX_CANDIDATES]

@@ -1,0 +1,153 @@
+"""The checks of an app before it goes live: secret, route, store, dispatch, receivers and clock."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from statistics import median
+from typing import TYPE_CHECKING
+
+from flask_whop.errors import StoreUnavailable
+from flask_whop.findings import Check, Finding, error, warning
+from flask_whop.guesses import WHOP_SECRET, cleaned, decoded
+from flask_whop.installation import Installation
+from flask_whop.receivers_check import check_receivers
+from flask_whop.route_check import check_route
+from flask_whop.store_check import check_dispatch, check_store
+from flask_whop.stores import Filter
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+_LOOKED_AT = 50
+_CLOCK_OFF = 60.0
+_ENOUGH = 3
+_TOLERANCES = (30, 900)
+# No delivery is older than this library.
+_EARLIEST = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
+_LATEST = datetime(2100, 1, 1, tzinfo=timezone.utc).timestamp()
+
+
+def check_app(app: Flask) -> list[Check]:
+    """Look at every part of ``app``.
+
+    Signed requests go through its own WSGI stack; no receiver of its is called, and
+    nothing stays in its store. Raises :class:`~flask_whop.errors.SetupError` if
+    flask_whop is not set up for it.
+    """
+    installation = Installation.of(app)
+    return [
+        check_secret(installation),
+        check_route(app),
+        check_store(installation),
+        check_dispatch(installation),
+        check_receivers(app),
+        check_clock(installation),
+    ]
+
+
+def check_secret(installation: Installation) -> Check:
+    """Look at the form of the secrets, without a word about their text."""
+    secrets = installation.settings.secrets
+    findings = [
+        finding
+        for index, secret in enumerate(secrets)
+        if (finding := _form(secret, "WHOP_WEBHOOK_SECRET" if len(secrets) == 1 else f"WHOP_WEBHOOK_SECRET[{index}]"))
+    ]
+    if len(set(secrets)) < len(secrets):
+        findings.append(
+            warning(
+                "W002",
+                "WHOP_WEBHOOK_SECRET holds the same secret twice.",
+                "One of them was to be another, of a second webhook or for a rotation.",
+                "Set the one that is missing, or take the second away.",
+            )
+        )
+    findings += _hidden(installation)
+    whole = sum(WHOP_SECRET.fullmatch(secret) is not None for secret in secrets)
+    return Check("secret", f"{whole} of {len(secrets)} with ws_ and 64 hex digits", findings)
+
+
+def _form(secret: str, name: str) -> Finding | None:
+    if WHOP_SECRET.fullmatch(secret):
+        return None
+    if WHOP_SECRET.fullmatch(cleaned(decoded(secret).decode("ascii", "replace"))):
+        what = f"{name} is base64 of a secret, and not the secret."
+    elif secret.startswith("whsec_"):
+        what = f"{name} begins with whsec_, as other senders' secrets do; Whop's begin with ws_."
+    elif WHOP_SECRET.fullmatch(f"ws_{cleaned(secret)}"):
+        what = f"{name} has lost the ws_ at its start."
+    elif WHOP_SECRET.search(secret):
+        what = f"{name} has more around the secret than belongs to it, perhaps an invisible character."
+    else:
+        what = f"{name} is not of the form of Whop's secrets, ws_ and 64 hex digits: an API key, perhaps, or a default."
+    return error(
+        "W001",
+        what,
+        "Whop's key is the text of the whole secret, so that no delivery would be verified.",
+        f"Set {name} to the secret just as Whop shows it when the webhook is created.",
+    )
+
+
+def _hidden(installation: Installation) -> list[Finding]:
+    other = [secret.strip() for secret in os.environ.get("WHOP_WEBHOOK_SECRET", "").split(",") if secret.strip()]
+    if not other or set(other) <= set(installation.settings.secrets):
+        return []
+    return [
+        warning(
+            "W003",
+            "The environment variable WHOP_WEBHOOK_SECRET holds another secret than app.config does.",
+            "app.config comes first, so that the variable is not looked at.",
+            "Set the secret in one of the two places.",
+        )
+    ]
+
+
+def check_clock(installation: Installation) -> Check:
+    """Look whether the clock can be right, and at how the last deliveries were dated."""
+    now, tolerance = installation.verifier.clock(), installation.settings.tolerance
+    findings = []
+    if not _EARLIEST < now < _LATEST:
+        findings.append(_wrong_clock(f"The clock says {_date(now)}."))
+    elif abs(off := _offset(installation)) > _CLOCK_OFF:
+        way = "ahead of" if off > 0 else "behind"
+        findings.append(
+            _wrong_clock(f"By the last deliveries, this machine's clock is {abs(off):.0f} seconds {way} Whop's.")
+        )
+    if not _TOLERANCES[0] <= tolerance <= _TOLERANCES[1]:
+        findings.append(
+            warning(
+                "W502",
+                f"WHOP_WEBHOOK_TOLERANCE is {tolerance:.0f} seconds.",
+                "With a long one, whoever has seen a request can send it again for as long; with a short one, slow"
+                " requests are refused.",
+                "Leave it at 300: Whop signs anew at each retry.",
+            )
+        )
+    return Check("clock", f"{_date(now)}, tolerance {tolerance:.0f} s", findings)
+
+
+def _wrong_clock(what: str) -> Finding:
+    return error(
+        "W501",
+        what,
+        "A signature is good for some minutes, so that deliveries are refused when the clock is off.",
+        "Set the clock by a time server (timedatectl, chronyc tracking).",
+    )
+
+
+def _offset(installation: Installation) -> float:
+    """By how many seconds the last deliveries came later than they were signed: the clock's error, about."""
+    try:
+        last = installation.store.find(installation.engine.endpoint, Filter(), _LOOKED_AT)
+    except StoreUnavailable:
+        return 0.0
+    offsets = [kept.received_at - kept.signed_at for kept in last if kept.attempts <= 1]
+    return median(offsets) if len(offsets) >= _ENOUGH else 0.0
+
+
+def _date(now: float) -> str:
+    try:
+        return datetime.fromtimestamp(now, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return f"{now:.0f} seconds after 1970"

@@ -1,0 +1,183 @@
+"""``flask whop doctor``: checks an app before it goes live, or says why a request fails."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from flask_whop.captures import read_capture
+from flask_whop.checks import check_app
+from flask_whop.doctor import Captured, examine
+from flask_whop.errors import FlaskWhopError, Rejected
+from flask_whop.findings import Check, Finding, Level
+from flask_whop.installation import Installation
+from flask_whop.receivers_check import receivers_by_event
+from flask_whop.signature import Verifier
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+_COLOURS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTE: "cyan"}
+_WIDEST = 100
+_EVENTS_SHOWN = 3
+
+
+@click.command("doctor")
+@click.option(
+    "--request",
+    "captured",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="Say why this request fails: its headers, an empty line, and its body, as captured; - for stdin.",
+)
+@click.option(
+    "--at",
+    type=click.IntRange(min=1),
+    metavar="SECONDS",
+    help="With --request: when it arrived, in unix seconds. Now, if left out.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@with_appcontext
+def command(*, captured: BinaryIO | None, at: int | None, as_json: bool) -> None:
+    """Check the app before it goes live, or say why a request fails.
+
+    It sends signed requests through the app's own WSGI stack, writes to its store, and
+    looks at its secret, receivers and clock. None of your receivers is called, and
+    nothing stays in the store. It exits with 1 if there is an error.
+
+    \b
+    Examples:
+      flask whop doctor
+      flask whop doctor --json
+      flask whop doctor --request captured.txt
+    """  # noqa: D301  # click wants the character, which a raw string has not
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented by Werkzeug
+    if at is not None and captured is None:
+        raise click.UsageError("--at goes with --request FILE.")
+    try:
+        good = _check(app, as_json=as_json) if captured is None else _explain(app, captured, at, as_json=as_json)
+    except FlaskWhopError as fault:
+        raise click.ClickException(str(fault)) from None
+    sys.exit(0 if good else 1)
+
+
+def _check(app: Flask, *, as_json: bool) -> bool:
+    checks = check_app(app)
+    findings = [finding for check in checks for finding in check.findings]
+    good = not any(finding.level is Level.ERROR for finding in findings)
+    if as_json:
+        told = {
+            "ok": good,
+            "app": app.name,
+            "checks": [{**asdict(check), "level": check.level.value if check.level else "ok"} for check in checks],
+            "receivers": receivers_by_event(app),
+        }
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        return good
+    click.echo(f"{app.name}, at {Installation.of(app).settings.path}:\n")
+    for check in checks:
+        click.echo(_line(check))
+        if check.name == "receivers":
+            _show_receivers(receivers_by_event(app))
+    for finding in findings:
+        _show(finding)
+    click.echo(f"\n{_sum(findings)}")
+    return good
+
+
+def _line(check: Check) -> str:
+    level = check.level
+    word = click.style(f"{level.value if level else 'ok':9}", fg=_COLOURS[level] if level else "green")
+    return f"  {word}{check.name:11}{check.summary}"
+
+
+def _show_receivers(by_event: Mapping[str, Sequence[str]]) -> None:
+    """Show who listens to what, the events of the same receivers together."""
+    together: dict[tuple[str, ...], list[str]] = {}
+    for event, names in by_event.items():
+        together.setdefault(tuple(names), []).append("unknown events" if event == "*" else event)
+    for names, events in together.items():
+        more = f" and {len(events) - _EVENTS_SHOWN} more" if len(events) > _EVENTS_SHOWN else ""
+        click.echo(f"{'':22}{', '.join(events[:_EVENTS_SHOWN])}{more}: {', '.join(names)}")
+
+
+def _show(finding: Finding) -> None:
+    click.echo()
+    click.secho(f"{finding.level.value} {finding.id}", fg=_COLOURS[finding.level], bold=True)
+    _tell(finding.what, finding.why, finding.mend)
+
+
+def _tell(what: str, why: str, mend: str) -> None:
+    for label, text in (("what", what), ("why", why), ("mend", mend)):
+        click.echo(_wrapped(f"  {label:6}{text}"))
+
+
+def _wrapped(text: str) -> str:
+    """Wrap ``text`` for a terminal; one line is easier to search when it is piped."""
+    if not sys.stdout.isatty():
+        return text
+    width = min(get_terminal_size().columns, _WIDEST)
+    return click.wrap_text(text.strip(), width, initial_indent="  ", subsequent_indent=" " * 8)
+
+
+def _sum(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return click.style("Nothing is wrong.", fg="green")
+    counts = {level: sum(finding.level is level for finding in findings) for level in Level}
+    return ", ".join(
+        click.style(f"{count} {level.value}{'' if count == 1 else 's'}", fg=_COLOURS[level])
+        for level, count in counts.items()
+        if count
+    )
+
+
+def _explain(app: Flask, file: BinaryIO, at: int | None, *, as_json: bool) -> bool:
+    captured = read_capture(file.read())
+    installation = Installation.of(app)
+    now = installation.verifier.clock() if at is None else float(at)
+    verifier = Verifier(installation.settings.secrets, tolerance=installation.settings.tolerance, clock=lambda: now)
+    try:
+        verifier.verify(captured.headers, captured.body)
+    except Rejected as rejection:
+        _tell_why(app, captured, rejection, now, as_json=as_json)
+        return False
+    if as_json:
+        click.echo(json.dumps({"ok": True, "reason": None, "diagnosis": None}))
+    else:
+        click.secho("The signature is good: this request is verified.", fg="green")
+    return True
+
+
+def _tell_why(app: Flask, captured: Captured, rejection: Rejected, now: float, *, as_json: bool) -> None:
+    found = examine(app, captured, now=now)
+    reason = rejection.reason
+    if as_json:
+        click.echo(json.dumps({"ok": False, "reason": reason.value, "diagnosis": asdict(found) if found else None}))
+        return
+    click.echo(f"Rejected: {click.style(reason.value, fg='red', bold=True)}")
+    if found is None:
+        click.echo(_wrapped(f"  {reason.advice[0].upper()}{reason.advice[1:]}."))
+        click.echo(_wrapped(f"  {_NO_MISTAKE}"))
+        return
+    click.echo(f"Mistake:  {click.style(found.mistake.value, bold=True)}")
+    _tell(found.what, found.why, found.mend)
+    if found.mistake.value == "clock_fast":
+        click.echo(_wrapped(f"  {_GROWN_OLD}"))
+
+
+_NO_MISTAKE = (
+    "No known mistake explains it: it is forged, or signed with a secret that is not configured here, such as that of"
+    " another webhook."
+)
+_GROWN_OLD = (
+    "A captured request grows old. If it was young when it arrived, say when that was: --at followed by the time in"
+    " unix seconds."
+)

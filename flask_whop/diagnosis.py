@@ -1,0 +1,137 @@
+"""Finds the known mistake that explains why a signature does not match.
+
+It does no I/O, and a bounded amount of work: some dozens of hashes for each of a few
+secrets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from base64 import b64decode
+from collections.abc import Iterator, Mapping, Sequence
+from hmac import compare_digest
+from itertools import islice
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from flask_whop.errors import Rejected
+from flask_whop.guesses import WHOP_SECRET, bodies, keys
+from flask_whop.mistakes import Diagnosis as Diagnosis
+from flask_whop.mistakes import Mistake as Mistake
+from flask_whop.mistakes import diagnosis
+from flask_whop.signature import candidates_in, read_headers
+
+MAX_BODY: Final = 256 * 1024
+"""The largest body for which guesses are made; Whop's are some kilobytes."""
+
+NO_OTHERS: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
+
+_MAX_SECRETS = 8
+_MAX_OTHERS = 32
+_OLD = re.compile(r"\s*t=([1-9][0-9]{0,10})\s*,\s*v1=([0-9a-fA-F]{64})\s*", re.ASCII)
+
+
+class _Signed(NamedTuple):
+    """What a request says about its signature."""
+
+    before: bytes
+    """What is signed in front of the body."""
+    seconds: int
+    digests: tuple[bytes, ...]
+
+    def by(self, key: bytes, body: bytes) -> bool:
+        """Whether one of the signatures is that of ``body`` by ``key``."""
+        expected = hmac.new(key, self.before + body, hashlib.sha256).digest()
+        return any(compare_digest(expected, digest) for digest in self.digests)
+
+
+def diagnose(  # noqa: PLR0913  # what a verification depends on, each by name
+    headers: Mapping[str, str],
+    body: bytes,
+    secrets: Sequence[str],
+    *,
+    others: Mapping[str, Sequence[str]] = NO_OTHERS,
+    now: float,
+    tolerance: float = 300.0,
+) -> Diagnosis | None:
+    """Find the known mistake that keeps a request from being verified; None if none explains it.
+
+    ``headers`` are named in lower case; beside those that are verified,
+    ``content-length`` tells whether a body was announced. ``secrets`` are the
+    configured ones. ``others`` are secrets of others, by what to call them, such as
+    ``the app 'shop'``. ``now`` is in unix seconds. Whatever they hold, nothing is
+    raised. None too if nothing is wrong at all.
+    """
+    secrets = secrets[:_MAX_SECRETS]
+    signed = _read(headers)
+    if signed is None:
+        return _old_kind(headers, body, secrets, others)
+    if not body:
+        return _without_body(headers)
+    if any(signed.by(secret.encode(), body) for secret in secrets):
+        return _out_of_time(now - signed.seconds, tolerance)
+    return _unmatched(signed, body, secrets, others)
+
+
+def _unmatched(
+    signed: _Signed, body: bytes, secrets: Sequence[str], others: Mapping[str, Sequence[str]]
+) -> Diagnosis | None:
+    small = len(body) <= MAX_BODY
+    for index, secret in enumerate(secrets if small else ()):
+        if mistake := next((mistake for mistake, key in keys(secret) if signed.by(key, body)), None):
+            return diagnosis(mistake, where=_where(index, secrets))
+    for name, secret in _others(others):
+        if signed.by(secret.encode(), body):
+            return diagnosis(Mistake.SECRET_ELSEWHERE, elsewhere=name)
+    for mistake, sent in bodies(body) if small else ():
+        if any(signed.by(secret.encode(), sent) for secret in secrets):
+            return diagnosis(mistake)
+    if not any(WHOP_SECRET.fullmatch(secret) for secret in secrets):
+        return diagnosis(Mistake.SECRET_NOT_WHOPS, where="WHOP_WEBHOOK_SECRET")
+    return None
+
+
+def _out_of_time(age: float, tolerance: float) -> Diagnosis | None:
+    if abs(age) <= tolerance:
+        return None
+    mistake = Mistake.CLOCK_FAST if age > 0 else Mistake.CLOCK_SLOW
+    return diagnosis(mistake, age=round(abs(age)), tolerance=round(tolerance))
+
+
+def _without_body(headers: Mapping[str, str]) -> Diagnosis:
+    length = headers.get("content-length", "").strip()
+    if re.fullmatch(r"[1-9][0-9]{0,18}", length, re.ASCII):
+        return diagnosis(Mistake.BODY_EATEN, length=length)
+    return diagnosis(Mistake.BODY_EMPTY)
+
+
+def _old_kind(
+    headers: Mapping[str, str], body: bytes, secrets: Sequence[str], others: Mapping[str, Sequence[str]]
+) -> Diagnosis | None:
+    found = _OLD.fullmatch(headers.get("x-whop-signature", "")[:512])
+    if found is None:
+        return None
+    signed = _Signed(f"{found[1]}.".encode(), int(found[1]), (bytes.fromhex(found[2]),))
+    for name, secret in (*((_where(index, secrets), one) for index, one in enumerate(secrets)), *_others(others)):
+        if signed.by(secret.encode(), body):
+            return diagnosis(Mistake.OLD_FORMAT, elsewhere=name)
+    return None
+
+
+def _read(headers: Mapping[str, str]) -> _Signed | None:
+    try:
+        claimed_id, seconds, signatures = read_headers(headers)
+        candidates = candidates_in(signatures, claimed_id)
+    except Rejected:
+        return None
+    return _Signed(f"{claimed_id}.{seconds}.".encode(), seconds, tuple(map(b64decode, candidates)))
+
+
+def _others(others: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    return islice(((name, secret) for name, several in others.items() for secret in several), _MAX_OTHERS)
+
+
+def _where(index: int, secrets: Sequence[str]) -> str:
+    return "WHOP_WEBHOOK_SECRET" if len(secrets) == 1 else f"WHOP_WEBHOOK_SECRET[{index}]"

@@ -1,0 +1,181 @@
+"""Sends signed requests through an app's own WSGI stack, runs no receiver, and leaves nothing behind.
+
+It is made for a process of its own, as ``flask whop doctor`` is: while it goes on, the
+engine of the app works with a store that keeps nothing, and the hooks of the app are
+watched.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import Context
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
+
+from flask import Flask, got_request_exception
+from flask.testing import EnvironBuilder
+from werkzeug.test import run_wsgi_app
+
+from flask_whop import signals
+from flask_whop.doctor import Refused, watching
+from flask_whop.hooks import Hook, watched
+from flask_whop.installation import Installation
+from flask_whop.receivers import AppSignal
+from flask_whop.signature import sign
+from flask_whop.stores import Accepted, Arrival, Claim, MemoryStore, State
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+EVENT_TYPE = "flask_whop.rehearsal"
+
+
+class Answer(NamedTuple):
+    """What came of one request."""
+
+    status: int
+    location: str | None
+    """Where a redirect leads."""
+    reached: bool
+    """Whether it was verified, and taken for a delivery."""
+    refused: Refused | None
+    """What arrived, if our route rejected it."""
+    hooks: tuple[Hook, ...]
+    error: str | None
+    """The type of what the app raised, if it let that through to the server."""
+    seconds: float
+
+
+class Rehearsal:
+    """Requests to one app, as Whop would send them."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.body = json.dumps(
+            {
+                "id": f"msg_rehearsal{uuid4().hex}",
+                "api_version": "v1",
+                "timestamp": "2026-11-02T10:00:00.000Z",
+                "type": EVENT_TYPE,
+                # What a parser that writes JSON again would write in another way.
+                "data": {"id": "obj_1", "name": "Zoë & Mara", "total": 10},
+            },
+            separators=(",", ":"),
+            ensure_ascii=False,
+        ).encode()
+        self._installation = Installation.of(app)
+
+    @property
+    def has_middleware(self) -> bool:
+        """Whether something is wrapped around the app's own WSGI application."""
+        return getattr(self.app.wsgi_app, "__self__", None) is not self.app
+
+    def genuine(self, *, scheme: str = "https", past_middleware: bool = False) -> Answer:
+        """Send what Whop would send."""
+        return self._send(self._installation.settings.secrets[0], scheme, past_middleware=past_middleware)
+
+    def failing(self) -> Answer:
+        """Send what is to be answered 409: a delivery that is running, which Whop is to send again."""
+        return self._send(self._installation.settings.secrets[0], "https", running=True)
+
+    def forged(self) -> Answer:
+        """Send what is signed with another secret."""
+        return self._send(f"ws_{uuid4().hex}{uuid4().hex}", "https")
+
+    def _send(self, secret: str, scheme: str, *, running: bool = False, past_middleware: bool = False) -> Answer:
+        environ = self._environ(secret, scheme)
+        # In a context of its own, as a server would: without the app context of a command.
+        return Context().run(self._perform, environ, running=running, past_middleware=past_middleware)
+
+    def _environ(self, secret: str, scheme: str) -> WSGIEnvironment:
+        settings = self._installation.settings
+        headers = sign(
+            self.body,
+            secret,
+            delivery_id=json.loads(self.body)["id"],
+            timestamp=int(self._installation.verifier.clock()),
+        )
+        builder = EnvironBuilder(
+            self.app,
+            settings.path,
+            base_url=f"{scheme}://{_host(self.app)}{self.app.config['APPLICATION_ROOT']}",
+            method="POST",
+            data=self.body,
+            headers={"content-type": "application/json", "x-forwarded-proto": scheme, **headers},
+        )
+        try:
+            return builder.get_environ()
+        finally:
+            builder.close()
+
+    def _perform(self, environ: WSGIEnvironment, *, running: bool, past_middleware: bool) -> Answer:
+        stage = _Stage(running=running)
+        hooks: list[Hook] = []
+        error, status, location = None, 500, None
+        started = time.perf_counter()
+        with self._empty_house(stage), watched(self.app, hooks), watching() as refused:
+            try:
+                wsgi_app = type(self.app).wsgi_app.__get__(self.app) if past_middleware else self.app
+                answered, line, headers = run_wsgi_app(wsgi_app, environ, buffered=True)
+                status, location = int(line.split()[0]), headers.get("location")
+                _close(answered)
+            except Exception as raised:  # noqa: BLE001  # the app's own, which a server would answer 500
+                error = type(raised).__name__
+        seconds = time.perf_counter() - started
+        return Answer(status, location, stage.reached, next(iter(refused), None), tuple(hooks), error, seconds)
+
+    @contextmanager
+    def _empty_house(self, stage: MemoryStore) -> Iterator[None]:
+        """No receiver is called, nothing is kept, logged or reported while the block runs."""
+        engine = self._installation.engine
+        store = self._installation.store
+        logs = {log: log.disabled for log in (logging.getLogger("flask_whop"), self.app.logger)}
+        with ExitStack() as muted:
+            for signal in vars(signals).values():
+                if isinstance(signal, AppSignal):
+                    muted.enter_context(signal.muted())
+            muted.enter_context(got_request_exception.muted())
+            engine.use(stage)
+            for log in logs:
+                log.disabled = True
+            try:
+                yield
+            finally:
+                for log, disabled in logs.items():
+                    log.disabled = disabled
+                engine.use(store)
+
+
+class _Stage(MemoryStore):
+    """Grants no claim, so that the engine calls nobody, and keeps nothing."""
+
+    def __init__(self, *, running: bool) -> None:
+        super().__init__()
+        self.reached = False
+        self._owned = not running
+
+    def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:  # noqa: ARG002  # the protocol's
+        """Say that somebody else has it."""
+        self.reached = True
+        return Claim(granted=False, owned=self._owned)
+
+    def accept(self, arrival: Arrival, due_in: float) -> Accepted:  # noqa: ARG002  # the protocol's
+        """Say that it is here already, or running."""
+        self.reached = True
+        return Accepted(changed=False, state=State.DUE if self._owned else State.RUNNING, owned=self._owned)
+
+
+def _host(app: Flask) -> str:
+    """A host that the app answers for."""
+    trusted = app.config.get("TRUSTED_HOSTS") or ["localhost"]
+    return str(app.config.get("SERVER_NAME") or str(trusted[0]).lstrip("."))
+
+
+def _close(answered: object) -> None:
+    close = getattr(answered, "close", None)
+    if close is not None:
+        close()

@@ -1,0 +1,219 @@
+"""The check of the route: what becomes of signed requests on their way through the app."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import request_started
+from werkzeug.exceptions import HTTPException
+
+from flask_whop.blueprint import NAME
+from flask_whop.doctor import Refused, examine
+from flask_whop.errors import Reason
+from flask_whop.findings import Check, Finding, error, warning
+from flask_whop.installation import Installation
+from flask_whop.naming import name_of
+from flask_whop.rehearsal import Answer, Rehearsal
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+_OK, _MULTIPLE, _BAD, _NOT_FOUND, _NOT_ALLOWED, _FAULT = 200, 300, 400, 404, 405, 500
+_SLOW = 2.5
+_UNVERIFIED = "Deliveries never reach their receivers; after 72 hours of failures Whop disables the webhook."
+
+
+def check_route(app: Flask) -> Check:
+    """Send a genuine, a failing and a forged request through the WSGI stack of ``app``."""
+    path = Installation.of(app).settings.path
+    rehearsal = Rehearsal(app)
+    genuine = rehearsal.genuine()
+    if not (genuine.reached and genuine.status == _OK):
+        findings = [_why_not_taken(rehearsal, genuine)]
+        return Check("route", f"POST {path}: a signed request is answered {genuine.status}", findings)
+    findings = [*_failures(rehearsal), *_plain_http(rehearsal), *_slow(genuine)]
+    forged = "" if any(finding.id == "W107" for finding in findings) else ", a forged one 401"
+    return Check("route", f"POST {path}: a signed request is answered 200{forged}", findings)
+
+
+def _why_not_taken(rehearsal: Rehearsal, genuine: Answer) -> Finding:
+    if genuine.refused is not None:
+        return _changed_on_its_way(rehearsal, genuine.refused)
+    if genuine.hooks:
+        return _hook(genuine)
+    if genuine.reached:
+        return _answer_changed(genuine)
+    if rehearsal.has_middleware and rehearsal.genuine(past_middleware=True).reached:
+        return _middleware(rehearsal, genuine)
+    if _MULTIPLE <= genuine.status < _BAD:
+        return _redirect(genuine)
+    return _fault(genuine) if genuine.status >= _FAULT else _other_view(rehearsal.app, genuine)
+
+
+def _changed_on_its_way(rehearsal: Rehearsal, refused: Refused) -> Finding:
+    if refused.rejection.reason is Reason.BODY_EATEN:
+        return error(
+            "W104",
+            f"The body is read before the webhook's route gets it, by {_eater(rehearsal)}.",
+            "Nothing is left to verify. " + _UNVERIFIED,
+            "Let it pass over the webhook's path; WSGI middleware may also put the bytes back:"
+            " environ['wsgi.input'] = io.BytesIO(body).",
+        )
+    found = examine(rehearsal.app, refused.captured, now=Installation.of(rehearsal.app).verifier.clock())
+    changed = "body" if refused.captured.body != rehearsal.body else "headers"
+    return error(
+        "W105",
+        f"A request that is signed with the configured secret is rejected ({refused.rejection.reason.value}):"
+        f" {found.what if found else f'something changes its {changed} on the way.'}",
+        _UNVERIFIED,
+        f"{_suspect(rehearsal)} has to pass the webhook's requests on as they are.",
+    )
+
+
+def _eater(rehearsal: Rehearsal) -> str:
+    if rehearsal.has_middleware and rehearsal.genuine(past_middleware=True).reached:
+        return f"WSGI middleware ({_middleware_name(rehearsal.app)})"
+    early = rehearsal.app.url_value_preprocessors.get(None, [])
+    listening = [receiver for receiver in request_started.receivers_for(rehearsal.app) if callable(receiver)]
+    names = ", ".join(name_of(function) for function in (*early, *listening))
+    return names or "something that runs before the hooks of the app"
+
+
+def _suspect(rehearsal: Rehearsal) -> str:
+    return f"WSGI middleware ({_middleware_name(rehearsal.app)})" if rehearsal.has_middleware else "The app"
+
+
+def _middleware_name(app: Flask) -> str:
+    outermost = app.wsgi_app
+    return name_of(outermost if hasattr(outermost, "__qualname__") else type(outermost))
+
+
+def _hook(genuine: Answer) -> Finding:
+    deeds = "; ".join(f"{hook.name} {hook.deed}" for hook in genuine.hooks)
+    if genuine.reached:
+        return error(
+            "W106",
+            f"A hook of the app changes the answer: {deeds}.",
+            f"Whop sees {genuine.status} where it would have seen 200, and sends the delivery again and again.",
+            'Let the hook leave the route alone: if request.blueprint == "whop": return response.',
+        )
+    if any("csrf" in hook.name.lower() for hook in genuine.hooks):
+        return error(
+            "W112",
+            f"CSRF protection refuses deliveries: {deeds}.",
+            "Whop cannot send a token; the signature is what protects this route. " + _UNVERIFIED,
+            "Exempt the blueprint called whop. Flask-WTF is told of it by itself, others are not.",
+        )
+    target = f" It leads to {genuine.location}." if genuine.location else ""
+    return error(
+        "W103",
+        f"A hook of the app answers before the webhook's route does: {deeds}; Whop sees {genuine.status}.{target}",
+        _UNVERIFIED,
+        'Let the hook pass the route: if request.blueprint == "whop": return None. Nobody logs in there, and the'
+        " signature is what protects it.",
+    )
+
+
+def _answer_changed(genuine: Answer) -> Finding:
+    return error(
+        "W106",
+        f"The answer 200 is changed to {genuine.status} on its way out.",
+        "Whop takes the delivery for failed, and sends it again and again.",
+        "Look at WSGI middleware, at Flask.process_response, and at hooks that raise.",
+    )
+
+
+def _middleware(rehearsal: Rehearsal, genuine: Answer) -> Finding:
+    target = f", which leads to {genuine.location}" if genuine.location else ""
+    deed = f"raises {genuine.error}" if genuine.error else f"answers {genuine.status}{target}"
+    return error(
+        "W113",
+        f"WSGI middleware ({_middleware_name(rehearsal.app)}) {deed} before the request reaches the app.",
+        _UNVERIFIED,
+        "Let it pass the webhook's path.",
+    )
+
+
+def _redirect(genuine: Answer) -> Finding:
+    return error(
+        "W102",
+        f"A delivery over https is redirected ({genuine.status}) to {genuine.location}.",
+        "Whop follows no redirect, and counts it as a failure. " + _UNVERIFIED,
+        "Give Whop the address where it ends, or take the redirect away for this path.",
+    )
+
+
+def _fault(genuine: Answer) -> Finding:
+    what = f"raises {genuine.error}" if genuine.error else f"answers {genuine.status}"
+    return error(
+        "W108",
+        f"The app {what} before the webhook's route is reached.",
+        _UNVERIFIED,
+        "Look at the app's log: an url_value_preprocessor, a receiver of request_started, or the session fails.",
+    )
+
+
+def _other_view(app: Flask, genuine: Answer) -> Finding:
+    try:
+        host = app.url_map.bind("localhost", url_scheme="https")
+        endpoint: str | None = host.match(Installation.of(app).settings.path, method="POST", return_rule=False)[0]
+    except HTTPException:
+        endpoint = None
+    if endpoint is not None and endpoint != f"{NAME}.receive":
+        what = f"The view {endpoint} takes the requests to the webhook's path."
+        mend = "Give one of the two another path; ours is WHOP_WEBHOOK_PATH."
+    elif genuine.status in (_NOT_FOUND, _NOT_ALLOWED):
+        what = f"The webhook's path is not routed to it: {genuine.status}."
+        mend = "Look at SERVER_NAME, host_matching and subdomain_matching, and at other rules for the path."
+    else:
+        what = f"Something answers {genuine.status} before the webhook's route does."
+        mend = "Look at TRUSTED_HOSTS, at the limits for requests, and at Flask.dispatch_request, if it is overridden."
+    return error("W101", what, _UNVERIFIED, mend)
+
+
+def _failures(rehearsal: Rehearsal) -> list[Finding]:
+    """Whether an answer that is to say no comes out as a yes."""
+    hidden = [
+        (meant, answer)
+        for meant, answer in ((409, rehearsal.failing()), (401, rehearsal.forged()))
+        if answer.status < _MULTIPLE
+    ]
+    if not hidden:
+        return []
+    changes = ", ".join(f"{meant} becomes {answer.status}" for meant, answer in hidden)
+    hooks = ", ".join(dict.fromkeys(hook.name for _, answer in hidden for hook in answer.hooks))
+    return [
+        error(
+            "W107",
+            f"The app turns failures into successes: {changes}{f', by {hooks}' if hooks else ''}.",
+            "Whop takes a delivery for done that has failed, and it is lost.",
+            "Let hooks and middleware leave the status of the webhook's answers alone.",
+        )
+    ]
+
+
+def _plain_http(rehearsal: Rehearsal) -> list[Finding]:
+    answer = rehearsal.genuine(scheme="http")
+    if not _MULTIPLE <= answer.status < _BAD:
+        return []
+    return [
+        warning(
+            "W110",
+            f"Over plain http the app redirects ({answer.status}) to {answer.location}.",
+            "Whop follows no redirect. It also happens behind a proxy that ends https and does not say so.",
+            "Give Whop the https address; behind a proxy, use werkzeug's ProxyFix with x_proto=1.",
+        )
+    ]
+
+
+def _slow(genuine: Answer) -> list[Finding]:
+    if genuine.seconds < _SLOW:
+        return []
+    return [
+        warning(
+            "W111",
+            f"A request takes {genuine.seconds:.1f} seconds, without any receiver.",
+            "Whop waits 5 seconds for an answer.",
+            "Look at the before_request functions of the app, and at what it does at its first request.",
+        )
+    ]

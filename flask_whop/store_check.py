@@ -1,0 +1,147 @@
+"""The checks of the store and of the mode: is it written to, and does somebody run what is due."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from flask_whop.config import DEFAULT_STORE, Mode
+from flask_whop.errors import StoreUnavailable
+from flask_whop.findings import Check, Finding, error, warning
+from flask_whop.installation import Installation
+from flask_whop.stores import Arrival, Key, MemoryStore, Settlement, State
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+_OVERDUE = 120.0
+_PROBE_ENDPOINT = "flask_whop.doctor"
+
+
+def check_store(installation: Installation) -> Check:
+    """Write to the store and read from it, and leave nothing in it."""
+    store = installation.store
+    name = type(store).__name__
+    try:
+        counts = store.stats(installation.engine.endpoint).counts
+        _write(installation)
+    except StoreUnavailable as unavailable:
+        return Check(
+            "store",
+            f"{name}, which cannot be used",
+            [
+                error(
+                    "W201",
+                    f"The store cannot be used: {unavailable}",
+                    "Each delivery is answered 503 as long as that is so; after 72 hours Whop disables the webhook.",
+                    "Look whether the database runs, whether WHOP_STORE names it, and whether this process may write"
+                    " to it.",
+                )
+            ],
+        )
+    kept = ", ".join(f"{counts[state]} {state.value}" for state in State if counts[state]) or "no deliveries yet"
+    return Check("store", f"{name}, read and written; {kept}", [*_forgetful(installation), *_dead(counts[State.DEAD])])
+
+
+def _write(installation: Installation) -> None:
+    """Keep a delivery of nobody's, and forget it again."""
+    store, now = installation.store, installation.engine.clock()
+    key = Key(_PROBE_ENDPOINT, f"msg_{uuid4().hex}")
+    arrival = Arrival(key, "flask_whop.doctor", None, None, None, int(now), 0, b"{}")
+    if store.claim(arrival, "doctor", 30.0).granted:
+        store.settle(key, "doctor", Settlement(State.DONE))
+    store.prune(_PROBE_ENDPOINT, max(now, time.time()) + 60.0)
+
+
+def _forgetful(installation: Installation) -> list[Finding]:
+    if not isinstance(installation.store, MemoryStore):
+        return []
+    testing = installation.app.testing and installation.settings.store == DEFAULT_STORE
+    return [
+        warning(
+            "W202",
+            "Deliveries are kept in memory" + (", since TESTING is on." if testing else "."),
+            "Each process remembers its own, and forgets them when it ends: a retry that comes to another worker, or"
+            " after a restart, runs receivers a second time.",
+            "Turn TESTING off in production." if testing else "Set WHOP_STORE to sqlite:///whop.sqlite3 or a database.",
+        )
+    ]
+
+
+def _dead(count: int) -> list[Finding]:
+    if not count:
+        return []
+    return [
+        warning(
+            "W203",
+            f"Deliveries that are dead, since a receiver failed with them to the end: {count}.",
+            "Nobody tries them again, and Whop takes them for delivered.",
+            "Mend the receiver, then replay them.",
+        )
+    ]
+
+
+def check_dispatch(installation: Installation) -> Check:
+    """Look whether what the mode needs is there, and whether deliveries wait for it."""
+    mode = installation.settings.dispatch
+    findings = [*_overdue(installation)]
+    if mode is Mode.CELERY:
+        findings += _celery(installation.app)
+    return Check("dispatch", f"WHOP_DISPATCH={mode.value}: {_NEEDS[mode]}", findings)
+
+
+_NEEDS: Final[Mapping[Mode, str]] = {
+    Mode.INLINE: "receivers have 5 seconds in all, and retries are Whop's",
+    Mode.AFTER_RESPONSE: "retries are ours, when a next delivery comes, or flask whop work runs",
+    Mode.WORKER: "flask whop work has to run beside the app",
+    Mode.CELERY: "a Celery worker has to run beside the app, and flask_whop.sweep once a minute",
+}
+
+
+def _overdue(installation: Installation) -> list[Finding]:
+    """Deliveries of ours that have been due for so long that nobody seems to look for them."""
+    engine, store = installation.engine, installation.store
+    try:
+        first = next(iter(store.due(engine.endpoint, 1)), None)
+        oldest = store.get(first) if first else None
+    except StoreUnavailable:
+        return []
+    late = 0.0 if oldest is None else engine.clock() - (oldest.due_at or oldest.changed_at)
+    if late < _OVERDUE:
+        return []
+    return [
+        error(
+            "W301",
+            f"A delivery has been due for {round(late / 60)} minutes, and nobody has taken it.",
+            "Whop takes it for delivered; its receivers run when a worker does.",
+            "Start flask whop work, or the Celery worker with its sweep, and let a supervisor keep it running.",
+        )
+    ]
+
+
+def _celery(app: Flask) -> list[Finding]:
+    celery = app.extensions.get("celery")
+    if celery is None:
+        return [
+            error(
+                "W302",
+                'app.extensions["celery"] is empty.',
+                "Deliveries are kept and no task is sent for them.",
+                "Set Celery up as Flask's documentation shows it, under Background Tasks with Celery.",
+            )
+        ]
+    try:
+        with celery.connection_for_write(connect_timeout=2) as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+    except Exception as unreachable:  # noqa: BLE001  # each broker has its own
+        return [
+            error(
+                "W303",
+                f"Celery's broker cannot be reached ({type(unreachable).__name__}).",
+                "Deliveries are kept, and wait until a sweep finds them.",
+                "Look whether the broker runs, and whether broker_url names it.",
+            )
+        ]
+    return []
