@@ -20,7 +20,7 @@ from flask_whop.installation import KEY, Installation
 if TYPE_CHECKING:
     from flask import Flask
 
-    from flask_whop.mistakes import Diagnosis, Mistake
+    from flask_whop.diagnosis.mistakes import Diagnosis, Mistake
 
 log: logging.Logger = logging.getLogger("flask_whop")
 
@@ -197,7 +197,7 @@ def examine(app: Flask, captured: Captured, *, now: float) -> Diagnosis | None:
 
 def _others(app: Flask) -> Iterator[tuple[str, Sequence[str]]]:
     """The secrets of others that this process knows, by what to call them."""
-    from flask_whop.guesses import WHOP_SECRET  # noqa: PLC0415  # most processes never need it
+    from flask_whop.diagnosis.guesses import WHOP_SECRET  # noqa: PLC0415  # most processes never need it
 
     for key, value in list(app.config.items()):
         if isinstance(value, str) and (secrets := WHOP_SECRET.findall(value)):

@@ -238,7 +238,7 @@ def test_no_secret_and_no_signature_is_in_a_diagnosis(noise, secret):
 
 
 def test_every_mistake_says_what_why_and_the_mend_in_sentences():
-    from flask_whop.mistakes import _TEXTS
+    from flask_whop.diagnosis.mistakes import _TEXTS
 
     assert set(_TEXTS) == set(Mistake)
     for texts in _TEXTS.values():

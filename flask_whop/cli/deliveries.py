@@ -45,14 +45,14 @@ def command(  # noqa: PLR0913  # one for each option
     limit: int,
     machine: bool,
 ) -> None:
-    r"""List deliveries, the latest first; show one, or replay some.
+    """List deliveries, the latest first; show one, or replay some.
 
     \b
     Example:
       flask whop deliveries --state dead --since 2d
       flask whop deliveries show msg_2f7Kq
       flask whop deliveries replay --failed --since 2h
-    """
+    """  # noqa: D301  # click reads the backspace
     if context.invoked_subcommand is not None:
         return
     wanted = _wanted([State(state) for state in states], event_type, account, since)
@@ -75,13 +75,13 @@ def command(  # noqa: PLR0913  # one for each option
 @click.option("--json", "machine", is_flag=True, help="Print JSON, for a script.")
 @with_appcontext
 def show(delivery_id: str, *, body: bool, machine: bool) -> None:
-    r"""Show one delivery with the receipts of its receivers.
+    """Show one delivery with the receipts of its receivers.
 
     \b
     Example:
       flask whop deliveries show msg_2f7Kq
       flask whop deliveries show msg_2f7Kq --body | jq .data
-    """
+    """  # noqa: D301  # click reads the backspace
     delivery, receipts = _look_up(delivery_id)
     if body:
         if delivery.body is None:
@@ -112,7 +112,7 @@ def replay(  # noqa: PLR0913  # one for each option
     dry_run: bool,
     yes: bool,
 ) -> None:
-    r"""Run deliveries again, here and now, for the receivers that are not done with them.
+    """Run deliveries again, here and now, for the receivers that are not done with them.
 
     What a receiver has finished is not repeated. One that fails again is retried by
     us from then on, as if it had just come.
@@ -121,7 +121,7 @@ def replay(  # noqa: PLR0913  # one for each option
     Example:
       flask whop deliveries replay msg_2f7Kq
       flask whop deliveries replay --failed --since 2h --dry-run
-    """
+    """  # noqa: D301  # click reads the backspace
     if bool(delivery_ids) == failed:
         raise click.UsageError("Name the deliveries to replay, or say --failed for all that are failed or dead.")
     if failed:

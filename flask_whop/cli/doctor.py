@@ -13,13 +13,13 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_whop.captures import read_capture
-from flask_whop.checks import check_app
+from flask_whop.checkup import check_app
+from flask_whop.checkup.captures import read_capture
+from flask_whop.checkup.findings import Check, Finding, Level
+from flask_whop.checkup.receivers import receivers_by_event
 from flask_whop.doctor import Captured, examine
 from flask_whop.errors import FlaskWhopError, Rejected
-from flask_whop.findings import Check, Finding, Level
 from flask_whop.installation import Installation
-from flask_whop.receivers_check import receivers_by_event
 from flask_whop.signature import Verifier
 
 if TYPE_CHECKING:

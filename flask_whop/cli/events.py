@@ -31,7 +31,7 @@ def complete(context: click.Context, parameter: click.Parameter, incomplete: str
 @click.option("--json", "machine", is_flag=True, help="Print JSON, for a script.")
 @with_appcontext
 def command(wanted: str | None, *, subscribed: bool, machine: bool) -> None:
-    r"""List the events that Whop sends, and who listens to them in this app.
+    """List the events that Whop sends, and who listens to them in this app.
 
     EVENT is a name or a pattern. A single event is shown with its fields and a receiver
     to copy.
@@ -41,7 +41,7 @@ def command(wanted: str | None, *, subscribed: bool, machine: bool) -> None:
       flask whop events "payment.*"
       flask whop events payment.succeeded
       flask whop events --subscribed
-    """
+    """  # noqa: D301  # click reads the backspace
     types = _matching(wanted)
     if subscribed:
         types = [event_type for event_type in types if _listeners(event_type)]

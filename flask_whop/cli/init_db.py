@@ -13,14 +13,14 @@ from flask_whop.installation import Installation
 @click.command("init-db")
 @with_appcontext
 def command() -> None:
-    r"""Make or migrate the tables in which deliveries are kept.
+    """Make or migrate the tables in which deliveries are kept.
 
     The app does so itself when it starts, unless its store was made with create=False.
 
     \b
     Example:
       flask whop init-db
-    """
+    """  # noqa: D301  # click reads the backspace
     store = Installation.of(current_app).store
     create = getattr(store, "create_tables", None)
     if create is None:

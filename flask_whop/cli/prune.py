@@ -20,14 +20,14 @@ from flask_whop.worker import DAY
 )
 @with_appcontext
 def command(days: float | None) -> None:
-    r"""Forget deliveries that are older than they are kept.
+    """Forget deliveries that are older than they are kept.
 
     What is due is never forgotten. A worker does this by itself once an hour.
 
     \b
     Example:
       flask whop prune --days 7
-    """
+    """  # noqa: D301  # click reads the backspace
     installation = Installation.of(current_app)
     kept = installation.settings.keep_days if days is None else days
     try:

@@ -66,7 +66,7 @@ def command(  # noqa: PLR0913  # one for each option
     bad_signature: bool,
     machine: bool,
 ) -> None:
-    r"""Deliver an event of TYPE to the app, as Whop would, and show the answer.
+    """Deliver an event of TYPE to the app, as Whop would, and show the answer.
 
     It is signed with the app's own secret. Each has an id of its own and goes to the
     app that runs at --url, or with --in-process to the app as it is loaded here. The
@@ -77,7 +77,7 @@ def command(  # noqa: PLR0913  # one for each option
       flask whop trigger payment.succeeded --set data.user.email=ada@example.com
       flask whop trigger membership.activated --times 100 --concurrent 8 --duplicate
       flask whop trigger payment.failed --bad-signature
-    """
+    """  # noqa: D301  # click reads the backspace
     if url and local:
         raise click.UsageError("--url names a server, and --in-process needs none; choose one.")
     installation = Installation.of(current_app)

@@ -25,7 +25,7 @@ _LINE_EVERY = 1.0
 @click.option("--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="How many at a time.")
 @with_appcontext
 def command(*, once: bool, concurrency: int) -> None:
-    r"""Run the receivers of what is due.
+    """Run the receivers of what is due.
 
     It runs what was accepted for a worker (WHOP_DISPATCH="worker"), what has to be
     tried again, and what a process has left that died. As many workers as you like may
@@ -34,7 +34,7 @@ def command(*, once: bool, concurrency: int) -> None:
     \b
     Example:
       flask whop work --concurrency 8
-    """
+    """  # noqa: D301  # click reads the backspace
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented by Werkzeug
     worker = Worker(app, concurrency=concurrency)
     _stop_on_signals(worker)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from flask_whop.mistakes import Mistake
+from flask_whop.diagnosis.mistakes import Mistake
 
 MIN_KEY_BYTES: Final = 16
 """The shortest key that is tried: a shorter one could be guessed, and a forgery would look like a mistake."""

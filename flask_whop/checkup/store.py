@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
+from flask_whop.checkup.findings import Check, Finding, error, warning
 from flask_whop.config import DEFAULT_STORE, Mode
 from flask_whop.errors import StoreUnavailable
-from flask_whop.findings import Check, Finding, error, warning
 from flask_whop.installation import Installation
 from flask_whop.stores import Arrival, Key, MemoryStore, Settlement, State
 

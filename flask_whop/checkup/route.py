@@ -8,12 +8,12 @@ from flask import request_started
 from werkzeug.exceptions import HTTPException
 
 from flask_whop.blueprint import NAME
+from flask_whop.checkup.findings import Check, Finding, error, warning
+from flask_whop.checkup.rehearsal import Answer, Rehearsal
 from flask_whop.doctor import Refused, examine
 from flask_whop.errors import Reason
-from flask_whop.findings import Check, Finding, error, warning
 from flask_whop.installation import Installation
 from flask_whop.naming import name_of
-from flask_whop.rehearsal import Answer, Rehearsal
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from flask_whop import signals
-from flask_whop.findings import Check, Finding, note, warning
+from flask_whop.checkup.findings import Check, Finding, note, warning
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -16,11 +16,11 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from flask_whop.diagnosis.guesses import WHOP_SECRET, bodies, keys
+from flask_whop.diagnosis.mistakes import Diagnosis as Diagnosis
+from flask_whop.diagnosis.mistakes import Mistake as Mistake
+from flask_whop.diagnosis.mistakes import diagnosis
 from flask_whop.errors import Rejected
-from flask_whop.guesses import WHOP_SECRET, bodies, keys
-from flask_whop.mistakes import Diagnosis as Diagnosis
-from flask_whop.mistakes import Mistake as Mistake
-from flask_whop.mistakes import diagnosis
 from flask_whop.signature import candidates_in, read_headers
 
 MAX_BODY: Final = 256 * 1024

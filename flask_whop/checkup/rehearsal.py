@@ -21,8 +21,8 @@ from flask.testing import EnvironBuilder
 from werkzeug.test import run_wsgi_app
 
 from flask_whop import signals
+from flask_whop.checkup.hooks import Hook, watched
 from flask_whop.doctor import Refused, watching
-from flask_whop.hooks import Hook, watched
 from flask_whop.installation import Installation
 from flask_whop.receivers import AppSignal
 from flask_whop.signature import sign
@@ -31,7 +31,7 @@ from flask_whop.stores import Accepted, Arrival, Claim, MemoryStore, State
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-EVENT_TYPE = "flask_whop.rehearsal"
+EVENT_TYPE = "flask_whop.checkup.rehearsal"
 
 
 class Answer(NamedTuple):

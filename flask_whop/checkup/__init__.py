@@ -7,13 +7,13 @@ from datetime import datetime, timezone
 from statistics import median
 from typing import TYPE_CHECKING
 
+from flask_whop.checkup.findings import Check, Finding, error, warning
+from flask_whop.checkup.receivers import check_receivers
+from flask_whop.checkup.route import check_route
+from flask_whop.checkup.store import check_dispatch, check_store
+from flask_whop.diagnosis.guesses import WHOP_SECRET, cleaned, decoded
 from flask_whop.errors import StoreUnavailable
-from flask_whop.findings import Check, Finding, error, warning
-from flask_whop.guesses import WHOP_SECRET, cleaned, decoded
 from flask_whop.installation import Installation
-from flask_whop.receivers_check import check_receivers
-from flask_whop.route_check import check_route
-from flask_whop.store_check import check_dispatch, check_store
 from flask_whop.stores import Filter
 
 if TYPE_CHECKING:
