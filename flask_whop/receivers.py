@@ -25,6 +25,7 @@ from blinker import ANY, NamedSignal
 from flask_whop.errors import MissingExtraError, ReceiverError
 from flask_whop.events import AnyEvent, UnknownEvent, event_class
 from flask_whop.naming import name_of as name_of
+from flask_whop.texts import storable
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -106,7 +107,8 @@ class AppSignal(NamedSignal):
         sender = _real(sender)
         kept = _kept_by(sender)
         receiver_id = _id(receiver)
-        named = name or name_of(receiver)
+        # As a receipt has it, since that is what it is compared with.
+        named = storable(name or name_of(receiver))
         self._warn_of_pile(receiver_id, named, sender)
         for gone in self._calls.keys() - self.receivers.keys():
             del self._calls[gone]

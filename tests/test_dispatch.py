@@ -177,6 +177,17 @@ def test_a_retry_runs_only_the_receivers_that_are_not_done(shop):
     assert (shop.ran, others) == (["msg_1"] * 2, ["msg_1"])
 
 
+def test_a_receiver_with_a_name_of_any_length_is_known_again(shop):
+    ran = []
+    shop.whop.on("payment.succeeded", name="fulfil" * 100)(lambda app, event: ran.append(event.id))
+    shop.errors = [ValueError("no")]
+    shop.deliver()
+    shop.work()
+    shop.advance(60)
+    shop.work()
+    assert (shop.ran, ran) == (["msg_1"] * 2, ["msg_1"])
+
+
 def test_each_receiver_has_a_wait_of_its_own(shop):
     patient = []
 

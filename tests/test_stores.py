@@ -246,8 +246,10 @@ def test_what_a_dead_process_left_is_due_when_its_lease_has_run_out(world):
     assert world.store.due("shop", 9) == []
     world.clock.now += LEASE + 1
     assert world.store.due("shop", 9) == [key()]
-    assert world.store.take(key(), "worker", LEASE)
+    taken = world.store.take(key(), "worker", LEASE)
     assert world.store.get(key()).owned
+    # What is tried for a day is so from the time at which it became ours.
+    assert taken.delivery.opened_at == world.clock.now
 
 
 def test_a_failed_try_is_due_again_when_its_settlement_says(world):

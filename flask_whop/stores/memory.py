@@ -127,7 +127,9 @@ class MemoryStore(Store):
             kept = self._live.get(key)
             if kept is None or not (_is_due(kept, now) or (early and kept.state is State.DUE)):
                 return None
-            kept.owned = True
+            if not kept.owned:
+                kept.owned = True
+                kept.opened_at = now
             self._hold(kept, token, now, lease)
             return Taken(_stored(kept), dict(kept.receipts))
 

@@ -26,7 +26,7 @@ from flask_whop.stores.protocol import (
     Taken,
 )
 from flask_whop.stores.statements import PRUNED_AT_ONCE, Statements
-from flask_whop.stores.texts import storable
+from flask_whop.texts import storable
 
 Values: TypeAlias = Mapping[str, object]
 Row: TypeAlias = Sequence[object]

@@ -57,7 +57,8 @@ class Statements:
         self.accepted: str | None = None
         self.standing: str = f"SELECT state, owned, attempts, lease FROM {deliveries} WHERE {_KEY}"
         self.take: str = (
-            f"UPDATE {deliveries} SET state = 'running', owned = 1, lease = :token, lease_until = :until,"
+            f"UPDATE {deliveries} SET opened_at = CASE WHEN owned = 1 THEN opened_at ELSE :now END, owned = 1,"
+            f" state = 'running', lease = :token, lease_until = :until,"
             f" attempts = attempts + 1, changed_at = :now WHERE {_KEY} AND body IS NOT NULL"
             f" AND ((state = 'due' AND due_at <= :latest) OR (state = 'running' AND lease_until < :now))"
         )
