@@ -20,6 +20,7 @@ import pytest
 from flask import Flask
 
 from flask_whop import WhopWebhooks
+from flask_whop.installation import Installation
 from flask_whop.stores import State
 from flask_whop.stores.sqlalchemy import SQLAlchemyStore
 from flask_whop.testing import sample, signed
@@ -45,6 +46,7 @@ RACE = """
 import os
 from flask import Flask
 from flask_whop import WhopWebhooks
+from flask_whop.installation import Installation
 
 def create_app():
     app = Flask("shop", instance_path=os.environ["RACE_FOLDER"])
@@ -115,7 +117,7 @@ def test_400_deliveries_that_come_8_times_at_once_are_each_done_once_by_8_proces
             kept = SQLAlchemyStore(url)
             kept.open(durable=False, keep_bodies=True)
             kept.prune(endpoint, time.time() + 9)
-            kept._engine.dispose()
+            kept.close()
 
     assert set(answers) <= {200, 409}
     assert answers[200] >= 400
@@ -199,6 +201,7 @@ def test_a_database_that_stops_and_starts_again_loses_nothing(tmp_path):
         with app.app_context():
             Worker(app).run(once=True)
         assert sorted(ran) == ["msg_after", "msg_before", "msg_during"]
+        Installation.of(app).store.close()
     finally:
         subprocess.run(["runuser", "-u", "postgres", "--", *map(str, stop)], check=False, capture_output=True, cwd="/")
         shutil.rmtree(home, ignore_errors=True)

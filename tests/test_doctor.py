@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import pytest
 from flask import Flask
@@ -27,6 +28,12 @@ from flask_whop.testing import signed
 from tests.conftest import OTHER_SECRET, PATH, SECRET
 
 BODY = '{"id":"msg_1","type":"payment.succeeded","data":{"id":"pay_1","name":"Zoë"}}'.encode()
+
+
+@pytest.fixture(autouse=True)
+def _no_apps_of_other_tests(monkeypatch):
+    """Their secrets would be tried as those of other apps of this process, which they are."""
+    monkeypatch.setattr(DOCTOR, "_told", WeakKeyDictionary())
 
 
 def b64(text):

@@ -218,6 +218,10 @@ class SQLAlchemyStore(SqlStore):
         except SQLAlchemyError as error:
             raise StoreUnavailable("The store cannot be used at the moment; its database says why.") from error
 
+    def close(self) -> None:
+        """Close the connections that nobody uses; the next use opens anew."""
+        self._engine.dispose()
+
     # What was refused by a deadlock, or whose connection was lost, is done once more. Each of
     # these may be repeated even if the first try had reached the database after all.
 
