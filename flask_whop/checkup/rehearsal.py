@@ -55,7 +55,7 @@ class Rehearsal:
 
     def __init__(self, app: Flask) -> None:
         self.app = app
-        self.body = json.dumps(
+        self.body: bytes = json.dumps(
             {
                 "id": f"msg_rehearsal{uuid4().hex}",
                 "api_version": "v1",

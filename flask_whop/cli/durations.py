@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
+
+if TYPE_CHECKING:
+    _Seconds = click.ParamType[float]
+else:
+    _Seconds = click.ParamType  # generic in the newest click alone
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+class Duration(_Seconds):
     """A time such as ``90s``, ``30m``, ``2h`` or ``7d``, as seconds."""
 
     name = "duration"
