@@ -39,7 +39,7 @@ def create_blueprint(  # noqa: PLR0913  # what the route is wired to, each by na
     verifier: Verifier,
     engine: Engine,
     dispatch: Callable[[Delivery], Dispatched],
-    report: Callable[[Exception], object],
+    report: Callable[[BaseException], object],
 ) -> Blueprint:
     """Make the blueprint with the one route ``POST path``."""
     blueprint = Blueprint(NAME, __name__)
@@ -171,7 +171,7 @@ def _canned(
     """An answer that is the same each time, made once."""
     content: dict[str, str] = {"status": status} if message is None else {"status": status, "message": message}
     body = json.dumps(content).encode()
-    headers = {} if retry_after is None else {"Retry-After": str(math.ceil(retry_after))}
+    headers = {} if retry_after is None else {"Retry-After": str(max(1, math.ceil(retry_after)))}
     return lambda: Response(body, code, headers, content_type="application/json")
 
 

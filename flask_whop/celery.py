@@ -54,7 +54,7 @@ def sweep() -> int:
     app = _app()
     engine = Installation.of(app).engine
     due = engine.store.due(engine.endpoint, _SWEPT_AT_ONCE)
-    return sum(hand_over(app, key) for key in due)
+    return sum(hand_over(app, one.key) for one in due)
 
 
 def hand_over(app: Flask, key: Key, *, countdown: float | None = None) -> bool:

@@ -75,6 +75,8 @@ class Settings:
     """``WHOP_RETRY_LONGEST``: the longest wait between two tries of ours, in seconds."""
     retry_for: float = 86_400.0
     """``WHOP_RETRY_FOR``: how many seconds we go on trying."""
+    longest_call: float = 3600.0
+    """``WHOP_LONGEST_CALL``: how many seconds one call of a receiver may hold a delivery."""
     keep_days: float = 30.0
     """``WHOP_KEEP_DAYS``: how many days deliveries are kept; at least 4, since Whop retries for three."""
     keep_payloads: bool = True
@@ -99,6 +101,7 @@ class Settings:
             retry_first=_seconds("WHOP_RETRY_FIRST", config.get("WHOP_RETRY_FIRST", 10)),
             retry_longest=_seconds("WHOP_RETRY_LONGEST", config.get("WHOP_RETRY_LONGEST", 3600)),
             retry_for=_seconds("WHOP_RETRY_FOR", config.get("WHOP_RETRY_FOR", 86_400)),
+            longest_call=_seconds("WHOP_LONGEST_CALL", config.get("WHOP_LONGEST_CALL", 3600)),
             keep_days=_keep_days(config.get("WHOP_KEEP_DAYS", 30)),
             keep_payloads=_flag("WHOP_KEEP_PAYLOADS", config.get("WHOP_KEEP_PAYLOADS", True)),
         )

@@ -74,7 +74,7 @@ class _AfterResponse:
         if time.monotonic() - self._looked_at > _LOOK_EVERY:
             self._looked_at = time.monotonic()
             for due in self._engine.store.due(self._engine.endpoint, _AT_ONCE):
-                self._run_one(due)
+                self._run_one(due.key)
 
     def _run_one(self, key: Key, *, early: bool = False) -> None:
         try:

@@ -9,6 +9,10 @@
     ├── UnknownEventError (LookupError)     at connect: no event has this name
     ├── MissingExtraError (ImportError)     an optional package is not installed
     ├── StoreUnavailable                    503: the store cannot be reached
+    ├── ClaimLost                           somebody else has taken the delivery over: nothing of ours was written
+    ├── Overtaken                           a newer event was handled meanwhile: what was written is rolled back
+    ├── NotJoined                           a receiver's writes cannot be committed together with its receipt
+    ├── ProcessDied                         a receiver did not end: its process was killed, or hung
     ├── Rejected                            401, 400, 403 or 413: not a delivery for us
     ├── GiveUp                              raise it in a receiver: never call me again for this
     ├── RetryLater                          503: raise it in a receiver: not now, later
@@ -19,7 +23,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import Enum
+from typing import overload
 
 
 class FlaskWhopError(Exception):
@@ -35,7 +41,7 @@ class SetupError(FlaskWhopError, RuntimeError):
 
 
 class ReceiverError(FlaskWhopError, TypeError):
-    """A function cannot be connected, because it could not be called with an event."""
+    """A receiver is written in a way that cannot work; the message says what to write instead."""
 
 
 class UnknownEventError(FlaskWhopError, LookupError):
@@ -50,6 +56,22 @@ class StoreUnavailable(FlaskWhopError):
     """A store could not be reached, so that nothing can be promised: Whop is to retry."""
 
 
+class ClaimLost(FlaskWhopError):
+    """A delivery has been taken over by somebody else, since its lease ran out; the late holder changes nothing."""
+
+
+class Overtaken(FlaskWhopError):
+    """A newer event about the same resource was handled while an older one was; the older one's writes are undone."""
+
+
+class NotJoined(FlaskWhopError):
+    """What a receiver wrote cannot be committed together with its receipt; the message says why."""
+
+
+class ProcessDied(FlaskWhopError):
+    """A receiver was called and did not end: its process was killed, crashed, or hung for too long."""
+
+
 class GiveUp(FlaskWhopError):
     """Raise it in a receiver that will never succeed with this event.
 
@@ -60,13 +82,38 @@ class GiveUp(FlaskWhopError):
 class RetryLater(FlaskWhopError):
     """Raise it in a receiver that cannot succeed now, and would after some time.
 
-    ``after`` is the time in seconds that the receiver would like to wait. As long as
-    the retry is Whop's, it is a wish: Whop retries on a schedule of its own.
+    ``RetryLater(300)``, ``RetryLater(timedelta(minutes=5))`` or ``RetryLater("the bank is
+    closed", after=300)``: the time to wait is in seconds or a ``timedelta``, and a minute
+    where it is left out. No time is shorter than a second. As long as the retry is Whop's,
+    it is a wish: Whop retries on a schedule of its own.
+
+    Raises :class:`ReceiverError` where it is made, for anything that is no time.
     """
 
-    def __init__(self, message: str = "", *, after: float = 60.0) -> None:
-        super().__init__(message)
-        self.after = after
+    @overload
+    def __init__(self, message: str = "", *, after: float | timedelta = 60.0) -> None: ...
+    @overload
+    def __init__(self, after: float | timedelta, /) -> None: ...
+    def __init__(self, message: str | float | timedelta = "", *, after: float | timedelta | None = None) -> None:
+        if isinstance(message, str):
+            super().__init__(message)
+            self.after: float = _seconds(60.0 if after is None else after)
+            """How many seconds to wait, 1 or more."""
+        elif after is None:
+            super().__init__()
+            self.after = _seconds(message)
+        else:
+            raise ReceiverError(f"RetryLater takes one time to wait, and got two: {message!r} and {after!r}.")
+
+
+def _seconds(wait: float | timedelta) -> float:
+    seconds: object = wait.total_seconds() if isinstance(wait, timedelta) else wait
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not abs(seconds) < _FOREVER:
+        raise ReceiverError(f"RetryLater takes a number of seconds, or a timedelta, to wait; it got {wait!r}.")
+    return max(1.0, float(seconds))
+
+
+_FOREVER = 1e9  # about thirty years, which no retry lasts
 
 
 class CaptureError(FlaskWhopError, ValueError):

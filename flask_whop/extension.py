@@ -18,7 +18,9 @@ from flask_whop.dispatch import dispatcher
 from flask_whop.engine import Engine
 from flask_whop.errors import ConfigError, MissingExtraError, SetupError
 from flask_whop.events import AnyEvent, Event, UnknownEvent, matching
+from flask_whop.host import Host
 from flask_whop.installation import KEY, Installation
+from flask_whop.leases import LeaseKeeper
 from flask_whop.ready import UnhandledLog
 from flask_whop.receivers import Connector, Receiver, ResultT, name_of
 from flask_whop.retries import RetryPolicy
@@ -64,6 +66,9 @@ class WhopWebhooks:
     ``WHOP_RETRY_FIRST``, ``WHOP_RETRY_LONGEST``, ``WHOP_RETRY_FOR``
         How many seconds to wait after a first failure, at most between two tries, and
         in all, where the retry is ours. 10, 3600 and 86400.
+    ``WHOP_LONGEST_CALL``
+        How many seconds one call of a receiver may hold a delivery, before that is
+        tried again elsewhere. 3600.
     ``WHOP_KEEP_DAYS``
         How many days deliveries are kept. 30, and at least 4.
     ``WHOP_KEEP_PAYLOADS``
@@ -96,13 +101,12 @@ class WhopWebhooks:
         store.open(durable=settings.dispatch is not Mode.INLINE, keep_bodies=settings.keep_payloads)
         report = _reporter(app)
         engine = Engine(
-            app,
+            Host(app, _waiter(app), report),
             store,
             endpoint=settings.endpoint,
             accounts=settings.accounts,
             retries=RetryPolicy(settings.retry_first, settings.retry_longest, settings.retry_for),
-            wait=_waiter(app),
-            report=report,
+            leases=LeaseKeeper(longest=settings.longest_call),
         )
         verifier = Verifier(settings.secrets, tolerance=settings.tolerance)
         blueprint = create_blueprint(
@@ -275,8 +279,8 @@ def _waiter(app: Flask) -> Callable[[Awaitable[object]], object]:
     return run
 
 
-def _reporter(app: Flask) -> Callable[[Exception], object]:
-    def report(error: Exception) -> None:
+def _reporter(app: Flask) -> Callable[[BaseException], object]:
+    def report(error: BaseException) -> None:
         # The view answers by itself, so that Flask never sees the error, and error
         # trackers listen here.
         try:

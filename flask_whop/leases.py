@@ -12,49 +12,92 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from flask_whop.stores import Key, Store
+    from flask_whop.stores import Key, Lifeline, Mark
 
 log: logging.Logger = logging.getLogger("flask_whop")
 
 LEASE_SECONDS: Final = 30.0
 """How long a claim holds when its holder dies: about Whop's first retry, which comes after 30 seconds."""
 
+LONGEST_CALL: Final = 3600.0
+"""How many seconds one call of a receiver may hold a delivery."""
+
+
+class Held:
+    """A claim that is renewed, and the receiver that is called with it at the moment."""
+
+    __slots__ = ("called_at", "key", "lifeline", "mark", "receiver", "since", "token")
+
+    def __init__(self, key: Key, token: str, lifeline: Lifeline) -> None:
+        self.key = key
+        self.token = token
+        self.lifeline = lifeline
+        self.since = self.called_at = time.monotonic()
+        self.receiver = ""
+        self.mark: Mark | None = None
+
+    def call(self, receiver: str, mark: Mark | None) -> None:
+        """Note that a receiver is called, and which turn it has."""
+        self.receiver = receiver
+        self.mark = mark
+        self.called_at = time.monotonic()
+
 
 class LeaseKeeper:
-    """Renews the leases on what this process has claimed from one store.
+    """Renews the leases on what one app of this process has claimed.
 
-    A receiver that runs for long keeps its claim in this way; a process that dies
-    renews nothing, and its claims run out.
+    A receiver that runs for long keeps its claim in this way, up to ``longest`` seconds
+    for one call; a process that dies renews nothing, and its claims run out.
     """
 
-    def __init__(self, store: Store, *, lease: float = LEASE_SECONDS) -> None:
+    def __init__(self, *, lease: float = LEASE_SECONDS, longest: float = LONGEST_CALL) -> None:
         self.lease = lease
-        self._store = store
-        self._held: dict[str, tuple[Key, float]] = {}
+        self.longest = longest
+        self._held: dict[str, Held] = {}
+        self._used: set[Lifeline] = set()
         self._pid = 0
 
-    def hold(self, key: Key, token: str) -> None:
+    def hold(self, key: Key, token: str, lifeline: Lifeline) -> Held:
         """Renew the lease on a claim until :meth:`let_go`."""
-        self._held[token] = (key, time.monotonic())
+        held = self._held[token] = Held(key, token, lifeline)
         if self._pid != os.getpid():
             self._pid = os.getpid()
             _renewer.look_after(self)
+        return held
 
     def let_go(self, token: str) -> None:
         """Renew the lease no more."""
         self._held.pop(token, None)
 
     def renew(self) -> None:
-        """Renew what has been held for a while."""
+        """Renew what has been held for a while, and close what was opened for it when nothing is."""
         before = time.monotonic() - self.lease / 4
-        for token, (key, since) in list(self._held.items()):
-            if since > before:
-                continue
-            try:
-                if not self._store.renew(key, token, self.lease) and token in self._held:
-                    log.warning("The claim on delivery %s ran out while its receivers ran.", key.id)
-            except Exception as error:  # noqa: BLE001  # whatever it is, the next round tries again
-                log.warning("The lease on delivery %s could not be renewed: %s", key.id, error)
+        old = [held for held in list(self._held.values()) if held.since <= before]
+        for held in old:
+            self._renew(held)
+        for lifeline in self._used - {held.lifeline for held in old}:
+            self._used.discard(lifeline)
+            lifeline.rest()
+
+    def _renew(self, held: Held) -> None:
+        if time.monotonic() - held.called_at > self.longest:
+            if self._held.pop(held.token, None) is not None:
+                log.error(
+                    "%s has been running for over %.0f seconds with delivery %s, which is let go: it will be tried"
+                    " again elsewhere, and what this call still does is not recorded. WHOP_LONGEST_CALL is the limit.",
+                    held.receiver,
+                    self.longest,
+                    held.key.id,
+                )
+            return
+        self._used.add(held.lifeline)
+        try:
+            kept = held.lifeline.renew(held.key, held.token, self.lease, held.mark)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the next round tries again
+            log.warning("The lease on delivery %s could not be renewed: %s", held.key.id, error)
+            return
+        if not kept and held.token in self._held:
+            log.warning("The claim on delivery %s ran out while %s ran.", held.key.id, held.receiver)
 
 
 class _Renewer:
@@ -84,7 +127,7 @@ class _Renewer:
     def _run(self) -> None:
         while True:
             shortest = min((keeper.lease for keeper in list(self._keepers)), default=LEASE_SECONDS)
-            if self._changed.wait(shortest / 3):
+            if self._changed.wait(shortest / 4):
                 self._changed.clear()
                 continue
             for keeper in list(self._keepers):

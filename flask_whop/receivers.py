@@ -47,6 +47,8 @@ class Call(NamedTuple):
     receiver: Callable[..., object]
     skip_stale: bool = False
     """Whether it is passed over where a newer event of the same resource has been processed."""
+    was: tuple[str, ...] = ()
+    """Names that it had before, whose receipts are its own."""
 
 
 class Connection(NamedTuple):

@@ -31,7 +31,7 @@ class RetryPolicy:
         ``wish`` is the wait that the receiver asked for.
         """
         # The exponent is bounded so that a delivery with thousands of failures does not overflow.
-        wait = min(self.longest, self.first * 2 ** min(failures - 1, 60)) if wish is None else max(0.0, wish)
+        wait = min(self.longest, self.first * 2 ** min(failures - 1, 60)) if wish is None else max(1.0, wish)
         if wish is None:
             wait *= 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311  # nobody gains from guessing it
         deadline = opened_at + self.until

@@ -8,17 +8,25 @@ from typing import Final
 LIMIT: Final = 255
 """How many characters a column of a key or a name holds."""
 
-_HASH = 32
+_HASH = 16
 
 
 def storable(text: str, limit: int = LIMIT) -> str:
-    """The text without what some database refuses: NUL, halves of surrogate pairs, and too much of it.
+    """The text as any database keeps it and finds it again: printable ASCII, and not too much of it.
 
-    One that is cut ends in a hash of the whole, so that two stay two.
+    What had to be changed for that ends in a hash of the original, so that two texts stay
+    two.
     """
-    if len(text) <= limit and text.isascii() and "\x00" not in text:
+    if len(text) <= limit and text.isascii() and text.isprintable() and not text.endswith(" "):
         return text
-    clean = text.replace("\x00", "").encode("utf-8", "replace").decode()
-    if len(clean) <= limit:
-        return clean
-    return clean[: limit - _HASH - 1] + "~" + sha256(clean.encode()).hexdigest()[:_HASH]
+    original = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH]
+    return f"{_escaped(text[:limit])[: limit - _HASH - 1]}~{original}"
+
+
+def ascii_of(text: str) -> str:
+    """The text with what is not ASCII written as escapes, for a database without such characters."""
+    return text.encode("ascii", "backslashreplace").decode()
+
+
+def _escaped(text: str) -> str:
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in ascii_of(text))

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from flask_whop.engine import Outcome
-    from flask_whop.stores import Key
+    from flask_whop.stores import Due, Key
 
 log: logging.Logger = logging.getLogger("flask_whop")
 
@@ -27,6 +27,8 @@ DAY: Final = 86_400.0
 _POLL_SECONDS = 1.0
 _PRUNE_EVERY = 3600.0
 _CANDIDATES = 20
+_DRAINED_FOR = 10.0
+_TOGETHER_FOR = 60.0
 
 
 def run_due(app: Flask) -> list[Outcome]:
@@ -37,9 +39,9 @@ def run_due(app: Flask) -> list[Outcome]:
     engine = Installation.of(app).engine
     outcomes: list[Outcome] = []
     while due := engine.store.due(engine.endpoint, _CANDIDATES):
-        for key in due:
+        for one in due:
             with app.app_context():
-                outcome = engine.run(key)
+                outcome = engine.run(one.key)
             outcomes += [outcome] if outcome is not None else []
     return outcomes
 
@@ -60,6 +62,10 @@ class Worker:
         self._told = told
         self._stopping = threading.Event()
         self._pruned_at = 0.0
+        self._alone: Key | None = None
+        self._was_alone = False
+        self._drained_since: float | None = None
+        self._together_until = 0.0
         self.counts: Counter[str] = Counter()
         """How many deliveries have come to which end, by the names of :class:`~flask_whop.engine.Status`."""
 
@@ -99,16 +105,39 @@ class Worker:
     def _start(self, pool: ThreadPoolExecutor, running: dict[Future[None], Key]) -> int:
         """Start as many as there is room for; how many they were."""
         room = self._concurrency - len(running)
-        if room <= 0:
+        if room <= 0 or self._is_alone(running):
             return 0
         # Workers that look at the same time see the same: in another order each, they seldom want the same.
         seen = self._engine.store.due(self._engine.endpoint, room + _CANDIDATES)
         busy = set(running.values())
-        free = [key for key in seen if key not in busy]
+        free = [one for one in seen if one.key not in busy]
         random.shuffle(free)
-        for key in free[:room]:
-            running[pool.submit(self._run, key)] = key
-        return min(len(free), room)
+        chosen = self._choose(free, room, len(running))
+        for one in chosen:
+            running[pool.submit(self._run, one.key)] = one.key
+        return len(chosen)
+
+    def _is_alone(self, running: dict[Future[None], Key]) -> bool:
+        """Whether one runs that is to have the process for itself, since it may take it down."""
+        return self._alone is not None and self._alone in running.values()
+
+    def _choose(self, free: Sequence[Due], room: int, running: int) -> Sequence[Due]:
+        """What to start: as many as there is room for, or one alone, in turns.
+
+        For one that is to run alone the others are waited for, but not for long.
+        """
+        together = [one for one in free if not one.alone]
+        alone = next((one for one in free if one.alone), None)
+        if alone is None or (together and (self._was_alone or time.monotonic() < self._together_until)):
+            self._was_alone, self._drained_since = False, None
+            return together[:room]
+        if not running:
+            self._was_alone, self._drained_since, self._alone = True, None, alone.key
+            return [alone]
+        self._drained_since = self._drained_since or time.monotonic()
+        if time.monotonic() - self._drained_since > _DRAINED_FOR:
+            self._together_until = time.monotonic() + _TOGETHER_FOR
+        return ()
 
     def _rest(self, running: dict[Future[None], Key], started: int) -> None:
         """Wait until there is room, or for a moment if nothing is due."""
@@ -124,8 +153,9 @@ class Worker:
             with self._app.app_context():
                 started = time.perf_counter()
                 outcome = self._engine.run(key)
-        except Exception:
-            log.exception("Delivery %s could not be run; it stays due.", key.id)
+        except BaseException:
+            # In a thread of the pool nobody else would see it.
+            log.exception("Delivery %s could not be run to its end; it stays due.", key.id)
             return
         if outcome is not None:
             self.counts[outcome.status.value] += 1
@@ -145,6 +175,6 @@ class Worker:
         if time.monotonic() - self._pruned_at < _PRUNE_EVERY and self._pruned_at:
             return
         self._pruned_at = time.monotonic()
-        pruned = self._engine.store.prune(self._engine.endpoint, self._engine.clock() - self._keep_seconds)
+        pruned = self._engine.store.prune(self._engine.endpoint, self._engine.store.clock() - self._keep_seconds)
         if pruned:
             log.info("Forgot %d deliveries that are older than they are kept.", pruned)

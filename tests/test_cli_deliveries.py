@@ -142,7 +142,7 @@ def test_old_deliveries_are_pruned_and_never_sooner_than_whop_retries(shop):
     assert shop.run("prune").output == "Forgot 0 deliveries that had not changed for 30 days.\n"
     assert shop.run("prune", "--days", "3").exit_code == 2
     engine = shop.app.extensions["whop.installation"].engine
-    engine.clock = lambda: time.time() + 9 * 86_400
+    engine.store.clock = lambda: time.time() + 9 * 86_400
     assert shop.run("prune", "--days", "8").output == "Forgot 3 deliveries that had not changed for 8 days.\n"
 
 

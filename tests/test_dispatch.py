@@ -48,7 +48,6 @@ class Shop:
         """Let time pass for the store: what is due in a while is due now."""
         now = self.store.clock()
         self.store.clock = lambda: now + seconds
-        self.engine.clock = self.store.clock
 
     def state(self, delivery_id="msg_1"):
         return self.store.get(Key("shop", delivery_id)).state
@@ -321,7 +320,7 @@ def test_a_process_that_is_told_to_stop_gives_its_claims_back_at_once(tmp_path):
 
 def test_a_lease_is_renewed_for_as_long_as_the_receiver_runs(tmp_path):
     shop = Shop(tmp_path, "worker")
-    shop.engine._leases.lease = 0.3
+    shop.engine.leases.lease = 0.3
     seen = []
 
     @shop.whop.on("refund.created", name="slow")

@@ -77,7 +77,7 @@ def test_tables_have_the_prefix_and_stand_in_the_hosts_metadata_for_alembic(file
     metadata = sa.MetaData()
     store = SQLAlchemyStore(file, prefix="hook_", metadata=metadata, create=False)
     assert store.metadata is metadata
-    assert set(metadata.tables) == {"hook_deliveries", "hook_receipts", "hook_schema"}
+    assert set(metadata.tables) == {"hook_deliveries", "hook_marks", "hook_receipts", "hook_schema"}
     SQLAlchemyStore(file, prefix="hook_", metadata=metadata)
 
 
@@ -141,7 +141,7 @@ def host(request, tmp_path):
         id = sa.Column(sa.Integer, primary_key=True)
         payment = sa.Column(sa.String(50), unique=True)
 
-    store = SessionStore(db.session, prefix=named, metadata=db.metadata)
+    store = SessionStore(db, prefix=named)
     whop = WhopWebhooks(app, store=store)
     with app.app_context():
         db.create_all()
@@ -155,7 +155,9 @@ def host(request, tmp_path):
             found = store.receipts(Key("shop", delivery_id))
             return {one.receiver: one.state for one in found}.get(receiver)
 
-    yield SimpleNamespace(app=app, db=db, whop=whop, Order=Order, store=store, orders=orders, receipt=receipt)
+    yield SimpleNamespace(
+        app=app, db=db, whop=whop, Order=Order, store=store, orders=orders, receipt=receipt, prefix=named
+    )
     with app.app_context():
         db.session.remove()
         db.drop_all()
@@ -224,7 +226,7 @@ def test_a_worker_joins_the_transaction_as_well(host, tmp_path):
     app = Flask("shop", instance_path=str(tmp_path))
     app.config.update(host.app.config)
     host.db.init_app(app)
-    store = SessionStore(host.db.session, prefix=host.store._prefix, metadata=host.db.metadata)
+    store = SessionStore(host.db, prefix=host.prefix)
     whop = WhopWebhooks(app, store=store)
 
     @whop.on("payment.succeeded", name="fulfil")

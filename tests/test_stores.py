@@ -11,15 +11,19 @@ import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
+from flask_whop.errors import ClaimLost
 from flask_whop.stores import (
     Arrival,
+    Due,
     Filter,
     Key,
+    Mark,
     MemoryStore,
     Receipt,
     ReceiptState,
     Settlement,
     State,
+    Turn,
 )
 from flask_whop.stores.sqlalchemy import SessionStore, SQLAlchemyStore
 from flask_whop.stores.sqlite import SqliteStore
@@ -62,7 +66,9 @@ def key(number=1):
 
 
 def arrival(number=1, **fields):
-    made = Arrival(key(number), "payment.succeeded", "biz_1", "payment:pay_1", 900_000.0, 999_999, 0, b'{"id": 1}')
+    made = Arrival(
+        key(number), "payment.succeeded", "biz_1", "payment:pay_1", 900_000.0, None, 999_999, 0, b'{"id": 1}'
+    )
     return made._replace(**fields)
 
 
@@ -95,8 +101,9 @@ def on_session(url):
         app = Flask("host", instance_path=str(tmp_path))
         app.config["SQLALCHEMY_DATABASE_URI"] = url() if callable(url) else url
         db = SQLAlchemy(app)
-        store = SessionStore(db.session, prefix=f"t{uuid4().hex[:12]}_", clock=clock)
+        store = SessionStore(db, prefix=f"t{uuid4().hex[:12]}_", clock=clock)
         with app.app_context():
+            db.create_all()
             yield World(store, clock, app.app_context)
             db.session.remove()
             store.metadata.drop_all(db.engine)
@@ -177,7 +184,13 @@ def test_who_lost_a_claim_cannot_end_it(world):
     world.claim(token="slow")
     world.clock.now += LEASE + 1
     world.claim(token="quick")
-    world.store.settle(key(), "slow", FAILED)
+    with pytest.raises(ClaimLost, match="msg_1"):
+        world.store.settle(key(), "slow", FAILED)
+    with pytest.raises(ClaimLost, match="msg_1"):
+        world.store.record(key(), "slow", receipt(world.clock.now), None)
+    with pytest.raises(ClaimLost, match="msg_1"):
+        world.store.record(key(), "slow", receipt(world.clock.now), DONE)
+    assert list(world.store.receipts(key())) == []
     assert not world.store.renew(key(), "slow", LEASE)
     assert world.store.get(key()).state is State.RUNNING
 
@@ -203,7 +216,7 @@ def test_an_accepted_delivery_is_due_when_it_was_said_and_not_before(world):
     assert world.store.due("shop", 9) == []
     assert world.store.take(key(), "mine", LEASE) is None
     world.clock.now += 10
-    assert world.store.due("shop", 9) == [key()]
+    assert world.store.due("shop", 9) == [Due(key(), alone=False)]
     taken = world.store.take(key(), "mine", LEASE)
     assert (taken.delivery.body, taken.delivery.attempts, dict(taken.receipts)) == (b'{"id": 1}', 1, {})
     assert world.store.due("shop", 9) == []
@@ -245,7 +258,8 @@ def test_what_a_dead_process_left_is_due_when_its_lease_has_run_out(world):
     world.claim()
     assert world.store.due("shop", 9) == []
     world.clock.now += LEASE + 1
-    assert world.store.due("shop", 9) == [key()]
+    # What ran it died, and may do so again: nothing else is to run beside it.
+    assert world.store.due("shop", 9) == [Due(key(), alone=True)]
     taken = world.store.take(key(), "worker", LEASE)
     assert world.store.get(key()).owned
     # What is tried for a day is so from the time at which it became ours.
@@ -268,7 +282,7 @@ def test_what_is_due_comes_the_longest_due_first_and_of_one_endpoint_alone(world
         world.store.accept(arrival(number), due_in)
     world.store.accept(arrival(key=Key("desk", "msg_9")), 0)
     world.clock.now += 5
-    assert world.store.due("shop", 2) == [key(2), key(3)]
+    assert [one.key for one in world.store.due("shop", 2)] == [key(2), key(3)]
 
 
 def test_of_many_that_take_at_once_one_gets_it(world):
@@ -305,7 +319,7 @@ def test_texts_that_a_database_would_refuse_are_kept_as_far_as_they_go(world):
     odd = arrival(1, event_type="odd\x00\ud800" + "x" * 400, account_id="b" * 400, resource="r\x00" * 300)
     assert world.store.claim(odd, "mine", LEASE).granted
     long = "module:" + "qualname" * 60
-    world.store.record(key(), "mine", receipt(world.clock.now, long), FAILED)
+    world.store.record(key(), "mine", receipt(world.clock.now, long), None)
     world.store.record(key(), "mine", receipt(world.clock.now, long + "2"), DONE)
     assert len(world.store.receipts(key())) == 2
 
@@ -341,15 +355,75 @@ def test_what_runs_or_is_not_there_is_not_replayed(world):
     assert not world.store.replay(key())
 
 
-def test_a_newer_event_of_the_same_resource_is_known_once_it_is_done(world):
+def mark(at, field="timestamp", resource="payment:pay_1", receiver="mail"):
+    return Mark(receiver, resource, field, at)
+
+
+def test_a_newer_event_of_a_resource_is_known_once_the_receiver_is_done_with_it(world):
     world.claim(1, occurred_at=200.0)
-    assert not world.store.newer(key(2), "payment:pay_1", 100.0)
-    world.store.settle(key(1), "mine", DONE)
-    assert world.store.newer(key(2), "payment:pay_1", 100.0)
-    assert not world.store.newer(key(2), "payment:pay_1", 200.0)
-    assert not world.store.newer(key(2), "payment:pay_2", 100.0)
-    assert not world.store.newer(key(1), "payment:pay_1", 100.0)
-    assert not world.store.newer(Key("desk", "msg_2"), "payment:pay_1", 100.0)
+    assert not world.store.newer(key(2), mark(100.0), ["mail"])
+    world.store.record(key(1), "mine", receipt(world.clock.now), None)
+    failed = receipt(world.clock.now, "fulfil", ReceiptState.FAILED, error="no")
+    world.store.record(key(1), "mine", failed, FAILED)
+    # Whatever became of the others.
+    assert world.store.newer(key(2), mark(100.0), ["mail"])
+    assert world.store.newer(key(2), mark(100.0), ["post", "mail"])
+    assert not world.store.newer(key(2), mark(100.0), ["fulfil"])
+    assert not world.store.newer(key(2), mark(200.0), ["mail"])
+    assert not world.store.newer(key(2), mark(100.0, resource="payment:pay_2"), ["mail"])
+    assert not world.store.newer(key(2), mark(100.0, "updated_at"), ["mail"])
+    assert not world.store.newer(key(1), mark(100.0), ["mail"])
+    assert not world.store.newer(Key("desk", "msg_2"), mark(100.0), ["mail"])
+
+
+def test_times_of_two_fields_are_never_compared(world):
+    world.done(1, occurred_at=200.0, updated_at=900.0)
+    assert world.store.newer(key(2), mark(800.0, "updated_at"), ["mail"])
+    assert not world.store.newer(key(2), mark(100.0, "timestamp"), ["mail"])
+
+
+def test_of_two_events_of_a_resource_one_has_the_turn_of_a_receiver(world):
+    if isinstance(world.store, SessionStore):
+        pytest.skip("decides in the transaction of the receiver, where nobody waits")
+    for number in (1, 2):
+        world.claim(number, f"token {number}")
+    turn = world.store.turn
+    assert turn(key(1), "token 1", mark(100.0), LEASE) is Turn.GRANTED
+    assert turn(key(2), "token 2", mark(50.0), LEASE) is Turn.BUSY
+    assert turn(key(1), "token 1", mark(100.0), LEASE) is Turn.GRANTED
+    for other in (mark(50.0, resource="payment:pay_2"), mark(50.0, receiver="books"), mark(50.0, "updated_at")):
+        assert turn(key(2), "token 2", other, LEASE) is Turn.GRANTED
+    world.store.record(key(1), "token 1", receipt(world.clock.now), DONE, mark(100.0))
+    assert turn(key(2), "token 2", mark(50.0), LEASE) is Turn.STALE
+    assert turn(key(2), "token 2", mark(100.0), LEASE) is Turn.GRANTED
+
+
+def test_a_turn_ends_with_a_failure_and_with_its_time_and_is_renewed_with_its_claim(world):
+    if isinstance(world.store, SessionStore):
+        pytest.skip("decides in the transaction of the receiver, where nobody waits")
+    for number in (1, 2):
+        world.claim(number, f"token {number}")
+    turn = world.store.turn
+    assert turn(key(1), "token 1", mark(100.0), LEASE) is Turn.GRANTED
+    failed = receipt(world.clock.now, state=ReceiptState.FAILED, error="no")
+    world.store.record(key(1), "token 1", failed, None, mark(100.0))
+    assert turn(key(2), "token 2", mark(50.0), LEASE) is Turn.GRANTED
+    world.clock.now += LEASE - 1
+    assert world.store.lifeline().renew(key(2), "token 2", LEASE, mark(50.0))
+    world.store.lifeline().rest()
+    world.clock.now += LEASE - 1
+    world.claim(3, "token 3")
+    assert turn(key(3), "token 3", mark(100.0), LEASE) is Turn.BUSY
+    world.clock.now += 2
+    assert turn(key(3), "token 3", mark(100.0), LEASE) is Turn.GRANTED
+
+
+def test_a_receiver_that_was_not_done_is_known_by_name(world):
+    world.done(1, receiver="mail")
+    world.claim(2)
+    world.store.record(key(2), "mine", receipt(world.clock.now, "old:name", ReceiptState.FAILED, error="no"), FAILED)
+    assert list(world.store.receivers("shop")) == ["old:name"]
+    assert list(world.store.receivers("desk")) == []
 
 
 def test_deliveries_are_found_by_state_type_account_and_age_the_latest_first(world):

@@ -47,9 +47,9 @@ def check_store(installation: Installation) -> Check:
 
 def _write(installation: Installation) -> None:
     """Keep a delivery of nobody's, and forget it again."""
-    store, now = installation.store, installation.engine.clock()
+    store, now = installation.store, installation.store.clock()
     key = Key(_PROBE_ENDPOINT, f"msg_{uuid4().hex}")
-    arrival = Arrival(key, "flask_whop.doctor", None, None, None, int(now), 0, b"{}")
+    arrival = Arrival(key, "flask_whop.doctor", None, None, None, None, int(now), 0, b"{}")
     if store.claim(arrival, "doctor", 30.0).granted:
         store.settle(key, "doctor", Settlement(State.DONE))
     store.prune(_PROBE_ENDPOINT, max(now, time.time()) + 60.0)
@@ -105,10 +105,10 @@ def _overdue(installation: Installation) -> list[Finding]:
     engine, store = installation.engine, installation.store
     try:
         first = next(iter(store.due(engine.endpoint, 1)), None)
-        oldest = store.get(first) if first else None
+        oldest = store.get(first.key) if first else None
     except StoreUnavailable:
         return []
-    late = 0.0 if oldest is None else engine.clock() - (oldest.due_at or oldest.changed_at)
+    late = 0.0 if oldest is None else store.clock() - (oldest.due_at or oldest.changed_at)
     if late < _OVERDUE:
         return []
     return [

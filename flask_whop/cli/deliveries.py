@@ -167,7 +167,7 @@ def _replay_one(key: Key) -> str:
 
 
 def _wanted(states: Sequence[State], event_type: str | None, account: str | None, since: float | None) -> Filter:
-    clock = Installation.of(current_app).engine.clock
+    clock = Installation.of(current_app).store.clock
     return Filter(states, event_type, account, None if since is None else clock() - since)
 
 

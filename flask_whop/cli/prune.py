@@ -31,7 +31,7 @@ def command(days: float | None) -> None:
     installation = Installation.of(current_app)
     kept = installation.settings.keep_days if days is None else days
     try:
-        pruned = installation.store.prune(installation.engine.endpoint, installation.engine.clock() - kept * DAY)
+        pruned = installation.store.prune(installation.engine.endpoint, installation.store.clock() - kept * DAY)
     except FlaskWhopError as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"Forgot {pruned} deliveries that had not changed for {kept:g} days.")

@@ -152,11 +152,35 @@ class Event(Generic[TypeT_co, DataT_co]):
         return f"{self.type.rpartition('.')[0]}:{named}" if isinstance(named, str) and named else None
 
     @property
-    def stale(self) -> bool:
-        """Whether a newer event about the same ``resource`` has been processed already.
+    def order(self) -> tuple[str, str, float] | None:
+        """What decides which of two events about one ``resource`` is the newer one; None if nothing does.
 
-        Whop does not promise any order. The store is asked when this is first read; one
-        that is being processed at the same moment may not be seen yet.
+        The resource, the field that tells the time, and that time in unix seconds:
+        ``updated_at`` of the payload, which Whop names for this, and the envelope's
+        ``timestamp`` where it has none. Two events are compared by the same field alone.
+        """
+        resource = self.resource
+        if resource is None:
+            return None
+        updated_at = self.updated_at
+        if updated_at is not None:
+            return resource, "updated_at", updated_at.timestamp()
+        return None if self.timestamp is None else (resource, "timestamp", self.timestamp.timestamp())
+
+    @property
+    def updated_at(self) -> datetime | None:
+        """When the resource changed, with its time zone; None if the payload tells no readable ``updated_at``."""
+        data = self._envelope.get("data")
+        value = data.get("updated_at") if isinstance(data, dict) else None
+        return None if value is None else _time_of(value)
+
+    @property
+    def stale(self) -> bool:
+        """Whether the receiver that is being called has handled a newer event about the same ``resource``.
+
+        Whop does not promise any order. The store is asked when a receiver first reads
+        this; an event that is being handled at the same moment may not be seen yet, which
+        ``skip_stale`` takes care of.
         """
         if callable(self._overtaken):
             self._overtaken = self._overtaken()

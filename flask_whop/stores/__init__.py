@@ -10,8 +10,11 @@ from flask_whop.stores.protocol import FINISHED as FINISHED
 from flask_whop.stores.protocol import Accepted as Accepted
 from flask_whop.stores.protocol import Arrival as Arrival
 from flask_whop.stores.protocol import Claim as Claim
+from flask_whop.stores.protocol import Due as Due
 from flask_whop.stores.protocol import Filter as Filter
 from flask_whop.stores.protocol import Key as Key
+from flask_whop.stores.protocol import Lifeline as Lifeline
+from flask_whop.stores.protocol import Mark as Mark
 from flask_whop.stores.protocol import Receipt as Receipt
 from flask_whop.stores.protocol import ReceiptState as ReceiptState
 from flask_whop.stores.protocol import Settlement as Settlement
@@ -20,6 +23,7 @@ from flask_whop.stores.protocol import Stats as Stats
 from flask_whop.stores.protocol import Store as Store
 from flask_whop.stores.protocol import Stored as Stored
 from flask_whop.stores.protocol import Taken as Taken
+from flask_whop.stores.protocol import Turn as Turn
 
 
 def store_for(url: str, folder: str | Path) -> Store:

@@ -8,13 +8,16 @@ from fnmatch import fnmatchcase
 from threading import Lock
 from typing import TypeAlias
 
+from flask_whop.errors import ClaimLost
 from flask_whop.stores.protocol import (
     FINISHED,
     Accepted,
     Arrival,
     Claim,
+    Due,
     Filter,
     Key,
+    Mark,
     Receipt,
     ReceiptState,
     Settlement,
@@ -23,6 +26,7 @@ from flask_whop.stores.protocol import (
     Store,
     Stored,
     Taken,
+    Turn,
 )
 
 DAY = 86_400.0
@@ -31,7 +35,7 @@ _PlainReceipt: TypeAlias = tuple[str, str, int, float, float]
 # What a done delivery leaves: plain tuples of plain values, which the garbage collector
 # need not walk, however many there are.
 _Done: TypeAlias = tuple[
-    tuple[str, str | None, str | None, float | None, int, int],
+    tuple[str, str | None, str | None, float | None, float | None, int, int],
     tuple[int, bool, float, float, float],
     tuple[_PlainReceipt, ...],
 ]
@@ -44,7 +48,7 @@ class _Delivery:
     """A delivery that is not done."""
 
     __slots__ = (
-        *("arrival", "attempts", "changed_at", "due_at", "lease_until"),
+        *("arrival", "attempts", "changed_at", "due_at", "lapses", "lease_until"),
         *("opened_at", "owned", "received_at", "receipts", "state", "token"),
     )
 
@@ -53,11 +57,24 @@ class _Delivery:
         self.state = State.RUNNING
         self.owned = False
         self.attempts = 0
+        self.lapses = 0
         self.received_at = self.opened_at = self.changed_at = now
         self.due_at: float | None = None
         self.token: str | None = None
         self.lease_until = 0.0
         self.receipts: dict[str, Receipt] = {}
+
+
+class _Mark:
+    """How far one receiver has come on one line, and who has the turn."""
+
+    __slots__ = ("delivery", "held_until", "latest", "token")
+
+    def __init__(self) -> None:
+        self.latest: float | None = None
+        self.token: str | None = None
+        self.held_until = 0.0
+        self.delivery = ""
 
 
 class MemoryStore(Store):
@@ -82,7 +99,9 @@ class MemoryStore(Store):
         self._lock = Lock()
         self._live: dict[Key, _Delivery] = {}
         self._done: dict[tuple[str, str], _Done] = {}
-        self._latest: dict[tuple[str, str], tuple[float, str]] = {}
+        self._of_resource: dict[tuple[str, str], set[str]] = {}
+        self._marks: dict[tuple[str, str, str], _Mark] = {}
+        self._marked: dict[tuple[str, str], set[tuple[str, str, str]]] = {}
 
     def open(self, *, durable: bool, keep_bodies: bool) -> None:
         """Do nothing: memory is ready, and nothing in it outlasts the process."""
@@ -94,15 +113,21 @@ class MemoryStore(Store):
             self._forget(now)
             kept = self._kept(arrival.key)
             if kept is None:
-                kept = self._live[arrival.key] = _Delivery(arrival, now)
+                kept = self._add(arrival, now)
             elif kept.state not in _CLAIMABLE and not (kept.state is State.RUNNING and kept.lease_until < now):
                 return Claim(granted=False, owned=kept.owned, attempts=kept.attempts)
-            kept.arrival = arrival
+            kept.arrival = arrival._replace(resource=kept.arrival.resource) if kept.attempts else arrival
             kept.owned = False
             self._hold(kept, token, now, lease)
             if kept.attempts == 1:
                 return _FIRST
             return Claim(granted=True, attempts=kept.attempts, receipts=dict(kept.receipts))
+
+    def _add(self, arrival: Arrival, now: float) -> _Delivery:
+        kept = self._live[arrival.key] = _Delivery(arrival, now)
+        if arrival.resource is not None:
+            self._of_resource.setdefault((arrival.key.endpoint, arrival.resource), set()).add(arrival.key.id)
+        return kept
 
     def accept(self, arrival: Arrival, due_in: float) -> Accepted:
         """Make a delivery ours."""
@@ -113,10 +138,11 @@ class MemoryStore(Store):
                 return Accepted(changed=False, state=State.DONE)
             kept = self._live.get(arrival.key)
             if kept is None:
-                kept = self._live[arrival.key] = _Delivery(arrival, now)
+                kept = self._add(arrival, now)
             elif kept.state is not State.FAILED and not (kept.state is State.RUNNING and kept.lease_until < now):
                 return Accepted(changed=False, state=kept.state, owned=kept.owned)
-            kept.arrival = arrival
+            kept.lapses += kept.state is State.RUNNING and kept.attempts > 0
+            kept.arrival = arrival._replace(resource=kept.arrival.resource)
             _make_due(kept, now, now + due_in)
             return Accepted(changed=True, state=State.DUE)
 
@@ -134,61 +160,81 @@ class MemoryStore(Store):
             return Taken(_stored(kept), dict(kept.receipts))
 
     def _hold(self, kept: _Delivery, token: str, now: float, lease: float) -> None:
+        kept.lapses += kept.state is State.RUNNING and kept.attempts > 0
         kept.state = State.RUNNING
         kept.attempts += 1
         kept.token = token
         kept.lease_until = now + lease
         kept.changed_at = now
 
-    def due(self, endpoint: str, limit: int) -> Sequence[Key]:
+    def due(self, endpoint: str, limit: int) -> Sequence[Due]:
         """Up to ``limit`` deliveries that :meth:`take` would give."""
         with self._lock:
             now = self.clock()
             found = [kept for key, kept in self._live.items() if key.endpoint == endpoint and _is_due(kept, now)]
-        return [kept.arrival.key for kept in sorted(found, key=lambda kept: kept.due_at or 0)[:limit]]
+        found = sorted(found, key=lambda kept: kept.due_at or 0)[:limit]
+        return [Due(kept.arrival.key, alone=kept.lapses > 0 or kept.state is State.RUNNING) for kept in found]
 
-    def renew(self, key: Key, token: str, lease: float) -> bool:
-        """Hold a claim for ``lease`` seconds from now."""
+    def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
+        """Hold a claim, and the turn of ``mark``, for ``lease`` seconds from now."""
         with self._lock:
+            if mark is not None and (held := self._marks.get(_about(key, mark))) and held.token == token:
+                held.held_until = self.clock() + lease
             kept = self._live.get(key)
             if kept is None or kept.token != token or kept.state is not State.RUNNING:
                 return False
             kept.lease_until = self.clock() + lease
             return True
 
-    def record(self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None) -> None:
+    def turn(self, key: Key, token: str, mark: Mark, lease: float) -> Turn:
+        """Let a receiver that wants its events in order go on, or tell why not."""
+        with self._lock:
+            about, now = _about(key, mark), self.clock()
+            held = self._marks.setdefault(about, _Mark())
+            if held.latest is not None and held.latest > mark.at:
+                return Turn.STALE
+            if held.token not in (None, token) and held.held_until >= now:
+                return Turn.BUSY
+            held.token, held.held_until = token, now + lease
+            self._marked.get((key.endpoint, held.delivery), set()).discard(about)
+            held.delivery = key.id
+            self._marked.setdefault((key.endpoint, key.id), set()).add(about)
+            return Turn.GRANTED
+
+    def record(
+        self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None = None
+    ) -> None:
         """Keep a receipt, and end the claim if asked to."""
         with self._lock:
-            kept = self._live.get(key)
-            if kept is None:
-                return
+            kept = self._held(key, token)
             kept.receipts[receipt.receiver] = receipt
+            if mark is not None and (held := self._marks.get(_about(key, mark))) and held.token == token:
+                held.token = None
+                if receipt.state is ReceiptState.DONE:
+                    held.latest = max(mark.at, held.latest or mark.at)
             if settlement is not None:
-                self._end(key, kept, token, settlement)
+                self._end(key, kept, settlement)
 
     def settle(self, key: Key, token: str, settlement: Settlement) -> None:
         """End a claim."""
         with self._lock:
-            kept = self._live.get(key)
-            if kept is not None:
-                self._end(key, kept, token, settlement)
+            self._end(key, self._held(key, token), settlement)
 
-    def _end(self, key: Key, kept: _Delivery, token: str, settlement: Settlement) -> None:
-        if kept.token != token:
-            return
+    def _held(self, key: Key, token: str) -> _Delivery:
+        kept = self._live.get(key)
+        if kept is None or kept.token != token:
+            raise ClaimLost(
+                f"Delivery {key.id} has been taken over by somebody else; nothing more of this run is written."
+            )
+        return kept
+
+    def _end(self, key: Key, kept: _Delivery, settlement: Settlement) -> None:
         kept.token = None
         kept.state, kept.due_at = settlement
         kept.changed_at = self.clock()
         if kept.state is State.DONE:
             del self._live[key]
             self._done[(key.endpoint, key.id)] = _flat(kept)
-            self._note_latest(kept.arrival)
-
-    def _note_latest(self, arrival: Arrival) -> None:
-        if arrival.resource is None or arrival.occurred_at is None:
-            return
-        about = (arrival.key.endpoint, arrival.resource)
-        self._latest[about] = max(self._latest.get(about, (0.0, "")), (arrival.occurred_at, arrival.key.id))
 
     def replay(self, key: Key) -> bool:
         """Make a delivery due now; not one that is done, since its body is gone."""
@@ -203,10 +249,26 @@ class MemoryStore(Store):
                     kept.receipts[name] = receipt._replace(state=ReceiptState.FAILED, due_at=now)
             return True
 
-    def newer(self, key: Key, resource: str, occurred_at: float) -> bool:
-        """Whether a later event of ``resource`` is done."""
-        latest = self._latest.get((key.endpoint, resource))
-        return latest is not None and latest[0] > occurred_at and latest[1] != key.id
+    def newer(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
+        """Whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
+        with self._lock:
+            ids = self._of_resource.get((key.endpoint, mark.resource), ())
+            others = [Key(key.endpoint, delivery_id) for delivery_id in ids if delivery_id != key.id]
+            return any(self._is_done_later(other, mark, names) for other in others)
+
+    def _is_done_later(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
+        kept = self._live.get(key) or _raised(key, self._done[key])
+        updated_at, occurred_at = kept.arrival.updated_at, kept.arrival.occurred_at
+        by = updated_at if mark.field == "updated_at" else None if updated_at is not None else occurred_at
+        done = (one.receiver in names for one in kept.receipts.values() if one.state is ReceiptState.DONE)
+        return by is not None and by > mark.at and any(done)
+
+    def receivers(self, endpoint: str) -> Sequence[str]:
+        """The names in the receipts of deliveries that are not done."""
+        with self._lock:
+            return sorted(
+                {name for key, kept in self._live.items() if key.endpoint == endpoint for name in kept.receipts}
+            )
 
     def get(self, key: Key) -> Stored | None:
         """The delivery, if it is kept."""
@@ -253,8 +315,7 @@ class MemoryStore(Store):
             found = [(key, self._look(key)) for key in self._keys(endpoint)]
             old = [key for key, kept in found if kept and kept.changed_at < before and kept.state in _CLAIMABLE]
             for key in old:
-                self._live.pop(key, None)
-                self._drop_done(key)
+                self._drop(key)
             return len(old)
 
     def _keys(self, endpoint: str) -> list[Key]:
@@ -275,20 +336,27 @@ class MemoryStore(Store):
             too_many = len(self._done) + len(self._live) >= self._max_deliveries
             if not too_many and now - self._done[key][1][4] <= self._max_age:
                 return
-            self._drop_done(key)
+            self._drop(key)
         if len(self._live) >= self._max_deliveries:
             for key in [key for key, kept in self._live.items() if kept.state in _CLAIMABLE][
                 : len(self._live) // 10 + 1
             ]:
-                del self._live[key]
+                self._drop(key)
 
-    def _drop_done(self, key: Key) -> None:
-        done = self._done.pop(key, None)
-        if done is None or done[0][2] is None:
-            return
-        about = (key.endpoint, done[0][2])
-        if self._latest.get(about, (0.0, ""))[1] == key.id:
-            del self._latest[about]
+    def _drop(self, key: Key) -> None:
+        """Forget a delivery, with the marks that it was the last to set."""
+        done, live = self._done.pop(key, None), self._live.pop(key, None)
+        resource = done[0][2] if done else live.arrival.resource if live else None
+        if resource is not None and (ids := self._of_resource.get((key.endpoint, resource))) is not None:
+            ids.discard(key.id)
+            if not ids:
+                del self._of_resource[(key.endpoint, resource)]
+        for about in self._marked.pop((key.endpoint, key.id), ()):
+            del self._marks[about]
+
+
+def _about(key: Key, mark: Mark) -> tuple[str, str, str]:
+    return key.endpoint, mark.receiver, mark.line
 
 
 def _make_due(kept: _Delivery, now: float, due_at: float) -> None:
@@ -308,7 +376,7 @@ def _is_due(kept: _Delivery, now: float) -> bool:
 def _flat(kept: _Delivery) -> _Done:
     arrival = kept.arrival
     return (
-        arrival[1:7],
+        arrival[1:8],
         (kept.attempts, kept.owned, kept.received_at, kept.opened_at, kept.changed_at),
         tuple(
             [(one.receiver, one.state.value, one.attempts, one.first_at, one.last_at) for one in kept.receipts.values()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
@@ -30,7 +30,9 @@ class ReceiptState(str, Enum):
     GIVEN_UP = "given_up"
     """It raised :class:`~flask_whop.errors.GiveUp`."""
     SKIPPED = "skipped"
-    """It was connected with ``skip_stale``, and a newer event had been processed."""
+    """It was connected with ``skip_stale``, and had handled a newer event."""
+    STARTED = "started"
+    """It was called, and has not ended: it runs, or its process died. First runs of a delivery write none."""
     FAILED = "failed"
     """It raised, and is to be called again."""
     DEAD = "dead"
@@ -59,7 +61,9 @@ class Arrival(NamedTuple):
     resource: str | None
     """What the event is about: the family of its type, and the id of its data."""
     occurred_at: float | None
-    """When it happened, in unix seconds."""
+    """When Whop sent it first, by the envelope's ``timestamp``, in unix seconds."""
+    updated_at: float | None
+    """When the resource changed, by ``data.updated_at``, in unix seconds; None if the payload tells no such time."""
     signed_at: int
     """When it was signed, in unix seconds."""
     secret_index: int
@@ -133,6 +137,41 @@ class Stored(NamedTuple):
     """The signed bytes; None if they were dropped when it was done."""
 
 
+class Due(NamedTuple):
+    """A delivery that :meth:`Store.take` would give."""
+
+    key: Key
+    alone: bool
+    """Whether a process that ran it has died: nothing else is to run beside it, lest it dies as well."""
+
+
+class Mark(NamedTuple):
+    """Where one receiver stands among the events of one resource, which it wants in order."""
+
+    receiver: str
+    resource: str
+    field: str
+    """Which field tells the time: ``updated_at`` or ``timestamp``. The two are never compared."""
+    at: float
+    """The time of the event in hand, in unix seconds."""
+
+    @property
+    def line(self) -> str:
+        """What is in order: the resource, as far as one field tells the times."""
+        return f"{self.field} of {self.resource}"
+
+
+class Turn(str, Enum):
+    """The answer to a receiver that wants the events of a resource in order."""
+
+    GRANTED = "granted"
+    """It is to be called."""
+    STALE = "stale"
+    """It has handled a newer event."""
+    BUSY = "busy"
+    """It is being called with another event of that resource at this moment."""
+
+
 class Taken(NamedTuple):
     """A delivery of ours that has been claimed, to run what is due of it."""
 
@@ -170,17 +209,36 @@ class Stats(NamedTuple):
     """The age in seconds of the oldest one that is running, failed or due; None if there is none."""
 
 
-class Store(Protocol):
+class Lifeline(Protocol):
+    """Renews claims while receivers run, by a connection that they cannot take away."""
+
+    def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
+        """Hold a claim, and the turn of ``mark``, for ``lease`` seconds from now; False if it is not held any more."""
+        ...
+
+    def rest(self) -> None:
+        """Close what was opened for it; the next renewal opens anew."""
+        ...
+
+
+class Store(Lifeline, Protocol):
     """Remembers deliveries, and a receipt for each of their receivers.
 
     Claiming is atomic: of several that want one delivery at once, in whatever
     processes, one gets it. A claim is held by a ``token`` and for ``lease`` seconds;
     whoever holds it renews it, and one that ran out may be taken over.
 
+    The token is the fence: :meth:`record` and :meth:`settle` write in one transaction
+    with the check that it still holds the delivery, and raise
+    :class:`~flask_whop.errors.ClaimLost` otherwise, with nothing written.
+
     Each method may raise :class:`~flask_whop.errors.StoreUnavailable`; the request is
     then answered 503 and Whop retries. All of them are called from several threads at
     once.
     """
+
+    clock: Callable[[], float]
+    """Gives the unix time that leases and due times go by."""
 
     def open(self, *, durable: bool, keep_bodies: bool) -> None:
         """Make ready, once at start; create or migrate what is kept.
@@ -213,24 +271,51 @@ class Store(Protocol):
         """
         ...
 
-    def due(self, endpoint: str, limit: int) -> Sequence[Key]:
+    def due(self, endpoint: str, limit: int) -> Sequence[Due]:
         """Up to ``limit`` deliveries that :meth:`take` would give, the longest due first."""
         ...
 
-    def renew(self, key: Key, token: str, lease: float) -> bool:
-        """Hold a claim for ``lease`` seconds from now; False if it is not held any more."""
+    def lifeline(self) -> Lifeline:
+        """What renews the claims that are made in this app's context; another thread uses it."""
+        return self
+
+    def rest(self) -> None:
+        """Close what renewals have opened; most stores open nothing for them."""
+        return  # a body, so that stores need not have one
+
+    def begin(self) -> None:
+        """Get ready for one call of a receiver; a store that shares its transaction begins a new one."""
+        return  # likewise
+
+    def undo(self) -> None:
+        """Undo what a failed receiver wrote, before anybody hears of it, where its transaction is shared."""
+        return  # likewise
+
+    def turn(self, key: Key, token: str, mark: Mark, lease: float) -> Turn:
+        """Let a receiver that wants its events in order go on, or tell why not.
+
+        Of several events of one resource at once, one is granted at a time; its turn
+        ends when its receipt is recorded, and at the latest after ``lease`` seconds. A
+        store that shares the receiver's transaction lets them all go on, and decides in
+        :meth:`record`.
+        """
         ...
 
-    def record(self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None) -> None:
+    def record(
+        self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None = None
+    ) -> None:
         """Keep a receipt; with ``settlement``, end the claim in the same transaction.
 
-        A store that shares the transaction of the receiver raises what the commit of
-        its writes raises.
+        ``mark`` is that of :meth:`turn`: what is done moves it on, anything else leaves
+        it. A store that shares the transaction of the receiver raises what the commit of
+        its writes raises, :class:`~flask_whop.errors.Overtaken` if a newer event was done
+        meanwhile, and :class:`~flask_whop.errors.NotJoined` for writes that cannot be
+        committed together; all of them are rolled back then.
         """
         ...
 
     def settle(self, key: Key, token: str, settlement: Settlement) -> None:
-        """End a claim; nothing happens if it is not held any more."""
+        """End a claim."""
         ...
 
     def replay(self, key: Key) -> bool:
@@ -240,8 +325,12 @@ class Store(Protocol):
         """
         ...
 
-    def newer(self, key: Key, resource: str, occurred_at: float) -> bool:
-        """Whether a later event of ``resource`` is done."""
+    def newer(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
+        """Whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
+        ...
+
+    def receivers(self, endpoint: str) -> Sequence[str]:
+        """The names in the receipts of deliveries that are not done."""
         ...
 
     def get(self, key: Key) -> Stored | None:

@@ -9,13 +9,15 @@ from contextlib import AbstractContextManager
 from secrets import token_hex
 from typing import Final, Protocol, TypeAlias
 
-from flask_whop.errors import ConfigError
+from flask_whop.errors import ClaimLost, ConfigError, StoreUnavailable
 from flask_whop.stores.protocol import (
     Accepted,
     Arrival,
     Claim,
+    Due,
     Filter,
     Key,
+    Mark,
     Receipt,
     ReceiptState,
     Settlement,
@@ -24,15 +26,20 @@ from flask_whop.stores.protocol import (
     Store,
     Stored,
     Taken,
+    Turn,
 )
 from flask_whop.stores.statements import PRUNED_AT_ONCE, Statements
-from flask_whop.texts import storable
+from flask_whop.texts import ascii_of, storable
 
 Values: TypeAlias = Mapping[str, object]
 Row: TypeAlias = Sequence[object]
 
 VERSION: Final = 1
 """The version of the tables that this release reads and writes."""
+
+
+class Unstorable(StoreUnavailable):
+    """A text has characters that the database cannot keep."""
 
 
 class Connection(Protocol):
@@ -50,15 +57,17 @@ class Connection(Protocol):
 class SqlStore(Store, ABC):
     """A store in a database, whichever it is; :meth:`_single` and :meth:`_transaction` reach it.
 
-    ``clock`` gives the unix time. Where several machines share a database, their clocks
-    have to agree to within a few seconds, since leases are compared with them.
+    ``clock`` gives the unix time that leases go by.
     """
-
-    _statements: Statements
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
-        self._settle_done = ""
+        self._keeps_bodies = True
+
+    @property
+    @abstractmethod
+    def _statements(self) -> Statements:
+        """The statements for this database."""
 
     @abstractmethod
     def _single(self) -> AbstractContextManager[Connection]:
@@ -68,12 +77,9 @@ class SqlStore(Store, ABC):
     def _transaction(self) -> AbstractContextManager[Connection]:
         """Reach the database for several statements: all of them happen, or none."""
 
-    def _keep_bodies(self, keep_bodies: bool) -> None:
-        self._settle_done = self._statements.settle if keep_bodies else self._statements.settle_without_body
-
     def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:
         """Take a delivery for processing while its sender waits."""
-        now = self.clock()
+        now = self._now()
         values = {**_arrived(arrival, now), "token": token, "until": now + lease}
         with self._single() as connection:
             granted = _upsert(connection, self._statements.claim, self._statements.claimed, values)
@@ -100,7 +106,7 @@ class SqlStore(Store, ABC):
 
     def accept(self, arrival: Arrival, due_in: float) -> Accepted:
         """Make a delivery ours."""
-        now = self.clock()
+        now = self._now()
         values = {**_arrived(arrival, now), "due_at": now + due_in, "token": f"accepted-{token_hex(8)}"}
         with self._single() as connection:
             changed = _upsert(connection, self._statements.accept, self._statements.accepted, values)
@@ -113,9 +119,13 @@ class SqlStore(Store, ABC):
             return Accepted(changed=False, state=State.RUNNING, owned=False)
         return Accepted(changed=False, state=State(rows[0][0]), owned=bool(rows[0][1]))
 
+    def _now(self) -> float:
+        """The time; a store that has to look for it first, does."""
+        return self.clock()
+
     def take(self, key: Key, token: str, lease: float, *, early: bool = False) -> Taken | None:
         """Claim a delivery that is due, or whose lease ran out."""
-        now = self.clock()
+        now = self._now()
         values = {
             **key._asdict(),
             "token": token,
@@ -130,75 +140,105 @@ class SqlStore(Store, ABC):
             receipts = map(_receipt, connection.rows(self._statements.receipts, key._asdict()))
             return Taken(_stored(row), {receipt.receiver: receipt for receipt in receipts})
 
-    def due(self, endpoint: str, limit: int) -> Sequence[Key]:
+    def due(self, endpoint: str, limit: int) -> Sequence[Due]:
         """Up to ``limit`` deliveries that :meth:`take` would give."""
-        values = {"endpoint": endpoint, "now": self.clock(), "limit": limit}
+        values = {"endpoint": endpoint, "now": self._now(), "limit": limit}
         with self._single() as connection:
-            return [Key(str(row[0]), str(row[1])) for row in connection.rows(self._statements.due, values)]
+            rows = connection.rows(self._statements.due, values)
+        return [Due(Key(str(row[0]), str(row[1])), alone=_whole(row[2]) > 0) for row in rows]
 
-    def renew(self, key: Key, token: str, lease: float) -> bool:
+    def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
         """Hold a claim for ``lease`` seconds from now."""
-        values = {**key._asdict(), "token": token, "until": self.clock() + lease}
         with self._single() as connection:
-            return connection.change(self._statements.renew, values) > 0
+            return renewed(connection, self._statements, held_values(key, token, mark), self.clock() + lease)
 
-    def record(self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None) -> None:
+    def turn(self, key: Key, token: str, mark: Mark, lease: float) -> Turn:
+        """Let a receiver that wants its events in order go on, or tell why not."""
+        now = self._now()
+        values = {**held_values(key, token, mark), "now": now, "until": now + lease}
+        with self._single() as connection:
+            if connection.change(self._statements.turn, values) and self._statements.tells:
+                return Turn.GRANTED
+            latest, holder = self._standing_of(connection, values)
+        if holder == token:
+            return Turn.GRANTED
+        return Turn.STALE if latest is not None and latest > mark.at else Turn.BUSY
+
+    def _standing_of(self, connection: Connection, values: Values) -> tuple[float | None, object]:
+        """The latest time that a mark tells, and who has the turn."""
+        rows = connection.rows(self._statements.mark, values)
+        if not rows:
+            return None, None
+        latest, holder = rows[0]
+        return (None if latest is None else _number(latest)), holder
+
+    def record(
+        self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None = None
+    ) -> None:
         """Keep a receipt, and end the claim if asked to."""
-        if settlement is None:
+        try:
+            self._record(key, token, receipt, settlement, mark)
+        except Unstorable:
+            plain = receipt._replace(error=receipt.error and ascii_of(receipt.error))
+            self._record(key, token, plain, settlement, mark)
+
+    def _record(self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None) -> None:
+        if settlement is None and mark is None:
             with self._single() as connection:
-                self._write_receipt(connection, key, receipt)
+                if not connection.change(self._statements.record_held, receipt_values(key, token, receipt)):
+                    raise _lost(key)
+            return
+        with self._transaction() as connection:
+            self._hold(connection, key, token, settlement)
+            connection.change(self._statements.record, receipt_values(key, None, receipt))
+            if mark is not None:
+                moved = self._statements.move if receipt.state is ReceiptState.DONE else self._statements.leave
+                connection.change(moved, held_values(key, token, mark))
+
+    def _hold(self, connection: Connection, key: Key, token: str, settlement: Settlement | None) -> None:
+        """The fence: hold the row of a delivery, or end the claim on it, if it is still held."""
+        values = {**held_values(key, token), "now": self.clock()}
+        if settlement is None:
+            held = connection.change(self._statements.hold, values) > 0
         else:
-            with self._transaction() as connection:
-                self._write_receipt(connection, key, receipt)
-                self._write_settlement(connection, key, token, settlement)
+            values |= {"state": settlement.state.value, "due_at": settlement.due_at}
+            drops = settlement.state is State.DONE and not self._keeps_bodies
+            statement = self._statements.settle_without_body if drops else self._statements.settle
+            held = connection.change(statement, values) > 0 or self._is_settled(connection, key, token, settlement)
+        if not held:
+            raise _lost(key)
+
+    def _is_settled(self, connection: Connection, key: Key, token: str, settlement: Settlement) -> bool:
+        """Whether a settlement that is repeated after a lost connection had been written before."""
+        rows = connection.rows(self._statements.standing, key._asdict())
+        return bool(rows) and rows[0][3] == token and rows[0][0] == settlement.state.value
 
     def settle(self, key: Key, token: str, settlement: Settlement) -> None:
         """End a claim."""
-        with self._single() as connection:
-            self._write_settlement(connection, key, token, settlement)
-
-    def _write_receipt(self, connection: Connection, key: Key, receipt: Receipt) -> None:
-        values = {
-            "endpoint": key.endpoint,
-            "id": key.id,
-            "receiver": storable(receipt.receiver),
-            "state": receipt.state.value,
-            "attempts": receipt.attempts,
-            "first_at": receipt.first_at,
-            "last_at": receipt.last_at,
-            "due_at": receipt.due_at,
-            "error": receipt.error,
-        }
-        connection.change(self._statements.record, values)
-
-    def _write_settlement(self, connection: Connection, key: Key, token: str, settlement: Settlement) -> None:
-        statement = self._settle_done if settlement.state is State.DONE else self._statements.settle
-        connection.change(
-            statement,
-            {
-                "endpoint": key.endpoint,
-                "id": key.id,
-                "token": token,
-                "state": settlement.state.value,
-                "due_at": settlement.due_at,
-                "now": self.clock(),
-            },
-        )
+        with self._transaction() as connection:
+            self._hold(connection, key, token, settlement)
 
     def replay(self, key: Key) -> bool:
         """Make a delivery due now, for the receivers that are not done with it."""
-        values = {**key._asdict(), "now": self.clock()}
+        values = {**key._asdict(), "now": self._now()}
         with self._transaction() as connection:
             if not connection.change(self._statements.replay, values):
                 return False
             connection.change(self._statements.call_again, values)
             return True
 
-    def newer(self, key: Key, resource: str, occurred_at: float) -> bool:
-        """Whether a later event of ``resource`` is done."""
-        values = {**key._asdict(), "resource": storable(resource), "occurred_at": occurred_at}
+    def newer(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
+        """Whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
+        values = {**key._asdict(), "resource": storable(mark.resource), "at": mark.at}
         with self._single() as connection:
-            return bool(connection.rows(self._statements.newer, values))
+            return any(
+                connection.rows(self._statements.newer[mark.field], {**values, "receiver": name}) for name in names
+            )
+
+    def receivers(self, endpoint: str) -> Sequence[str]:
+        """The names in the receipts of deliveries that are not done."""
+        with self._single() as connection:
+            return [str(name) for (name,) in connection.rows(self._statements.receivers, {"endpoint": endpoint})]
 
     def get(self, key: Key) -> Stored | None:
         """The delivery, if it is kept."""
@@ -234,15 +274,49 @@ class SqlStore(Store, ABC):
             with self._transaction() as connection:
                 old = connection.rows(self._statements.old, {"endpoint": endpoint, "before": before})
                 for (delivery_id,) in old:
-                    values = {"endpoint": endpoint, "id": delivery_id}
-                    connection.change(self._statements.forget_receipts, values)
-                    connection.change(self._statements.forget, values)
+                    for statement in self._statements.forget:
+                        connection.change(statement, {"endpoint": endpoint, "id": delivery_id})
             pruned += len(old)
             if len(old) < PRUNED_AT_ONCE:
                 return pruned
 
 
 _END_OF_TIME: Final = 1e12
+
+
+def renewed(connection: Connection, statements: Statements, held: Values, until: float) -> bool:
+    """Hold a claim, and a receiver's turn, until a time; False if the claim is not held any more."""
+    if "line" in held:
+        connection.change(statements.renew_turn, {**held, "until": until})
+    return connection.change(statements.renew, {**held, "until": until}) > 0
+
+
+def _lost(key: Key) -> ClaimLost:
+    return ClaimLost(f"Delivery {key.id} has been taken over by somebody else; nothing more of this run is written.")
+
+
+def held_values(key: Key, token: str, mark: Mark | None = None) -> dict[str, object]:
+    """The values of a claim, and of the mark of one of its receivers."""
+    values: dict[str, object] = {"endpoint": key.endpoint, "id": key.id, "token": token}
+    if mark is not None:
+        values |= {"receiver": storable(mark.receiver), "line": storable(mark.line), "at": mark.at}
+    return values
+
+
+def receipt_values(key: Key, token: str | None, receipt: Receipt) -> dict[str, object]:
+    """The values of a receipt, and of the claim that has to hold for it to be written."""
+    values: dict[str, object] = {
+        "endpoint": key.endpoint,
+        "id": key.id,
+        "receiver": storable(receipt.receiver),
+        "state": receipt.state.value,
+        "attempts": receipt.attempts,
+        "first_at": receipt.first_at,
+        "last_at": receipt.last_at,
+        "due_at": receipt.due_at,
+        "error": receipt.error,
+    }
+    return values if token is None else {**values, "token": token}
 
 
 def _upsert(connection: Connection, statement: str, told_by: str | None, values: Values) -> Sequence[Row]:
@@ -264,7 +338,7 @@ def check_version(version: int, where: str) -> None:
 
 
 def _arrived(arrival: Arrival, now: float) -> dict[str, object]:
-    key, event_type, account_id, resource, occurred_at, signed_at, secret_index, body = arrival
+    key, event_type, account_id, resource, occurred_at, updated_at, signed_at, secret_index, body = arrival
     return {
         "endpoint": key.endpoint,
         "id": key.id,
@@ -272,6 +346,7 @@ def _arrived(arrival: Arrival, now: float) -> dict[str, object]:
         "account_id": account_id and storable(account_id),
         "resource": resource and storable(resource),
         "occurred_at": occurred_at,
+        "updated_at": updated_at,
         "signed_at": signed_at,
         "secret_index": secret_index,
         "body": body,

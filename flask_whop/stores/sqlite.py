@@ -14,7 +14,7 @@ from typing import Final
 
 from flask_whop.errors import ConfigError, StoreUnavailable
 from flask_whop.stores.sql import VERSION, Row, SqlStore, Values, check_version
-from flask_whop.stores.statements import Statements
+from flask_whop.stores.statements import Names, Statements
 
 log: logging.Logger = logging.getLogger("flask_whop")
 
@@ -23,6 +23,8 @@ BUSY_SECONDS: Final = 3.0
 
 _WAL_PAUSE: Final = 0.02
 _OLDEST_SQLITE: Final = (3, 35, 0)  # the first that has RETURNING
+
+_STATEMENTS: Final = Statements(Names("whop_deliveries", "whop_receipts", "whop_marks"))
 
 _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
     1: (
@@ -34,9 +36,11 @@ _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
             account_id TEXT,
             resource TEXT,
             occurred_at REAL,
+            updated_at REAL,
             state TEXT NOT NULL,
             owned INTEGER NOT NULL,
             attempts INTEGER NOT NULL,
+            lapses INTEGER NOT NULL,
             received_at REAL NOT NULL,
             opened_at REAL NOT NULL,
             changed_at REAL NOT NULL,
@@ -51,7 +55,7 @@ _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
         """,
         "CREATE INDEX whop_deliveries_unfinished ON whop_deliveries (endpoint, state, due_at) WHERE state <> 'done'",
         "CREATE INDEX whop_deliveries_received ON whop_deliveries (endpoint, received_at)",
-        "CREATE INDEX whop_deliveries_resource ON whop_deliveries (endpoint, resource, occurred_at)",
+        "CREATE INDEX whop_deliveries_resource ON whop_deliveries (endpoint, resource)",
         """
         CREATE TABLE whop_receipts (
             endpoint TEXT NOT NULL,
@@ -66,6 +70,19 @@ _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
             PRIMARY KEY (endpoint, delivery_id, receiver)
         ) WITHOUT ROWID
         """,
+        """
+        CREATE TABLE whop_marks (
+            endpoint TEXT NOT NULL,
+            receiver TEXT NOT NULL,
+            line TEXT NOT NULL,
+            delivery_id TEXT NOT NULL,
+            latest_at REAL,
+            token TEXT,
+            held_until REAL,
+            PRIMARY KEY (endpoint, receiver, line)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX whop_marks_delivery ON whop_marks (endpoint, delivery_id)",
     ),
 }
 """For each version of the tables, what makes it of the one before."""
@@ -84,7 +101,6 @@ class SqliteStore(SqlStore):
     def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
         super().__init__(clock=clock)
         self.path: Path = Path(path)
-        self._statements = Statements("whop_")
         self._durable = True
         self._pid = os.getpid()
         # Whoever needs one takes the connection that was used last, so that there are no
@@ -96,7 +112,7 @@ class SqliteStore(SqlStore):
     def open(self, *, durable: bool, keep_bodies: bool) -> None:
         """Make the file ready: create its tables, or migrate them."""
         self._durable = durable
-        self._keep_bodies(keep_bodies)
+        self._keeps_bodies = keep_bodies
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise ConfigError(
                 f"WHOP_STORE needs SQLite 3.35 or later, and this Python has {sqlite3.sqlite_version}."
@@ -112,6 +128,10 @@ class SqliteStore(SqlStore):
                 " for the user that the app runs as, or set WHOP_STORE to another place:"
                 " sqlite:////var/lib/shop/whop.sqlite3, or postgresql://…"
             ) from None
+
+    @property
+    def _statements(self) -> Statements:
+        return _STATEMENTS
 
     @contextmanager
     def _single(self) -> Iterator[_Connection]:

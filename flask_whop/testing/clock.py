@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias
 
 from flask import Flask
 
@@ -50,7 +50,7 @@ class FakeClock:
 
     @contextmanager
     def installed_in(self, app: Flask) -> Iterator[FakeClock]:
-        """Let ``app`` go by this clock while the block runs: its verifier, and its store if that has a ``clock``.
+        """Let ``app`` go by this clock while the block runs: its verifier, and its store.
 
         Raises :class:`~flask_whop.errors.SetupError` if flask_whop is not set up for ``app``.
         """
@@ -58,10 +58,8 @@ class FakeClock:
         installation.keep_off_file(testing=True)
         with ExitStack() as restored:
             self._install(installation.verifier, self, restored)
-            self._install(installation.engine, self, restored)
             store = installation.store
-            if isinstance(store, Clocked):
-                self._install(store, self._stand_in_for(store), restored)
+            self._install(store, self._stand_in_for(store), restored)
             yield self
 
     def __repr__(self) -> str:
@@ -82,7 +80,6 @@ class FakeClock:
         return self._stand_ins[id(part)][1]
 
 
-@runtime_checkable
 class Clocked(Protocol):
     """What goes by a clock, and lets it be replaced."""
 

@@ -68,7 +68,9 @@ class Expectations:
         __tracebackhide__ = True
         self.assert_received(event, times=0)
 
-    def assert_failed(self, error: type[Exception] = Exception, /, *, receiver: str | None = None) -> ReceiverFailure:
+    def assert_failed(
+        self, error: type[BaseException] = BaseException, /, *, receiver: str | None = None
+    ) -> ReceiverFailure:
         """Check that a receiver raised ``error``, and return the first such failure.
 
         ``receiver`` is the name of the receiver, or of its function.

@@ -104,7 +104,7 @@ def create_app() -> Flask:
     # What takes half a minute in life is not to take it here.
     dispatch.GRACE_SECONDS = 1.0
     whop = WhopWebhooks(app, store=make_store())
-    Installation.of(app).engine._leases.lease = 1.5
+    Installation.of(app).engine.leases.lease = 1.5
     if os.environ["CRASH_DISPATCH"] == "celery":
         make_celery(app)
 

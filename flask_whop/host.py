@@ -1,0 +1,62 @@
+"""How the functions of the host app are called, and what it is told of their errors."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from flask_whop.errors import MissingExtraError, ReceiverError
+from flask_whop.receivers import AppSignal
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log: logging.Logger = logging.getLogger("flask_whop")
+
+
+class Host:
+    """The app that receives events.
+
+    ``wait`` awaits what an asynchronous receiver returned. ``report`` is told what a
+    receiver raised, for error trackers.
+    """
+
+    def __init__(
+        self,
+        app: Flask,
+        wait: Callable[[Awaitable[object]], object],
+        report: Callable[[BaseException], object],
+    ) -> None:
+        self.app = app
+        self._wait = wait
+        self.report = report
+
+    def call(self, name: str, receiver: Callable[..., object], /, **keywords: object) -> None:
+        """Call a receiver to its end; what it raises is raised."""
+        result = receiver(self.app, **keywords)
+        if result is None:
+            return
+        if inspect.isawaitable(result):
+            self._await(name, result)
+        elif inspect.isgenerator(result) or inspect.isasyncgen(result):
+            raise ReceiverError(f"{name} gave a generator, of which nothing has run: leave out yield, or run it.")
+
+    def notify(self, signal: AppSignal, **keywords: object) -> None:
+        """Send a lifecycle signal; what its receivers raise is logged and goes no further."""
+        if not signal.receivers:
+            return
+        for call in signal.calls_for(self.app):
+            try:
+                self.call(call.name, call.receiver, **keywords)
+            except Exception:
+                log.exception("%s, a receiver of %s, raised; the delivery goes on.", call.name, signal.name)
+
+    def _await(self, name: str, result: Awaitable[object]) -> None:
+        try:
+            self._wait(result)
+        except MissingExtraError:
+            if inspect.iscoroutine(result):
+                result.close()
+            raise MissingExtraError(f'{name} gave a coroutine, which needs: pip install "flask-whop[async]"') from None

@@ -1,0 +1,61 @@
+"""Tells why a receiver did not return: it failed, or its process is told to stop."""
+
+from __future__ import annotations
+
+import signal
+from asyncio import CancelledError
+from collections.abc import Iterator
+from enum import Enum
+from functools import partial
+from types import CodeType, FunctionType, MethodType
+from typing import Final
+
+
+class Cause(Enum):
+    """Why a receiver did not return."""
+
+    FAILURE = "failure"
+    """It raised, exited or was cancelled: a matter of its own."""
+    STOP = "stop"
+    """The process is told to stop (SIGTERM, SIGINT): the receiver did nothing wrong."""
+    ABORT = "abort"
+    """The process is stopped because the receiver takes too long: gunicorn's worker timeout sends SIGABRT."""
+    OTHER = "other"
+    """Something that is not to be caught, such as a timeout of gevent's."""
+
+
+_STOPPING: Final = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+)
+
+
+def cause_of(error: BaseException) -> Cause:
+    """Why ``error`` was raised, by its kind, and by whether it was raised in a signal's handler."""
+    if isinstance(error, Exception):
+        return Cause.FAILURE
+    running = set(_codes(error))
+    if isinstance(error, KeyboardInterrupt) or running.intersection(map(_handler_of, _STOPPING)):
+        return Cause.STOP
+    if _handler_of(signal.SIGABRT) in running:
+        return Cause.ABORT
+    return Cause.FAILURE if isinstance(error, (SystemExit, CancelledError)) else Cause.OTHER
+
+
+def _codes(error: BaseException) -> Iterator[CodeType]:
+    """The code of each function that ``error`` has come through."""
+    entry = error.__traceback__
+    while entry is not None:
+        yield entry.tb_frame.f_code
+        entry = entry.tb_next
+
+
+def _handler_of(number: signal.Signals) -> CodeType | None:
+    """The code of the function that handles a signal; None if the system does, or code in C."""
+    handler: object = signal.getsignal(number)
+    while isinstance(handler, partial):
+        handler = handler.func
+    if isinstance(handler, MethodType):
+        handler = handler.__func__
+    if not isinstance(handler, FunctionType):
+        handler = vars(type(handler)).get("__call__")
+    return handler.__code__ if isinstance(handler, FunctionType) else None

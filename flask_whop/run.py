@@ -1,0 +1,408 @@
+"""One pass of one delivery through its receivers, each on its own, each once."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from flask_whop import signals
+from flask_whop.errors import ClaimLost, FlaskWhopError, GiveUp, Overtaken, ProcessDied, RetryLater, StoreUnavailable
+from flask_whop.events import AnyEvent, UnknownEvent
+from flask_whop.interruptions import Cause, cause_of
+from flask_whop.receivers import Call
+from flask_whop.stores import FINISHED, Key, Mark, Receipt, ReceiptState, Settlement, State, Turn
+
+if TYPE_CHECKING:
+    from flask_whop.host import Host
+    from flask_whop.leases import Held, LeaseKeeper
+    from flask_whop.retries import RetryPolicy
+    from flask_whop.stores import Store
+
+log: logging.Logger = logging.getLogger("flask_whop")
+
+TURN_SECONDS: Final = 2.0
+"""How long a sender is kept waiting for the turn of a receiver that wants its events in order."""
+
+_TURN_PAUSE = 0.02
+_TURN_LATER = 1.0
+_TRACEBACK_CHARACTERS = 2000
+_DIED = "The process was killed, crashed, or hung while this receiver ran."
+
+
+class Status(str, Enum):
+    """What became of a delivery."""
+
+    PROCESSED = "processed"
+    """Every receiver is done with it."""
+    UNHANDLED = "unhandled"
+    """No receiver is connected to its event."""
+    ACCEPTED = "accepted"
+    """It is kept, and its retry is ours."""
+    DUPLICATE = "duplicate"
+    """It had been finished before, or its retry was ours already."""
+    RUNNING = "running"
+    """It is being processed by somebody else at this moment, or another event of its resource is."""
+    RETRY_LATER = "retry_later"
+    """A receiver asked to be called later."""
+    FAILED = "failed"
+    """A receiver raised."""
+    DEAD = "dead"
+    """A receiver raised, and is not called again."""
+
+
+class Outcome(NamedTuple):
+    """What became of a delivery, and of which event it was."""
+
+    status: Status
+    event: AnyEvent
+    ran: int = 0
+    """How many receivers were called."""
+    failed: int = 0
+    """How many of them are not done."""
+    retry_after: float | None = None
+    """When to try again, in seconds, if somebody named a time."""
+
+
+class Tools(NamedTuple):
+    """What a run works with."""
+
+    store: Store
+    leases: LeaseKeeper
+    retries: RetryPolicy
+    host: Host
+
+
+class Run:
+    """Calls the receivers of one delivery, which has been claimed by ``token``.
+
+    ``opened_at`` is when the delivery became ours, in unix seconds; None while its retry is
+    Whop's. ``earlier`` are the receipts so far. The ``first`` run calls in the order of
+    connection; later ones note each call before it is made, so that one that kills its
+    process is counted, and begin with those that have been called the fewest times, so
+    that it starves nobody.
+    """
+
+    def __init__(  # noqa: PLR0913  # what a claim tells, each by name
+        self,
+        tools: Tools,
+        key: Key,
+        token: str,
+        event: AnyEvent,
+        *,
+        opened_at: float | None,
+        earlier: Mapping[str, Receipt],
+        first: bool,
+    ) -> None:
+        self._store, self._leases, self._retries, self._host = tools
+        self._key = key
+        self._token = token
+        self._event = event
+        self._opened_at = opened_at
+        self._earlier = earlier
+        self._first = first
+        self._errors: list[BaseException] = []
+        self._waiting: list[float] = []  # when receivers that are not done are due, in unix seconds
+        self._dead = 0
+        self._ran = 0
+        self._busy = 0
+        self._settled = False
+
+    def go(self) -> Outcome:
+        """Call the receivers that are not done, and end the claim.
+
+        Raises :class:`~flask_whop.errors.ClaimLost` and
+        :class:`~flask_whop.errors.StoreUnavailable`, after which nobody else is called.
+        """
+        try:
+            calls = self._to_be_called()
+            if calls:
+                self._call_all(calls)
+            if not self._settled:
+                self._store.settle(self._key, self._token, self._settlement())
+        except (ClaimLost, StoreUnavailable):
+            raise
+        except BaseException:
+            # The process is told to stop, or worse: let the next try have the delivery at once.
+            self._let_go()
+            raise
+        return self._outcome(bool(calls))
+
+    # Whom to call.
+
+    def _to_be_called(self) -> list[Call]:
+        """The receivers that are not done with the event, and not waiting for their time."""
+        calls = [call for call in calls_for(self._host, self._event) if self._is_to_be_called(call)]
+        if not self._first and len(calls) > 1:
+            calls.sort(key=self._attempts)
+        return calls
+
+    def _is_to_be_called(self, call: Call) -> bool:
+        receipt = self._receipt_of(call)
+        if receipt is None:
+            return True
+        if receipt.state is ReceiptState.STARTED:
+            receipt = self._count_the_dead(call, receipt)
+        if self._opened_at is None:
+            return receipt.state not in FINISHED
+        if receipt.state is ReceiptState.FAILED and receipt.due_at is not None and receipt.due_at > self._now():
+            self._waiting.append(receipt.due_at)
+            return False
+        if receipt.state is ReceiptState.DEAD:
+            self._dead += 1
+        return receipt.state is ReceiptState.FAILED
+
+    def _receipt_of(self, call: Call) -> Receipt | None:
+        """The receipt of a receiver, by its name or by one that it had before."""
+        if not self._earlier:
+            return None
+        return next((self._earlier[name] for name in (call.name, *call.was) if name in self._earlier), None)
+
+    def _attempts(self, call: Call) -> int:
+        receipt = self._receipt_of(call)
+        return 0 if receipt is None else receipt.attempts
+
+    def _count_the_dead(self, call: Call, started: Receipt) -> Receipt:
+        """Make a failure of a call that never ended."""
+        ours_for_good = self._opened_at is not None and started.due_at is None
+        state = ReceiptState.DEAD if ours_for_good else ReceiptState.FAILED
+        receipt = started._replace(receiver=call.name, state=state, error=_DIED)
+        self._store.record(self._key, self._token, receipt, None)
+        log.error("%s did not end with %s %s: %s", call.name, self._event.type, self._event.id, _DIED)
+        self._tell_failure(call, ProcessDied(_DIED))
+        self._earlier = {**self._earlier, call.name: receipt}
+        return receipt
+
+    # Calling them.
+
+    def _call_all(self, calls: Sequence[Call]) -> None:
+        held = self._leases.hold(self._key, self._token, self._store.lifeline())
+        try:
+            ordered: list[tuple[Call, Mark]] = []
+            for left, call in zip(range(len(calls) - 1, -1, -1), calls, strict=True):
+                mark = self._mark_of(call)
+                last = not left and not ordered
+                if mark is None:
+                    self._call(call, held, None, last=last)
+                elif not self._call_in_order(call, held, mark, last=last):
+                    ordered.append((call, mark))
+            self._wait_for_turns(ordered, held)
+        finally:
+            self._leases.let_go(self._token)
+
+    def _mark_of(self, call: Call) -> Mark | None:
+        order = self._event.order if call.skip_stale else None
+        return None if order is None else Mark(call.name, *order)
+
+    def _wait_for_turns(self, ordered: list[tuple[Call, Mark]], held: Held) -> None:
+        """Call those whose turn comes soon enough; a sender waits for a moment, nobody else does."""
+        until = time.monotonic() + (TURN_SECONDS if self._opened_at is None else 0.0)
+        while ordered and time.monotonic() < until:
+            time.sleep(_TURN_PAUSE)
+            ordered = [
+                (call, mark)
+                for call, mark in ordered
+                if not self._call_in_order(call, held, mark, last=len(ordered) == 1)
+            ]
+        self._busy = len(ordered)
+        if ordered and self._opened_at is not None:
+            self._waiting.append(self._now() + _TURN_LATER)
+
+    def _call_in_order(self, call: Call, held: Held, mark: Mark, *, last: bool) -> bool:
+        """Call a receiver that wants its events in order; False while it is called with another one."""
+        newer_is_done = self._asking_for_newer(call, mark)
+        turn = Turn.STALE if newer_is_done() else self._store.turn(self._key, self._token, mark, self._leases.lease)
+        if turn is Turn.GRANTED:
+            self._call(call, held, mark, last=last)
+        elif turn is Turn.STALE:
+            self._skip(call, last=last)
+        return turn is not Turn.BUSY
+
+    def _skip(self, call: Call, *, last: bool) -> None:
+        log.info("Skipped %s for %s %s: it has handled a newer event.", call.name, self._event.type, self._event.id)
+        self._keep(call, ReceiptState.SKIPPED, self._now(), None, last=last)
+
+    def _call(self, call: Call, held: Held, mark: Mark | None, *, last: bool) -> None:
+        """Call one receiver and keep its receipt; end the claim with the last one."""
+        started = self._now()
+        if not self._first:
+            self._note_start(call, started)
+        held.call(call.name, mark)
+        self._event.overtaken_if(self._asking_for_newer(call, mark))
+        self._ran += 1
+        error = self._attempt(call)
+        if error is None:
+            error = self._keep_done(call, started, mark, last=last)
+            if error is None:
+                return
+        cause = cause_of(error)
+        if cause is Cause.STOP:
+            self._give_back(call, started)
+            raise error
+        self._note_failure(call, error)
+        state = ReceiptState.GIVEN_UP if isinstance(error, GiveUp) else ReceiptState.FAILED
+        self._errors += [error] if state is ReceiptState.FAILED else []
+        self._keep(call, state, started, error, mark, last=last)
+        if cause is not Cause.FAILURE:
+            raise error
+
+    def _attempt(self, call: Call) -> BaseException | None:
+        """Call a receiver; return what it raised, with what it wrote undone."""
+        self._store.begin()
+        try:
+            self._host.call(call.name, call.receiver, event=self._event)
+        except BaseException as error:  # noqa: BLE001  # what is to become of it depends on its cause
+            self._store.undo()
+            return error
+        return None
+
+    def _keep_done(self, call: Call, started: float, mark: Mark | None, *, last: bool) -> BaseException | None:
+        """Keep the receipt of a receiver that returned; return why its writes could not be committed."""
+        try:
+            self._keep(call, ReceiptState.DONE, started, None, mark, last=last)
+        except (ClaimLost, StoreUnavailable):
+            raise
+        except Overtaken:
+            self._skip(call, last=last)
+        except Exception as error:  # noqa: BLE001  # a store that shares the receiver's transaction raises what it does
+            return error
+        return None
+
+    def _asking_for_newer(self, call: Call, mark: Mark | None) -> Callable[[], bool]:
+        # Of values alone: with the event in it, the two would hold each other until the
+        # garbage collector comes.
+        if mark is None:
+            order = self._event.order
+            mark = None if order is None else Mark(call.name, *order)
+        if mark is None:
+            return bool
+        return partial(self._store.newer, self._key, mark, (call.name, *call.was))
+
+    # Keeping what came of it.
+
+    def _note_start(self, call: Call, started: float) -> None:
+        """Count a call before it is made, with the time of the next one should it never end."""
+        receipt = self._receipt(call, ReceiptState.STARTED, started)
+        if self._opened_at is not None:
+            due_at = self._retries.next_due(receipt.attempts, self._opened_at, started)
+            receipt = receipt._replace(due_at=due_at)
+        self._store.record(self._key, self._token, receipt, None)
+
+    def _give_back(self, call: Call, started: float) -> None:
+        """Uncount a call that the process was told to stop in."""
+        if self._first:
+            return
+        receipt = self._receipt(call, ReceiptState.FAILED, started)
+        due_at = None if self._opened_at is None else started
+        with suppress(FlaskWhopError):
+            self._store.record(
+                self._key, self._token, receipt._replace(attempts=receipt.attempts - 1, due_at=due_at), None
+            )
+
+    def _keep(  # noqa: PLR0913  # what a receipt is made of
+        self,
+        call: Call,
+        state: ReceiptState,
+        started: float,
+        error: BaseException | None,
+        mark: Mark | None = None,
+        *,
+        last: bool,
+    ) -> None:
+        receipt = self._receipt(call, state, started, _told(error))
+        if state is ReceiptState.FAILED and self._opened_at is not None:
+            wish = error.after if isinstance(error, RetryLater) else None
+            due_at = self._retries.next_due(receipt.attempts, self._opened_at, self._now(), wish)
+            if due_at is None:
+                receipt = receipt._replace(state=ReceiptState.DEAD)
+                self._dead += 1
+            else:
+                receipt = receipt._replace(due_at=due_at)
+                self._waiting.append(due_at)
+        self._store.record(self._key, self._token, receipt, self._settlement() if last else None, mark)
+        self._settled = last
+
+    def _receipt(self, call: Call, state: ReceiptState, started: float, error: str | None = None) -> Receipt:
+        before = self._receipt_of(call)
+        called = state is not ReceiptState.SKIPPED
+        if before is None:
+            return Receipt(call.name, state, int(called), started, started, None, error)
+        return Receipt(call.name, state, before.attempts + called, before.first_at, started, None, error)
+
+    def _settlement(self) -> Settlement:
+        """How the claim ends, as things stand."""
+        if self._waiting:
+            return Settlement(State.DUE, min(self._waiting))
+        if self._dead:
+            return Settlement(State.DEAD)
+        return Settlement(State.FAILED if self._errors or self._busy else State.DONE)
+
+    def _let_go(self) -> None:
+        """End the claim in the middle of things, so that the next try comes at once."""
+        ours = self._opened_at is not None
+        settlement = Settlement(State.DUE, self._now()) if ours else Settlement(State.FAILED)
+        # Where that cannot be written, or has been, the lease runs out, or is over.
+        with suppress(FlaskWhopError):
+            self._store.undo()
+            self._store.settle(self._key, self._token, settlement)
+
+    def _note_failure(self, call: Call, error: BaseException) -> None:
+        """Say in the log what a receiver raised, and tell whoever listens."""
+        about = (call.name, self._event.type, self._event.id)
+        if isinstance(error, RetryLater):
+            log.info("%s asked to retry %s %s in %.0f s.", *about, error.after)
+        elif isinstance(error, GiveUp):
+            log.error("%s gave up on %s %s; it will not be called with it again.", *about, exc_info=error)
+        else:
+            log.error("%s failed with %s %s.", *about, exc_info=error)
+            self._host.report(error)
+        self._tell_failure(call, error)
+
+    def _tell_failure(self, call: Call, error: BaseException) -> None:
+        self._host.notify(signals.receiver_failed, event=self._event, receiver=call.name, error=error)
+
+    def _outcome(self, called: bool) -> Outcome:  # whether there was anybody to call
+        event, ran, failed = self._event, self._ran, len(self._errors)
+        waits = [error.after for error in self._errors if isinstance(error, RetryLater)]
+        if self._waiting:
+            return Outcome(Status.RETRY_LATER, event, ran, failed, max(1.0, min(self._waiting) - self._now()))
+        if self._dead:
+            return Outcome(Status.DEAD, event, ran, failed)
+        if failed and len(waits) == failed:
+            return Outcome(Status.RETRY_LATER, event, ran, failed, max(waits))
+        if failed:
+            return Outcome(Status.FAILED, event, ran, failed)
+        return Outcome(self._success(called=called), event, ran)
+
+    def _success(self, *, called: bool) -> Status:
+        if self._busy:
+            return Status.RUNNING
+        if called:
+            return Status.PROCESSED
+        return Status.UNHANDLED if self._first else Status.DUPLICATE
+
+    def _now(self) -> float:
+        return self._store.clock()
+
+
+def calls_for(host: Host, event: AnyEvent) -> list[Call]:
+    """The receivers of an event, in the order of connection."""
+    if isinstance(event, UnknownEvent):
+        return signals.unknown_event.calls_for_type(host.app, event.type)
+    return signals.EVENT_SIGNALS[event.type].calls_for(host.app)
+
+
+def _told(error: BaseException | None) -> str | None:
+    """What a receiver raised, with the end of its traceback, and without the values that it held."""
+    if error is None:
+        return None
+    try:
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    except Exception:  # noqa: BLE001  # an exception that cannot be written, which is no reason to lose its receipt
+        text = type(error).__qualname__
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()[-_TRACEBACK_CHARACTERS:]

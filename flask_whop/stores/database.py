@@ -1,0 +1,234 @@
+"""One database as a process reaches it by SQLAlchemy."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache, cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
+
+from flask_whop.errors import ConfigError, MissingExtraError, StoreUnavailable
+from flask_whop.stores.protocol import Key, Lifeline, Mark
+from flask_whop.stores.sql import Row, Unstorable, Values, held_values, renewed
+from flask_whop.stores.statements import MySQLStatements, Names, PostgreSQLStatements, Statements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.engine import URL, CursorResult, Engine
+
+CONNECT_SECONDS: Final = 3
+"""How long to wait for a connection: less than the 5 seconds within which Whop wants its answer."""
+
+_DRIVERS: Final = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"} | {
+    name: f"{name}+pymysql" for name in ("mysql", "mariadb")
+}
+_EXTRAS: Final = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
+_KINDS: Final = {"postgresql": PostgreSQLStatements, "mysql": MySQLStatements, "mariadb": MySQLStatements}
+_TIMES: Final = {
+    "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp())",
+    "mysql": "SELECT UNIX_TIMESTAMP(NOW(6))",
+    "mariadb": "SELECT UNIX_TIMESTAMP(NOW(6))",
+}
+
+
+class Executing(Protocol):
+    """What runs statements: a connection of SQLAlchemy's, or a session."""
+
+    def execute(self, statement: Any, params: Any = None) -> Any:
+        """Run a statement."""
+        ...
+
+
+class DatabaseClock:
+    """The unix time of a database, so that machines agree on leases whatever their own clocks say.
+
+    Between two measurements it goes on by this machine's monotonic clock, which nobody
+    sets. Until the first one, and for databases that are files, it is the machine's own.
+    """
+
+    _EVERY = 60.0
+    _JUMP = 1.0
+
+    def __init__(self) -> None:
+        self._ahead: float | None = None
+        self._measured_at = 0.0
+        self._wall = 0.0
+
+    def __call__(self) -> float:
+        """The unix time."""
+        return time.time() if self._ahead is None else time.monotonic() + self._ahead
+
+    @property
+    def is_old(self) -> bool:
+        """Whether to measure again: after a minute, or since the machine's clock was set, or slept."""
+        now = time.monotonic()
+        return (
+            self._ahead is None
+            or now - self._measured_at > self._EVERY
+            or abs(time.time() - now - self._wall) > self._JUMP
+        )
+
+    def measure(self, read: Callable[[], float]) -> None:
+        """Compare with the database's time, which ``read`` asks for."""
+        before = time.monotonic()
+        theirs = read()
+        after = time.monotonic()
+        self._ahead = theirs - (before + after) / 2
+        self._measured_at, self._wall = after, time.time() - after
+
+
+class Database(Lifeline):
+    """An engine, what it takes to run our statements on it, and a connection of their own for renewals.
+
+    ``clock`` is measured by it where that is a :class:`DatabaseClock`. The connections of
+    a parent process are never used.
+    """
+
+    def __init__(self, engine: Engine, names: Names, clock: Callable[[], float], *, opened_in: int) -> None:
+        self.engine = engine
+        self.dialect: str = engine.dialect.name
+        self.statements: Statements = _KINDS.get(self.dialect, Statements)(names)
+        self._now = clock
+        self._clock = clock if isinstance(clock, DatabaseClock) and self.dialect in _TIMES else None
+        self._pid = opened_in
+        self._lock = Lock()
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether all connections are one, so that what it keeps would go with that."""
+        return isinstance(self.engine.pool, (SingletonThreadPool, StaticPool))
+
+    def single(self) -> AbstractContextManager[Connection]:
+        """Reach it for one statement, which is a transaction of its own without being told."""
+        return self._connected(self._singles.connect)
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """Reach it for several statements: all of them happen, or none."""
+        return self._connected(self.engine.begin)
+
+    def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
+        """Hold a claim for ``lease`` seconds from now, by a connection that no receiver can take away."""
+        with self._connected(self._renewals.connect) as connection:
+            return renewed(connection, self.statements, held_values(key, token, mark), self._now() + lease)
+
+    def rest(self) -> None:
+        """Close the connection for renewals."""
+        if not self.is_in_memory and "_renewals" in self.__dict__:
+            self._renewals.dispose()
+
+    @cached_property
+    def _singles(self) -> Engine:
+        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @cached_property
+    def _renewals(self) -> Engine:
+        """An engine with a pool of its own, whose connections are made as those of the given one are."""
+        if self.is_in_memory:
+            return self._singles
+        pool = self.engine.pool.recreate()
+        return sa.create_engine(self.engine.url, pool=pool).execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def _connected(self, connect: Callable[[], AbstractContextManager[sa.Connection]]) -> Iterator[Connection]:
+        if self._pid != os.getpid():
+            self._leave_to_parent()
+        with faults_named(), connect() as raw:
+            connection = Connection(raw)
+            if self._clock is not None and self._clock.is_old:
+                self._clock.measure(lambda: float(str(connection.rows(_TIMES[self.dialect], {})[0][0])))
+            yield connection
+
+    def _leave_to_parent(self) -> None:
+        """Begin anew after a fork: what is open belongs to the parent, which goes on using it."""
+        with self._lock:
+            if self._pid == os.getpid():
+                return
+            if not self.is_in_memory:
+                self.engine.dispose(close=False)
+                if "_renewals" in self.__dict__:
+                    self._renewals.dispose(close=False)
+            self._pid = os.getpid()
+
+
+@contextmanager
+def faults_named() -> Iterator[None]:
+    """Raise what a database raises as :class:`~flask_whop.errors.StoreUnavailable`."""
+    try:
+        yield
+    except (DataError, UnicodeError) as error:
+        raise Unstorable("The database cannot keep a text as it is.") from error
+    except SQLAlchemyError as error:
+        raise StoreUnavailable("The store cannot be used at the moment; its database says why.") from error
+
+
+class Connection:
+    """A connection of SQLAlchemy's, or a session, as the statements want it."""
+
+    def __init__(self, connection: Executing) -> None:
+        self._connection = connection
+
+    def rows(self, statement: str, values: Values) -> Sequence[Row]:
+        """Run a statement that gives rows."""
+        return cast("CursorResult[Any]", self._connection.execute(_text(statement), dict(values))).fetchall()
+
+    def change(self, statement: str, values: Values) -> int:
+        """Run a statement that changes rows; how many it found."""
+        return cast("CursorResult[Any]", self._connection.execute(_text(statement), dict(values))).rowcount
+
+
+@cache
+def _text(statement: str) -> sa.TextClause:
+    return sa.text(statement)
+
+
+def was_cut(error: BaseException | None) -> bool:
+    """Whether a database error says that the connection is lost."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def make_engine(url: str | URL, *, durable: bool = True) -> Engine:
+    """The engine for ``url``, with a driver that its extra installs and with time limits.
+
+    Unless it has to be ``durable``, PostgreSQL answers before its disk does. Raises
+    :class:`~flask_whop.errors.ConfigError` for a URL that is none, and
+    :class:`~flask_whop.errors.MissingExtraError` for a driver that is not installed.
+    """
+    try:
+        parsed = sa.make_url(url)
+        parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
+        name = parsed.get_backend_name()
+        arguments: dict[str, object] = {"connect_timeout": CONNECT_SECONDS} if name in _EXTRAS else {}
+        if name == "postgresql":
+            arguments["options"] = f"-c lock_timeout={CONNECT_SECONDS}s"
+        limits = {"pool_timeout": CONNECT_SECONDS} if name in _EXTRAS else {}
+        engine = sa.create_engine(parsed, connect_args=arguments, **limits)
+    except (ArgumentError, NoSuchModuleError):
+        raise ConfigError(
+            "WHOP_STORE is no URL of a database that is known. Write memory://, sqlite:///whop.sqlite3,"
+            " postgresql://user:password@host/database, or mysql://user:password@host/database."
+        ) from None
+    except ImportError as error:
+        extra = _EXTRAS.get(sa.make_url(url).get_backend_name(), "sqlalchemy")
+        raise MissingExtraError(f'WHOP_STORE needs {error.name}: pip install "flask-whop[{extra}]"') from None
+    if name == "postgresql" and not durable:
+        event.listen(engine, "connect", _relax)
+    return engine
+
+
+def _relax(connection: Any, _record: object) -> None:
+    """Let PostgreSQL answer before the disk does.
+
+    The retry is still Whop's: what a power cut forgets is sent again, or had been done.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SET synchronous_commit = off")
+    connection.commit()

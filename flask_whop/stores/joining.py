@@ -1,0 +1,66 @@
+"""Watches the transaction of a receiver, which its receipt is to be committed with."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import event
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+    from sqlalchemy.engine import Engine
+
+_OTHER_SESSION: Final = (
+    "It wrote or read through another session than the one that its receipt is committed with, so that the two could"
+    " part. Leave out `with app.app_context():` in a receiver, which runs in the app's context already; and where"
+    " sessions belong to threads, let a receiver be no coroutine, since those run in a thread of their own."
+)
+_OTHER_DATABASE: Final = (
+    "It used a second database in its transaction, and no commit over two is all or nothing. Let a receiver of its own"
+    " write to the second database, or reach that by a session of its own, and pass event.idempotency_key on."
+)
+
+
+class Watch:
+    """What a receiver does with sessions while it is called."""
+
+    def __init__(self, session: object, engine: Engine) -> None:
+        self._session = session
+        self._engine = engine
+        self.fault: str | None = None
+        """Why its writes cannot be committed with its receipt; None as long as they can."""
+
+    def note(self, session: object, connection: sa.Connection) -> None:
+        """Take note of a connection that enters a session's transaction."""
+        if session is not self._session:
+            self.fault = self.fault or _OTHER_SESSION
+        elif connection.engine.pool is not self._engine.pool:
+            self.fault = self.fault or _OTHER_DATABASE
+
+
+_watch: ContextVar[Watch | None] = ContextVar("flask_whop.joining", default=None)
+
+
+def watch_sessions_of(factory: Any) -> None:
+    """Let every session that ``factory`` makes tell the watch of its context what it begins."""
+    if not event.contains(factory, "after_begin", _after_begin):
+        event.listen(factory, "after_begin", _after_begin)
+
+
+def begin_watch(session: object, engine: Engine) -> None:
+    """Watch the receiver that is about to be called in this context."""
+    _watch.set(Watch(session, engine))
+
+
+def end_watch() -> str | None:
+    """Watch no longer; why the receiver's writes cannot be committed with its receipt, if that is so."""
+    watch = _watch.get()
+    _watch.set(None)
+    return None if watch is None else watch.fault
+
+
+def _after_begin(session: object, _transaction: object, connection: sa.Connection) -> None:
+    watch = _watch.get()
+    if watch is not None:
+        watch.note(session, connection)

@@ -1,0 +1,100 @@
+"""The tables of the stores by SQLAlchemy."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+from flask_whop.stores.statements import Names
+
+
+class Tables:
+    """The tables whose names begin with ``prefix``, in ``metadata``, to which they are added unless they are there."""
+
+    def __init__(self, prefix: str, metadata: sa.MetaData) -> None:
+        schema = f"{metadata.schema}." if metadata.schema else ""
+        if f"{schema}{prefix}deliveries" not in metadata.tables:
+            _add(prefix, metadata)
+        self.deliveries, self.receipts, self.marks, self.schema = (
+            metadata.tables[f"{schema}{prefix}{name}"] for name in ("deliveries", "receipts", "marks", "schema")
+        )
+
+    @property
+    def all(self) -> list[sa.Table]:
+        """Each of them."""
+        return [self.deliveries, self.receipts, self.marks, self.schema]
+
+    def names(self, dialect: sa.Dialect) -> Names:
+        """What they are called in statements."""
+        prepare = dialect.identifier_preparer.format_table
+        return Names(*(prepare(table) for table in (self.deliveries, self.receipts, self.marks)))
+
+
+def _add(prefix: str, metadata: sa.MetaData) -> None:
+    name, short = _text(255), _text(64)
+    deliveries = sa.Table(
+        f"{prefix}deliveries",
+        metadata,
+        sa.Column("endpoint", short, primary_key=True),
+        sa.Column("id", name, primary_key=True),
+        sa.Column("event_type", name, nullable=False),
+        sa.Column("account_id", name),
+        sa.Column("resource", name),
+        sa.Column("occurred_at", sa.Double()),
+        sa.Column("updated_at", sa.Double()),
+        sa.Column("state", short, nullable=False),
+        sa.Column("owned", sa.SmallInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("lapses", sa.Integer(), nullable=False),
+        sa.Column("received_at", sa.Double(), nullable=False),
+        sa.Column("opened_at", sa.Double(), nullable=False),
+        sa.Column("changed_at", sa.Double(), nullable=False),
+        sa.Column("due_at", sa.Double()),
+        sa.Column("lease", short),
+        sa.Column("lease_until", sa.Double()),
+        sa.Column("signed_at", sa.BigInteger(), nullable=False),
+        sa.Column("secret_index", sa.Integer(), nullable=False),
+        sa.Column("body", sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")),
+    )
+    unfinished = deliveries.c.state != "done"
+    sa.Index(
+        f"{prefix}deliveries_unfinished",
+        *(deliveries.c[column] for column in ("endpoint", "state", "due_at")),
+        postgresql_where=unfinished,
+        sqlite_where=unfinished,
+    )
+    sa.Index(f"{prefix}deliveries_received", deliveries.c.endpoint, deliveries.c.received_at)
+    sa.Index(f"{prefix}deliveries_resource", deliveries.c.endpoint, deliveries.c.resource)
+    sa.Table(
+        f"{prefix}receipts",
+        metadata,
+        sa.Column("endpoint", short, primary_key=True),
+        sa.Column("delivery_id", name, primary_key=True),
+        sa.Column("receiver", name, primary_key=True),
+        sa.Column("state", short, nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("first_at", sa.Double(), nullable=False),
+        sa.Column("last_at", sa.Double(), nullable=False),
+        sa.Column("due_at", sa.Double()),
+        sa.Column("error", sa.Text().with_variant(mysql.TEXT(charset="utf8mb4"), "mysql", "mariadb")),
+    )
+    marks = sa.Table(
+        f"{prefix}marks",
+        metadata,
+        sa.Column("endpoint", short, primary_key=True),
+        sa.Column("receiver", name, primary_key=True),
+        sa.Column("line", name, primary_key=True),
+        sa.Column("delivery_id", name, nullable=False),
+        sa.Column("latest_at", sa.Double()),
+        sa.Column("token", short),
+        sa.Column("held_until", sa.Double()),
+    )
+    sa.Index(f"{prefix}marks_delivery", marks.c.endpoint, marks.c.delivery_id)
+    sa.Table(f"{prefix}schema", metadata, sa.Column("version", sa.Integer(), primary_key=True, autoincrement=False))
+
+
+def _text(length: int) -> sa.String:
+    # Ids and names differ by case, which MySQL's usual collations overlook.
+    return sa.String(length).with_variant(
+        mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+    )
