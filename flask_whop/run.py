@@ -405,4 +405,8 @@ def _told(error: BaseException | None) -> str | None:
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     except Exception:  # noqa: BLE001  # an exception that cannot be written, which is no reason to lose its receipt
         text = type(error).__qualname__
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()[-_TRACEBACK_CHARACTERS:]
+    clean = text.replace("\x00", "").encode("utf-8", "replace").decode()
+    if len(clean) <= _TRACEBACK_CHARACTERS:
+        return clean
+    kind = f"{type(error).__qualname__[:100]} …"
+    return kind + clean[len(kind) - _TRACEBACK_CHARACTERS :]

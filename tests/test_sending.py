@@ -162,21 +162,6 @@ def test_one_failure_besides_a_wish_to_wait_is_a_failure(sender):
     assert sender.deliver("payment.succeeded").status_code == 500
 
 
-def test_a_receiver_that_ends_the_worker_leaves_the_delivery_unfinished_and_free(sender):
-    ran = []
-
-    @payment_succeeded.connect
-    def stops(app, event):
-        ran.append(event.id)
-        if len(ran) == 1:
-            raise SystemExit
-
-    with pytest.raises(SystemExit):
-        sender.deliver("payment.succeeded", id="msg_stopped")
-    assert sender.deliver("payment.succeeded", id="msg_stopped").json["status"] == "processed"
-    assert len(ran) == 2
-
-
 class AsyncCallable:
     """An object whose call gives a coroutine."""
 

@@ -212,11 +212,15 @@ def test_a_crash_between_the_writes_and_the_receipt_leaves_neither(host):
     def fulfil(app, event):
         host.db.session.add(host.Order(payment=event.data.id))
 
-    commit, host.store._commit = host.store._commit, lambda: (_ for _ in ()).throw(Killed)
+    def die(session):
+        raise Killed
+
+    with host.app.app_context():
+        sa.event.listen(host.db.session.session_factory, "before_commit", die)
     with pytest.raises(Killed):
         Sender(host.app).deliver("payment.succeeded", {"id": "pay_1"}, id="msg_1")
     assert (host.orders(), host.receipt("fulfil")) == ([], None)
-    host.store._commit = commit
+    sa.event.remove(host.db.session.session_factory, "before_commit", die)
     assert Sender(host.app).deliver("payment.succeeded", {"id": "pay_1"}, id="msg_1").status_code == 200
     assert host.orders() == ["pay_1"]
 
