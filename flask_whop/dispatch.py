@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flask_whop.config import Mode
@@ -73,8 +74,11 @@ class _AfterResponse:
         self._run_one(key, early=True)
         if time.monotonic() - self._looked_at > _LOOK_EVERY:
             self._looked_at = time.monotonic()
-            for due in self._engine.store.due(self._engine.endpoint, _AT_ONCE):
-                self._run_one(due.key)
+            due = sorted(self._engine.store.due(self._engine.endpoint, _AT_ONCE), key=attrgetter("alone"))
+            for one in due:
+                self._run_one(one.key)
+                if one.alone:  # it may take the process down; one such at a time is enough
+                    return
 
     def _run_one(self, key: Key, *, early: bool = False) -> None:
         try:

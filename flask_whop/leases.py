@@ -61,7 +61,10 @@ class LeaseKeeper:
         """Renew the lease on a claim until :meth:`let_go`."""
         held = self._held[token] = Held(key, token, lifeline)
         if self._pid != os.getpid():
+            # What was held before a fork is the parent's, to renew and to close.
             self._pid = os.getpid()
+            self._held = {token: held}
+            self._used = set()
             _renewer.look_after(self)
         return held
 
@@ -77,7 +80,10 @@ class LeaseKeeper:
             self._renew(held)
         for lifeline in self._used - {held.lifeline for held in old}:
             self._used.discard(lifeline)
-            lifeline.rest()
+            try:
+                lifeline.rest()
+            except Exception:
+                log.debug("A connection for renewals could not be closed.", exc_info=True)
 
     def _renew(self, held: Held) -> None:
         if time.monotonic() - held.called_at > self.longest:

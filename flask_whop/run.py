@@ -125,7 +125,7 @@ class Run:
                 self._call_all(calls)
             if not self._settled:
                 self._store.settle(self._key, self._token, self._settlement())
-        except (ClaimLost, StoreUnavailable):
+        except StoreUnavailable:
             raise
         except BaseException:
             # The process is told to stop, or worse: let the next try have the delivery at once.

@@ -341,6 +341,62 @@ def test_a_receiver_starts_in_a_transaction_of_its_own_whatever_hooks_have_read(
     assert shop.orders() == ["first", "second"]
 
 
+@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_a_receiver_that_outlives_its_first_lease_commits_at_every_isolation_level(host, level):
+    shop = host(options={"isolation_level": level})
+    shop.leases.lease = 0.4
+
+    @shop.whop.on("payment.succeeded", name="slow")
+    def slow(app, event):
+        shop.add("slow")
+        shop.db.session.flush()
+        time.sleep(1)
+
+    shop.whop.on("payment.succeeded", name="quick")(lambda app, event: shop.add("quick"))
+    assert [shop.deliver().json["status"] for _ in range(2)] == ["processed", "duplicate"]
+    assert (shop.orders(), shop.state()) == (["slow", "quick"], State.DONE)
+
+
+@pytest.mark.parametrize("first", ["late", "other"])
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_a_late_holder_that_sees_a_snapshot_does_not_double_whoever_commits_first(host, level, first):
+    shop = host(options={"isolation_level": level})
+    calls, reached, released = [], threading.Event(), threading.Event()
+
+    def freeze(session):
+        """Stand still between the fence and the commit, as a frozen process does."""
+        if len(calls) == 1 and first == "other" and not reached.is_set():
+            reached.set()
+            assert released.wait(20)
+
+    @shop.whop.on("payment.succeeded", name="fulfil")
+    def fulfil(app, event):
+        calls.append(event.id)
+        shop.add("order")
+        shop.db.session.flush()
+        if len(calls) == 1 and first == "late":
+            shop.lapse()
+            shop.elsewhere(shop.deliver)
+
+    with shop.app.app_context():
+        sa.event.listen(shop.db.session.session_factory, "before_commit", freeze)
+    if first == "late":
+        shop.deliver()
+    else:
+        late = threading.Thread(target=shop.deliver)
+        late.start()
+        assert reached.wait(20)
+        shop.lapse()
+        other = threading.Thread(target=shop.deliver)
+        other.start()
+        time.sleep(0.5)  # the other one waits for the receipt of the late one
+        released.set()
+        late.join()
+        other.join()
+    assert shop.deliver().status_code == 200
+    assert (shop.orders(), shop.state()) == (["order"], State.DONE)
+
+
 def test_what_a_hook_has_added_and_not_committed_is_not_committed_with_a_receivers_writes(joined):
     @joined.app.before_request
     def log_the_request():

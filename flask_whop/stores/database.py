@@ -122,7 +122,7 @@ class Database(Lifeline):
 
     def rest(self) -> None:
         """Close the connection for renewals."""
-        if not self.is_in_memory and "_renewals" in self.__dict__:
+        if self._pid == os.getpid() and not self.is_in_memory and "_renewals" in self.__dict__:
             self._renewals.dispose()
 
     @cached_property

@@ -190,10 +190,15 @@ class SqlStore(Store, ABC):
             return
         with self._transaction() as connection:
             self._hold(connection, key, token, settlement)
-            connection.change(self._statements.record, receipt_values(key, None, receipt))
+            self._write(connection, key, receipt)
             if mark is not None:
                 moved = self._statements.move if receipt.state is ReceiptState.DONE else self._statements.leave
                 connection.change(moved, held_values(key, token, mark))
+
+    def _write(self, connection: Connection, key: Key, receipt: Receipt) -> None:
+        """Write a receipt, unless somebody else has been done with it meanwhile."""
+        if not connection.change(self._statements.record, receipt_values(key, None, receipt)):
+            raise _lost(key)
 
     def _hold(self, connection: Connection, key: Key, token: str, settlement: Settlement | None) -> None:
         """The fence: hold the row of a delivery, or end the claim on it, if it is still held."""

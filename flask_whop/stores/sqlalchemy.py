@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from flask_whop.errors import ConfigError, MissingExtraError, NotJoined, Overtaken, StoreUnavailable
 from flask_whop.stores.protocol import (
@@ -32,7 +32,7 @@ from flask_whop.stores.protocol import (
     Taken,
     Turn,
 )
-from flask_whop.stores.sql import VERSION, SqlStore, check_version, held_values, receipt_values
+from flask_whop.stores.sql import VERSION, SqlStore, check_version, held_values
 from flask_whop.stores.statements import Statements
 
 try:
@@ -263,6 +263,7 @@ class SessionStore(SQLAlchemyStore):
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._session, found = _session_of(session)
+        self._with_snapshots: WeakSet[Database] = WeakSet()
         metadata = found if metadata is None else metadata
         create = metadata is None if create is None else create
         super().__init__("", prefix=prefix, metadata=metadata, create=create, clock=clock)
@@ -284,6 +285,8 @@ class SessionStore(SQLAlchemyStore):
         database = super()._reach(engine)
         with faults_named(), engine.connect() as connection:
             level = connection.get_isolation_level()
+            if database.dialect == "postgresql" and level in ("REPEATABLE READ", "SERIALIZABLE"):
+                self._with_snapshots.add(database)
             autocommit = level == "AUTOCOMMIT" or getattr(connection.connection.dbapi_connection, "autocommit", False)
         if autocommit is True:
             raise ConfigError(
@@ -330,16 +333,28 @@ class SessionStore(SQLAlchemyStore):
             self._session.commit()
         except BaseException as error:
             self._session.rollback()
-            if was_cut(error):
-                self._look_for(key, receipt, error)
-                return
-            raise
+            if not (was_cut(error) or (self._sees_snapshots and isinstance(error, DBAPIError))):
+                raise
+            self._look_for(key, receipt, error)
+        if self._sees_snapshots and settlement is not None:
+            super().settle(key, token, settlement)
+
+    @property
+    def _sees_snapshots(self) -> bool:
+        """Whether a transaction sees things as they were when it began, and may not write what has changed since."""
+        return self._database() in self._with_snapshots
 
     def _join(self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None) -> None:
         """Write the receipt into the receiver's transaction, behind the fence."""
         joined = Connection(self._session)
-        self._hold(joined, key, token, settlement)
-        joined.change(self._statements.record, receipt_values(key, None, receipt))
+        if self._sees_snapshots:
+            # Renewals have changed the delivery's row since, so that it cannot be held. What is
+            # exact all the same is the receipt: only one transaction can make it a done one.
+            with self._transaction() as current:
+                self._hold(current, key, token, None)
+        else:
+            self._hold(joined, key, token, settlement)
+        self._write(joined, key, receipt)
         if mark is None:
             return
         values = held_values(key, token, mark)
@@ -352,9 +367,9 @@ class SessionStore(SQLAlchemyStore):
                 )
 
     def _look_for(self, key: Key, receipt: Receipt, error: BaseException) -> None:
-        """Raise what cut a commit short, unless it had reached the database after all."""
+        """Raise what cut a commit short, unless it, or another holder's, had reached the database."""
         kept = {one.receiver: one for one in self.receipts(key)}.get(receipt.receiver)
-        if kept is None or kept.state is not ReceiptState.DONE or kept.attempts != receipt.attempts:
+        if kept is None or kept.state is not ReceiptState.DONE:
             raise error
 
     def settle(self, key: Key, token: str, settlement: Settlement) -> None:

@@ -102,6 +102,11 @@ class Statements:
         self.hold: str = f"UPDATE {deliveries} SET changed_at = :now WHERE {_HELD}"
         new = ", ".join(f"{column} = excluded.{column}" for column in _RECEIPT_NEW)
         replaced = f" ON CONFLICT (endpoint, delivery_id, receiver) DO UPDATE SET {new}"
+        # What is done stays done, whoever comes late; a repetition of the same says nothing new.
+        replaced += (
+            f" WHERE {receipts}.state <> 'done'"
+            f" OR (excluded.state = 'done' AND {receipts}.attempts = excluded.attempts)"
+        )
         self.record: str = f"INSERT INTO {receipts} ({_RECEIPT}) VALUES ({_RECEIPT_VALUES}){replaced}"
         # The same with the fence in it, for a receipt that is written by itself.
         self.record_held: str = f"{_held_receipt(names)}{self.locking}{replaced}"
