@@ -153,6 +153,63 @@ def test_no_ending_of_a_receiver_of_ours_leaves_the_delivery_running(tmp_path, e
     assert shop.state() is State.DUE
 
 
+GEVENT = """
+from gevent import monkey; monkey.patch_all()
+import sys, gevent
+from flask import Flask
+from flask_whop import WhopWebhooks
+from flask_whop.installation import Installation
+from flask_whop.stores import Key
+from flask_whop.testing import signed
+from tests.conftest import PATH, SECRET
+
+app = Flask("shop", instance_path=sys.argv[1])
+app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+whop = WhopWebhooks(app)
+ran = []
+
+@whop.on("payment.succeeded", name="odd")
+def odd(app, event):
+    ran.append("odd")
+    gevent.sleep(30)
+
+@whop.on("payment.succeeded", name="neighbour")
+def neighbour(app, event):
+    ran.append("neighbour")
+
+def deliver():
+    return app.test_client().post(PATH, **signed({"id": "msg_1", "type": "payment.succeeded", "data": {}}, SECRET))
+
+def limited():
+    try:
+        with gevent.Timeout(0.3):
+            deliver()
+    except gevent.Timeout:
+        ran.append("timeout")
+
+gevent.spawn(limited).join()
+killed = gevent.spawn(deliver)
+gevent.sleep(0.5)
+killed.kill()
+for receipt in Installation.of(app).store.receipts(Key("shop", "msg_1")):
+    ran.append(f"{receipt.receiver} {receipt.state.value} {receipt.attempts}")
+ran.append(Installation.of(app).store.get(Key("shop", "msg_1")).state.value)
+print(" / ".join(ran))
+"""
+
+
+def test_timeouts_and_kills_of_gevent_are_counted_and_starve_nobody(tmp_path):
+    ran = subprocess.run(
+        [sys.executable, "-c", GEVENT, str(tmp_path)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.stdout.strip() == "odd / timeout / neighbour / odd / odd failed 2 / neighbour done 1 / failed", ran.stderr
+
+
 # A process that is told to stop.
 
 
