@@ -9,10 +9,10 @@ from flask_whop import signals
 from flask_whop.errors import ClaimLost, Reason, Rejected
 from flask_whop.events import AnyEvent, parse_event
 from flask_whop.leases import LeaseKeeper, new_token
+from flask_whop.outcomes import Outcome as Outcome
+from flask_whop.outcomes import Status as Status
 from flask_whop.receivers import AppSignal
-from flask_whop.run import Outcome as Outcome
 from flask_whop.run import Run, Tools, calls_for
-from flask_whop.run import Status as Status
 from flask_whop.signature import Delivery
 from flask_whop.stores import FINISHED, Arrival, Key, State
 

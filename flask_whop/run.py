@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -15,6 +14,7 @@ from flask_whop import signals
 from flask_whop.errors import ClaimLost, FlaskWhopError, GiveUp, Overtaken, ProcessDied, RetryLater, StoreUnavailable
 from flask_whop.events import AnyEvent, UnknownEvent
 from flask_whop.interruptions import Cause, cause_of
+from flask_whop.outcomes import Outcome, Status
 from flask_whop.receivers import Call
 from flask_whop.stores import FINISHED, Key, Mark, Receipt, ReceiptState, Settlement, State, Turn
 
@@ -30,43 +30,10 @@ TURN_SECONDS: Final = 2.0
 """How long a sender is kept waiting for the turn of a receiver that wants its events in order."""
 
 _TURN_PAUSE = 0.02
+_LONGEST_TURN_PAUSE = 0.2
 _TURN_LATER = 1.0
 _TRACEBACK_CHARACTERS = 2000
 _DIED = "The process was killed, crashed, or hung while this receiver ran."
-
-
-class Status(str, Enum):
-    """What became of a delivery."""
-
-    PROCESSED = "processed"
-    """Every receiver is done with it."""
-    UNHANDLED = "unhandled"
-    """No receiver is connected to its event."""
-    ACCEPTED = "accepted"
-    """It is kept, and its retry is ours."""
-    DUPLICATE = "duplicate"
-    """It had been finished before, or its retry was ours already."""
-    RUNNING = "running"
-    """It is being processed by somebody else at this moment, or another event of its resource is."""
-    RETRY_LATER = "retry_later"
-    """A receiver asked to be called later."""
-    FAILED = "failed"
-    """A receiver raised."""
-    DEAD = "dead"
-    """A receiver raised, and is not called again."""
-
-
-class Outcome(NamedTuple):
-    """What became of a delivery, and of which event it was."""
-
-    status: Status
-    event: AnyEvent
-    ran: int = 0
-    """How many receivers were called."""
-    failed: int = 0
-    """How many of them are not done."""
-    retry_after: float | None = None
-    """When to try again, in seconds, if somebody named a time."""
 
 
 class Tools(NamedTuple):
@@ -103,6 +70,7 @@ class Run:
         self._key = key
         self._token = token
         self._event = event
+        self._order = event.order
         self._opened_at = opened_at
         self._earlier = earlier
         self._first = first
@@ -184,9 +152,9 @@ class Run:
         held = self._leases.hold(self._key, self._token, self._store.lifeline())
         try:
             ordered: list[tuple[Call, Mark]] = []
-            for left, call in zip(range(len(calls) - 1, -1, -1), calls, strict=True):
-                mark = self._mark_of(call)
-                last = not left and not ordered
+            for number, call in enumerate(calls, 1):
+                mark = self._mark_of(call) if call.skip_stale else None
+                last = number == len(calls) and not ordered
                 if mark is None:
                     self._call(call, held, None, last=last)
                 elif not self._call_in_order(call, held, mark, last=last):
@@ -196,14 +164,15 @@ class Run:
             self._leases.let_go(self._token)
 
     def _mark_of(self, call: Call) -> Mark | None:
-        order = self._event.order if call.skip_stale else None
-        return None if order is None else Mark(call.name, *order)
+        return None if self._order is None else Mark(call.name, *self._order)
 
     def _wait_for_turns(self, ordered: list[tuple[Call, Mark]], held: Held) -> None:
         """Call those whose turn comes soon enough; a sender waits for a moment, nobody else does."""
         until = time.monotonic() + (TURN_SECONDS if self._opened_at is None else 0.0)
+        pause = _TURN_PAUSE
         while ordered and time.monotonic() < until:
-            time.sleep(_TURN_PAUSE)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_TURN_PAUSE)
             ordered = [
                 (call, mark)
                 for call, mark in ordered
@@ -215,8 +184,8 @@ class Run:
 
     def _call_in_order(self, call: Call, held: Held, mark: Mark, *, last: bool) -> bool:
         """Call a receiver that wants its events in order; False while it is called with another one."""
-        newer_is_done = self._asking_for_newer(call, mark)
-        turn = Turn.STALE if newer_is_done() else self._store.turn(self._key, self._token, mark, self._leases.lease)
+        newer_is_done = self._asking_for_newer(call)()
+        turn = Turn.STALE if newer_is_done else self._store.turn(self._key, self._token, mark, self._leases.lease)
         if turn is Turn.GRANTED:
             self._call(call, held, mark, last=last)
         elif turn is Turn.STALE:
@@ -233,7 +202,7 @@ class Run:
         if not self._first:
             self._note_start(call, started)
         held.call(call.name, mark)
-        self._event.overtaken_if(self._asking_for_newer(call, mark))
+        self._event.overtaken_if(self._asking_for_newer(call))
         self._ran += 1
         error = self._attempt(call)
         if error is None:
@@ -242,7 +211,7 @@ class Run:
                 return
         cause = cause_of(error)
         if cause is Cause.STOP:
-            self._give_back(call, started)
+            self._give_back(call, started, mark)
             raise error
         self._note_failure(call, error)
         state = ReceiptState.GIVEN_UP if isinstance(error, GiveUp) else ReceiptState.FAILED
@@ -273,14 +242,12 @@ class Run:
             return error
         return None
 
-    def _asking_for_newer(self, call: Call, mark: Mark | None) -> Callable[[], bool]:
+    def _asking_for_newer(self, call: Call) -> Callable[[], bool]:
         # Of values alone: with the event in it, the two would hold each other until the
         # garbage collector comes.
+        mark = self._mark_of(call)
         if mark is None:
-            order = self._event.order
-            mark = None if order is None else Mark(call.name, *order)
-        if mark is None:
-            return bool
+            return bool  # which is False
         return partial(self._store.newer, self._key, mark, (call.name, *call.was))
 
     # Keeping what came of it.
@@ -293,16 +260,15 @@ class Run:
             receipt = receipt._replace(due_at=due_at)
         self._store.record(self._key, self._token, receipt, None)
 
-    def _give_back(self, call: Call, started: float) -> None:
-        """Uncount a call that the process was told to stop in."""
-        if self._first:
-            return
-        receipt = self._receipt(call, ReceiptState.FAILED, started)
+    def _give_back(self, call: Call, started: float, mark: Mark | None) -> None:
+        """Uncount a call that the process was told to stop in, and let its turn go."""
+        if self._first and mark is None:
+            return  # nothing is noted of it
         due_at = None if self._opened_at is None else started
+        receipt = self._receipt(call, ReceiptState.FAILED, started)
+        receipt = receipt._replace(attempts=receipt.attempts - 1, due_at=due_at)
         with suppress(FlaskWhopError):
-            self._store.record(
-                self._key, self._token, receipt._replace(attempts=receipt.attempts - 1, due_at=due_at), None
-            )
+            self._store.record(self._key, self._token, receipt, None, mark)
 
     def _keep(  # noqa: PLR0913  # what a receipt is made of
         self,

@@ -281,7 +281,9 @@ def test_waits_are_settings(tmp_path):
 
 
 @pytest.mark.parametrize("value", [0, -1, "10", True, float("inf"), float("nan")])
-@pytest.mark.parametrize("key", ["WHOP_RETRY_FIRST", "WHOP_RETRY_LONGEST", "WHOP_RETRY_FOR", "WHOP_KEEP_DAYS"])
+@pytest.mark.parametrize(
+    "key", ["WHOP_RETRY_FIRST", "WHOP_RETRY_LONGEST", "WHOP_RETRY_FOR", "WHOP_LONGEST_CALL", "WHOP_KEEP_DAYS"]
+)
 def test_a_wait_that_is_none_is_refused(tmp_path, key, value):
     with pytest.raises(ConfigError, match=key):
         Shop(tmp_path, **{key: value})

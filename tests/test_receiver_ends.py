@@ -207,7 +207,9 @@ def test_timeouts_and_kills_of_gevent_are_counted_and_starve_nobody(tmp_path):
         check=False,
         timeout=60,
     )
-    assert ran.stdout.strip() == "odd / timeout / neighbour / odd / odd failed 2 / neighbour done 1 / failed", ran.stderr
+    assert ran.stdout.strip() == "odd / timeout / neighbour / odd / odd failed 2 / neighbour done 1 / failed", (
+        ran.stderr
+    )
 
 
 # A process that is told to stop.
@@ -245,6 +247,17 @@ def test_a_process_that_is_told_to_stop_counts_nothing_calls_nobody_further_and_
     assert shop.state() is State.FAILED
     assert shop.deliver() == "processed"
     assert shop.ran == ["odd", "odd", "neighbour"]
+
+
+@pytest.mark.usefixtures("_stops_on_sigterm")
+def test_a_process_that_is_told_to_stop_lets_the_turn_of_a_receiver_go(tmp_path):
+    shop = Shop(tmp_path, "inline")
+    endings = [kill_by(signal.SIGTERM)]
+    shop.whop.on("refund.created", name="ordered", skip_stale=True)(lambda app, event: endings and endings.pop()())
+    with pytest.raises(SystemExit):
+        Sender(shop.app).deliver("refund.created", {"id": "rfnd_1"}, id="msg_1")
+    assert Sender(shop.app).deliver("refund.created", {"id": "rfnd_1"}, id="msg_2").json["status"] == "processed"
+    assert (shop.receipt("ordered").attempts, shop.state()) == (0, State.FAILED)
 
 
 @pytest.mark.usefixtures("_stops_on_sigterm")

@@ -38,7 +38,7 @@ class Event(Generic[TypeT_co, DataT_co]):
     ``data`` is first read.
     """
 
-    __slots__ = ("_body", "_data", "_drift", "_envelope", "_overtaken", "_raw", "_timestamp", "id")
+    __slots__ = ("_body", "_data", "_drift", "_envelope", "_overtaken", "_raw", "_timestamp", "_updated_at", "id")
 
     type: TypeT_co
     """The name that Whop gives this type, such as ``payment.succeeded``."""
@@ -65,6 +65,7 @@ class Event(Generic[TypeT_co, DataT_co]):
         self._drift: tuple[str, ...] = ()
         self._raw: dict[str, JsonValue] | None = None
         self._timestamp: datetime | None = _UNREAD
+        self._updated_at: datetime | None = _UNREAD
         self._overtaken: bool | Callable[[], bool] = False
         named = envelope.get("id")
         self.id = named if isinstance(named, str) and named else delivery_id
@@ -170,9 +171,11 @@ class Event(Generic[TypeT_co, DataT_co]):
     @property
     def updated_at(self) -> datetime | None:
         """When the resource changed, with its time zone; None if the payload tells no readable ``updated_at``."""
-        data = self._envelope.get("data")
-        value = data.get("updated_at") if isinstance(data, dict) else None
-        return None if value is None else _time_of(value)
+        if self._updated_at is _UNREAD:
+            data = self._envelope.get("data")
+            value = data.get("updated_at") if isinstance(data, dict) else None
+            self._updated_at = None if value is None else _time_of(value)
+        return self._updated_at
 
     @property
     def stale(self) -> bool:
