@@ -348,7 +348,7 @@ def test_dead_letters_are_a_warning(shop):
     app = shop(WHOP_DISPATCH="worker", WHOP_RETRY_FOR=1)
     store = Installation.of(app).store
     key = Key("shop", "msg_1")
-    store.accept(Arrival(key, "payment.succeeded", None, None, None, int(time.time()), 0, b"{}"), 0.0)
+    store.accept(Arrival(key, "payment.succeeded", None, None, None, None, int(time.time()), 0, b"{}"), 0.0)
     assert store.take(key, "token", 30.0)
     store.settle(key, "token", Settlement(State.DEAD))
     assert diagnosed(app)[1]["W203"].endswith(": 1.")

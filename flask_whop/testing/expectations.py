@@ -81,8 +81,9 @@ class Expectations:
         for failure in self._listener.failures:
             if isinstance(failure.error, error) and _is_called(receiver, failure):
                 return failure
+        what = "anything" if error is BaseException else error.__name__
         raise CheckFailed(
-            f"{receiver or 'No receiver'} {'did not raise' if receiver else 'raised'} {error.__name__}.\n"
+            f"{receiver or 'No receiver'} {'did not raise' if receiver else 'raised'} {what}.\n"
             f"{_listed('What receivers raised', self._listener.failures)}"
         )
 
