@@ -7,15 +7,19 @@ import hashlib
 import hmac
 import json
 import string
+import sys
 import time
+import tracemalloc
+import types
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from flask_whop.diagnosis import MAX_BODY, Mistake, diagnose
+from flask_whop.diagnosis import MAX_BODY, MAX_HASHED, Mistake, diagnose
 from flask_whop.signature import sign
+from flask_whop.testing import sample
 from tests.conftest import OTHER_SECRET, SECRET
 
 BODY = '{"id":"msg_1","type":"payment.succeeded","data":{"id":"pay_1","name":"Zoë","total":49.00}}'.encode()
@@ -245,12 +249,176 @@ def test_every_mistake_says_what_why_and_the_mend_in_sentences():
         assert all(text.endswith(".") for text in texts)
 
 
-def test_a_large_body_is_not_guessed_at_and_its_key_is():
-    body = b'{"a":"' + b"x" * MAX_BODY + b'"}'
-    assert found(request(body=body), body + b"\n") is None
-    assert found(request(body=body), body, [OTHER_SECRET], others={"another": [SECRET]}) == "secret_elsewhere"
+def test_a_body_that_is_larger_than_any_of_whops_is_not_looked_at():
+    fits = b'{"a":"' + b"x" * (MAX_BODY - 8) + b'"}'
+    for body, mistake in ((fits, "secret_elsewhere"), (fits + b" ", None)):
+        assert found(request(body=body), body, [OTHER_SECRET], others={"another": [SECRET]}) == mistake
 
 
-@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 20_000, b"1" * 6000, b'"\\ud800"', b'"' + b"\\" * 100_000])
+@pytest.mark.parametrize("event_type", ["account.updated", "payment.succeeded", "dispute.created"])
+@pytest.mark.parametrize("other", [{}, {"indent": 4}, {"ensure_ascii": False, "separators": (",", ":")}])
+@pytest.mark.parametrize("sent", [{"indent": 2}, {"separators": (",", ":")}, {"sort_keys": True}])
+def test_the_largest_bodies_of_whops_are_looked_at_in_every_spelling(event_type, sent, other):
+    payload = {"noted": "Zo\u00eb \U0001f600", **sample(event_type)}
+    written, arrived = json.dumps(payload, **sent).encode(), json.dumps(payload, **other).encode()
+    assert found(request(body=written), arrived) == "body_reserialised"
+
+
+@pytest.mark.parametrize("body", [b"[" * 50_000, b'{"a":' * 10_000, b"1" * 6000, b'"\\ud800"', b'"' + b"\\" * 50_000])
 def test_json_that_is_meant_to_hurt_is_survived(body):
     assert found(request(OTHER_SECRET, body), body) is None
+
+
+def test_blanks_between_the_tokens_are_told_from_those_in_a_text():
+    sent = rb'{"a \\":" \" , \\\" ","b":1.50}'
+    arrived = rb' { "a \\" :\t" \" , \\\" "  ,\r\n "b" : 1.50 }'.replace(rb"\t", b"\t").replace(rb"\r\n", b"\r\n")
+    assert found(request(body=sent), arrived) == "body_reserialised"
+
+
+# What a stranger can make it do.
+
+# Bodies by their length, each as bad as it can be for some step: what is repeated, and what stands around it.
+HOSTILE = {
+    "a text that does not end": (b'"', rb"\"", b""),
+    "texts that do not end": (b"", b'"\\', b""),
+    "backslashes": (b'"', b"\\", b""),
+    "quotes": (b"", b'"', b""),
+    "blanks": (b"[", b" ", b"]"),
+    "blanks that end nowhere": (b"", b" \t", b"x"),
+    "line ends": (b"", b"\n", b""),
+    "both line ends": (b"", b"\r\n", b""),
+    "carriage returns": (b"", b"\r", b""),
+    "lists that do not end": (b"", b"[", b""),
+    "objects that do not end": (b"", b'{"a":', b""),
+    "lists in lists in a list": (b"[", b"[[[[[[[[[[[[[[0]]]]]]]]]]]]]],", b"0]"),
+    "empty lists": (b"[", b"[],", b"0]"),
+    "empty objects": (b"[", b"{},", b"0]"),
+    "objects": (b"[", b'{"a":0},', b"0]"),
+    "small numbers": (b"[", b"0,", b"0]"),
+    "numbers that grow when they are written": (b"[", b"9e15,", b"0]"),
+    "a long number": (b"", b"9", b""),
+    "a long fraction": (b"0.", b"9", b""),
+    "long numbers": (b"[", b"9" * 900 + b",", b"0]"),
+    "a long text": (b'"', b"x", b'"'),
+    "a text of letters that become escapes": (b'"', "\u00eb".encode(), b'"'),
+    "a text of wide letters": (b'"', "\U0001f600".encode(), b'"'),
+    "one wide letter in a long text": ('"\U0001f600'.encode(), b"x", b'"'),
+    "an escaped wide letter in a long text": (rb'"\ud83d\ude00', b"x", b'"'),
+    "what Rails escapes": (b'"', b"<&>", b'"'),
+    "escapes": (b'"', rb"\u0000", b'"'),
+    "halves of pairs": (b'"', rb"\ud800", b'"'),
+    "no UTF-8": (b"", b"\xff", b""),
+    "byte order marks": (b"", b"\xef\xbb\xbf", b""),
+    "keys": (b"{", b'"a":1,', b'"b":1}'),
+    "texts": (b"[", b'"ab",', b"0]"),
+    "empty texts": (b"[", b'"",', b"0]"),
+    "a payload many times": (b"[", json.dumps({"id": "pay_1", "of": [{"name": "Zo\u00eb"}]}).encode() + b",", b"0]"),
+}
+
+MOST_STEPS = 90_000
+LITTLE = 3_000
+LINEAR = {
+    *(f"bytes.{name}" for name in ("count", "decode", "isascii", "replace", "split", "startswith", "translate")),
+    *(f"bytes.{name}" for name in ("removeprefix", "removesuffix", "rstrip", "strip")),
+    *(f"str.{name}" for name in ("count", "encode", "isascii", "isprintable", "join", "replace", "startswith")),
+    *(f"str.{name}" for name in ("format", "format_map", "removeprefix", "rfind", "strip", "translate")),
+}
+
+
+def hostile(kind, size):
+    start, middle, end = HOSTILE[kind]
+    times = (size - len(start) - len(end)) // len(middle)
+    return start + middle * times + end
+
+
+class Work:
+    """What a diagnosis does, counted from outside: calls, lines, bytes hashed, and the most memory at a time.
+
+    A call of C code counts as one: a test below names what of it is called.
+    """
+
+    def __init__(self, body, headers=None, secrets=(SECRET,), others=None):
+        self.steps = self.hashed = 0
+        self.c_functions = set()
+        headers = headers or request(OTHER_SECRET, body)
+        diagnose(headers, b"{}", list(secrets), now=NOW)  # what is made once is made
+        tracemalloc.start()
+        try:
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            diagnose(headers, body, list(secrets), others=others or {}, now=NOW)
+            self.memory = tracemalloc.get_traced_memory()[1] - before
+        finally:
+            tracemalloc.stop()
+        former = sys.gettrace(), sys.getprofile()
+        sys.settrace(self._line)
+        sys.setprofile(self._call)
+        try:
+            diagnose(headers, body, list(secrets), others=others or {}, now=NOW)
+        finally:
+            sys.settrace(former[0])
+            sys.setprofile(former[1])
+
+    def _line(self, frame, event, arg):
+        self.steps += event == "line"
+        return self._line
+
+    def _call(self, frame, event, arg):
+        if event == "c_call":
+            self.steps += 1
+            owner = getattr(arg, "__self__", None)
+            of = "" if owner is None or isinstance(owner, types.ModuleType) else f"{type(owner).__name__}."
+            self.c_functions.add(of + arg.__name__)
+            if arg.__name__ == "update" and "msg" in frame.f_locals:  # in hmac.py
+                self.hashed += len(frame.f_locals["msg"])
+            if of == "Pattern.":
+                assert isinstance(owner.pattern, str), "a pattern is matched against bytes of the body"
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("secrets", [(SECRET,), (SECRET, b64(OTHER_SECRET), "a text that is none of Whop's") * 3])
+def test_whatever_the_body_a_diagnosis_is_bounded_in_work_and_in_memory(kind, secrets):
+    body = hostile(kind, MAX_BODY)
+    assert MAX_BODY * 0.9 < len(body) <= MAX_BODY
+    work = Work(body, secrets=secrets, others={"another": [OTHER_SECRET[::-1]]})
+    assert work.steps < MOST_STEPS
+    assert work.hashed <= MAX_HASHED
+    assert work.memory < 7 * MAX_BODY
+
+
+@pytest.mark.parametrize("size", [2_000, 4_000, 8_000, MAX_BODY // 2])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_body_twice_as_long_makes_at_most_twice_the_work(kind, size):
+    small, large = Work(hostile(kind, size)), Work(hostile(kind, 2 * size))
+    for measure in ("steps", "hashed", "memory"):
+        assert getattr(large, measure) <= 2.1 * getattr(small, measure) + LITTLE, measure
+
+
+def test_no_step_towards_a_guess_is_of_a_kind_that_may_be_worse_than_linear():
+    work = [Work(hostile(kind, size)) for kind in HOSTILE for size in (2_000, MAX_BODY)]
+    called = {name for one in work for name in one.c_functions if name.startswith(("bytes.", "bytearray.", "str."))}
+    assert called <= LINEAR
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from([piece for pieces in HOSTILE.values() for piece in pieces if piece]), max_size=6),
+    st.integers(1, 2_000),
+    st.booleans(),
+)
+def test_no_mixture_of_what_is_hostile_is_worse(pieces, times, one_by_one):
+    mixed = b"".join(piece * times for piece in pieces) if one_by_one else b"".join(pieces) * times
+    work = Work(mixed[:MAX_BODY])
+    assert work.steps < MOST_STEPS
+    assert work.hashed <= MAX_HASHED
+    assert work.memory < 7 * MAX_BODY
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 200_000, "t=1,v1=" * 9_000, "v1," * 9_000, "1" * 100_000, " " * 100_000, "\n" * 99_999]
+)
+@pytest.mark.parametrize("name", [*request(), "x-whop-signature", "content-encoding"])
+def test_no_header_makes_more_work_than_its_length(name, value):
+    assert Work(BODY, request(OTHER_SECRET) | {name: value}).steps < MOST_STEPS
+    assert Work(BODY, {name: value}).steps < 1_000
+    assert Work(b"", request(OTHER_SECRET) | {name: value}).steps < 1_000
