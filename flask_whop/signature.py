@@ -36,7 +36,7 @@ _SECONDS = re.compile(r"[1-9][0-9]{0,10}", re.ASCII)
 # headers with a comma, so that one ends a word like the space of the spec does.
 _CANDIDATE = re.compile(r"(?<![^ ,])v1,([A-Za-z0-9+/]{43}=)(?![^ ,])", re.ASCII)
 _MAX_SIGNATURE_HEADER = 8192
-_STEP = 65_536
+_STEP = 16_384
 
 
 @dataclass(frozen=True, slots=True)

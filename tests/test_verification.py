@@ -411,7 +411,7 @@ def test_an_encoding_that_a_proxy_has_undone_and_still_names_harms_nothing(app, 
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("size", [1, 65_535, 65_536, 65_537, 200_000])
+@pytest.mark.parametrize("size", [1, 16_383, 16_384, 16_385, 200_000])
 @pytest.mark.parametrize("letter", ["\u00eb", "\u20ac", "\U0001f600"])
 def test_letters_that_take_several_bytes_are_read_wherever_they_stand(app, whop, calls, size, letter):
     whole = json.dumps({"type": "payment.succeeded", "x": "y" * (size - 1) + letter * 3}, ensure_ascii=False).encode()
@@ -540,7 +540,7 @@ def test_telling_a_forgery_takes_no_room_for_another_copy_of_its_body(body):
     try:
         with pytest.raises(Rejected):
             verifier.verify(headers, body)
-        assert tracemalloc.get_traced_memory()[1] < len(body)
+        assert tracemalloc.get_traced_memory()[1] < len(body) / 5
     finally:
         tracemalloc.stop()
 

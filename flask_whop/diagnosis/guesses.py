@@ -155,7 +155,10 @@ def _rewritten(body: bytes) -> Iterator[tuple[Mistake, bytes]]:
         return
     if _is_deep(parsed):
         return
+    plain = json.dumps(parsed, check_circular=False, **_COMPACT).isascii()
     for style in _STYLES:
+        if plain and style["ensure_ascii"]:
+            continue  # it is what the other style makes
         # Half of a surrogate pair has no UTF-8; no sender writes one.
         yield Mistake.BODY_RESERIALISED, json.dumps(parsed, check_circular=False, **style).encode("utf-8", "replace")
     text = json.dumps(parsed, check_circular=False, **_COMPACT)
