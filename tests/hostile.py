@@ -18,6 +18,7 @@ HOSTILE: dict[str, tuple[bytes, bytes, bytes]] = {
     "lists that do not end": (b"", b"[", b""),
     "objects that do not end": (b"", b'{"a":', b""),
     "lists in lists in a list": (b"[", b"[[[[[[[[[[[[[[0]]]]]]]]]]]]]],", b"0]"),
+    "lists nested deep": (b"[", b"[" * 200 + b"0" + b"]" * 200 + b",", b"0]"),
     "empty lists": (b"[", b"[],", b"0]"),
     "empty objects": (b"[", b"{},", b"0]"),
     "objects": (b"[", b'{"a":0},', b"0]"),

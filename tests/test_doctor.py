@@ -281,6 +281,15 @@ def test_of_a_flood_one_is_looked_at_and_the_rest_is_let_go(app, whop, looked_at
     assert len(looked_at) == 1
 
 
+def test_of_requests_that_are_answered_at_the_same_time_one_is_looked_at(app, whop, looked_at, monkeypatch):
+    monkeypatch.setattr(DOCTOR, "pace", 3600.0)
+    answers = [app.test_client().post(PATH, **signed(BODY, OTHER_SECRET)) for _ in range(3)]
+    assert looked_at == []
+    for answer in answers:
+        answer.close()
+    assert len(looked_at) == 1
+
+
 def test_when_it_has_rested_it_looks_again(app, whop, looked_at, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr("flask_whop.doctor.time.monotonic", lambda: clock[0])
