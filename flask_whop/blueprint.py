@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from flask import Blueprint, Flask, Request, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.wsgi import get_content_length
 
 from flask_whop.dispatch import Dispatched
@@ -27,6 +27,7 @@ log: logging.Logger = logging.getLogger("flask_whop")
 
 _BODY = "flask_whop.body"
 _HEADERS = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS_READ}
+_ENCODING_SHOWN = 40
 _RETRY_RUNNING = 30
 _RETRY_STORE = 60
 
@@ -68,8 +69,10 @@ def create_blueprint(  # noqa: PLR0913  # what the route is wired to, each by na
         except Rejected as rejection:
             _log_rejection(rejection, started)
             engine.notify(delivery_rejected, rejection=rejection)
-            consult(rejection, _captured)
-            return _ANSWERS[rejection.reason]()
+            response = _ANSWERS[rejection.reason]()
+            if (afterwards := consult(rejection, _captured)) is not None:
+                response.call_on_close(afterwards)
+            return response
         except StoreUnavailable as error:
             log.exception("The store is unavailable; Whop is asked to retry.")
             report(error)
@@ -127,13 +130,30 @@ def _read_body(incoming: Request, max_bytes: int) -> bytes:
     incoming.max_content_length = max_bytes + 1
     try:
         body = incoming.get_data()
-    except (HTTPException, OSError):
-        raise Rejected(Reason.BODY_INCOMPLETE if incoming.stream.tell() else Reason.BODY_EATEN) from None
+    except RequestEntityTooLarge:
+        raise Rejected(Reason.BODY_TOO_LARGE) from None
+    except Exception as error:  # whatever it is: the exceptions of servers have no class in common
+        raise Rejected(_unread(error, incoming)) from error
     if len(body) > max_bytes:
         raise Rejected(Reason.BODY_TOO_LARGE)
     if announced is not None and len(body) < announced:
         raise Rejected(Reason.BODY_INCOMPLETE if body else Reason.BODY_EATEN)
     return body
+
+
+def _unread(error: Exception, incoming: Request) -> Reason:
+    """Why there is no whole body: it ended too early, or could not be read."""
+    if _cause(error) is not None:
+        return Reason.BODY_UNREADABLE
+    return Reason.BODY_INCOMPLETE if incoming.stream.tell() else Reason.BODY_EATEN
+
+
+def _cause(error: BaseException | None) -> BaseException | None:
+    """What went wrong; None if the body ended before its length and nothing else did.
+
+    Werkzeug covers with its own exception what a stream raises, if that is one it knows.
+    """
+    return error.__context__ if isinstance(error, ClientDisconnected) else error
 
 
 def _log_outcome(outcome: Outcome, delivery_id: str, secret_index: int, started: float) -> None:
@@ -157,12 +177,23 @@ def _log_outcome(outcome: Outcome, delivery_id: str, secret_index: int, started:
 
 def _log_rejection(rejection: Rejected, started: float) -> None:
     log.warning(
-        "Delivery %s rejected: %s (%s), %.1f ms",
+        "Delivery %s rejected: %s (%s%s), %.1f ms",
         rejection.delivery_id or "-",
         rejection.reason.value,
         rejection.reason.advice,
+        _detail(rejection),
         (time.perf_counter() - started) * 1000,
     )
+
+
+def _detail(rejection: Rejected) -> str:
+    """What a log is to say of this very request."""
+    if rejection.reason is Reason.BODY_ENCODED:
+        encoding = _headers_of(_incoming()).get("content-encoding", "")[:_ENCODING_SHOWN]
+        return f"; Content-Encoding: {encoding.encode('unicode_escape').decode()}"
+    if rejection.reason is Reason.BODY_UNREADABLE:
+        return f"; {type(_cause(rejection.__cause__)).__name__}"
+    return ""
 
 
 def _canned(
@@ -186,7 +217,10 @@ _ANSWERS = {reason: _UNVERIFIED for reason in Reason if reason.status == _UNVERI
         400, "rejected", "Nothing was left of the body when it was to be verified: a hook of this app had read it."
     ),
     Reason.BODY_INCOMPLETE: _canned(400, "rejected", "The body is shorter than its Content-Length. Send it again."),
+    Reason.BODY_UNREADABLE: _canned(400, "rejected", "The body could not be read to its end. Send it again."),
     Reason.NOT_A_JSON_OBJECT: _canned(400, "rejected", "The body is not a JSON object."),
+    Reason.NESTED_TOO_DEEPLY: _canned(400, "rejected", "The JSON of the body is nested too deeply to be read."),
+    Reason.NUMBER_TOO_LONG: _canned(400, "rejected", "The JSON of the body has a number of too many digits."),
     Reason.FOREIGN_ACCOUNT: _canned(403, "rejected", "This app does not take events of that account."),
 }
 _STORE_UNAVAILABLE = _canned(

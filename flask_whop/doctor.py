@@ -1,16 +1,15 @@
-"""The signature doctor: says in the log why a delivery could not be verified, off the answer's path."""
+"""The signature doctor: says in the log why a delivery could not be verified, after the answer."""
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from importlib import import_module
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -31,8 +30,6 @@ _EXPLAINABLE = frozenset(
     }
 )
 
-_MAX_BYTES = 1_048_576
-
 
 class Captured(NamedTuple):
     """What of a request a diagnosis reads."""
@@ -49,47 +46,42 @@ class Refused(NamedTuple):
     captured: Captured
 
 
-class _Case(NamedTuple):
-    app: Flask
-    refused: Refused
-    now: float
-
-
 class SignatureDoctor:
-    """Diagnoses some of the requests that this process rejects, by a thread that ends when none waits.
+    """Diagnoses some of the requests that this process rejects, each after its own answer.
 
-    At most ``room`` requests wait, and what comes beyond that is let go: a flood of
-    forgeries costs next to nothing. One is diagnosed every ``pace`` seconds, and the
-    same finding is logged for an app once in ``repeat_after`` seconds.
+    One is diagnosed every ``pace`` seconds, no two at once, and the others are let go:
+    nothing is kept waiting, and a flood of forgeries costs next to nothing. The same
+    finding is logged for an app once in ``repeat_after`` seconds.
     """
 
-    def __init__(self, *, room: int = 4, pace: float = 1.0, repeat_after: float = 300.0) -> None:
-        self.room = room
-        self._pace = pace
+    def __init__(self, *, pace: float = 1.0, repeat_after: float = 300.0) -> None:
+        self.pace = pace
         self._repeat_after = repeat_after
         self._told: WeakKeyDictionary[Flask, dict[Mistake, float]] = WeakKeyDictionary()
         self._start_afresh()
         if hasattr(os, "register_at_fork"):
-            # A fork takes no thread along, and perhaps a lock that nobody will open.
+            # A fork may take along a lock that nobody will open.
             os.register_at_fork(after_in_child=self._start_afresh)
 
     def _start_afresh(self) -> None:
         self._lock = threading.Lock()
-        self._cases: deque[_Case] = deque()
-        self._thread: threading.Thread | None = None
-        self._rested_at = 0.0
-        self._hurry = threading.Event()
+        self._rests_until = -math.inf
 
-    def attend(self, app: Flask) -> Callable[[Rejected, Callable[[], Captured]], None]:
-        """Make what ``app`` tells of each rejection; it never raises, and returns at once."""
+    def attend(self, app: Flask) -> Callable[[Rejected, Callable[[], Captured]], Callable[[], None] | None]:
+        """Make what ``app`` asks about each rejection; it never raises, and returns at once.
+
+        What it returns, if anything, is to be called after the answer.
+        """
         self._told[app] = {}
 
-        def consult(rejection: Rejected, read: Callable[[], Captured]) -> None:
+        def consult(rejection: Rejected, read: Callable[[], Captured]) -> Callable[[], None] | None:
             watched = _watched.get()
             if watched is not None:
                 watched.append(Refused(rejection, read()))
-            elif len(self._cases) < self.room and rejection.reason in _EXPLAINABLE:
-                self._admit(app, Refused(rejection, read()))
+            elif rejection.reason in _EXPLAINABLE and time.monotonic() >= self._rests_until:
+                refused, now = Refused(rejection, read()), Installation.of(app).verifier.clock()
+                return lambda: self._diagnose(app, refused, now)
+            return None
 
         return consult
 
@@ -98,64 +90,33 @@ class SignatureDoctor:
         """The apps that it attends, those that are gone left out."""
         return list(self._told)
 
-    def finish(self, timeout: float = 10.0) -> bool:
-        """Diagnose what waits without resting, and return when all is told; False if it takes longer.
-
-        Made for tests.
-        """
-        self._hurry.set()
-        try:
-            if (thread := self._thread) is not None:
-                thread.join(timeout)
-                return not thread.is_alive()
-            return True
-        finally:
-            self._hurry.clear()
-
-    def _admit(self, app: Flask, refused: Refused) -> None:
-        if len(refused.captured.body) > _MAX_BYTES:
+    def _diagnose(self, app: Flask, refused: Refused, now: float) -> None:
+        lock = self._lock
+        if not lock.acquire(blocking=False):
             return
+        resting = time.monotonic() < self._rests_until
         try:
-            # Here and not in the thread: a process forked in the middle of an import finds half a module.
-            import_module("flask_whop.diagnosis")
-
-            with self._lock:
-                self._cases.append(_Case(app, refused, Installation.of(app).verifier.clock()))
-                if self._thread is None:
-                    thread = threading.Thread(target=self._work, name="flask-whop doctor", daemon=True)
-                    thread.start()
-                    self._thread = thread
-        except Exception:  # no more threads can be started, or the process ends
+            if not resting:
+                self._tell(app, refused, now)
+        except Exception:
             log.debug("A rejected delivery could not be diagnosed.", exc_info=True)
+        finally:
+            if not resting:
+                self._rests_until = time.monotonic() + self.pace
+            lock.release()
 
-    def _work(self) -> None:
-        while (case := self._next()) is not None:
-            try:
-                self._tell(case)
-            except Exception:
-                log.debug("A rejected delivery could not be diagnosed.", exc_info=True)
-
-    def _next(self) -> _Case | None:
-        self._hurry.wait(max(0.0, self._rested_at + self._pace - time.monotonic()))
-        with self._lock:
-            if not self._cases:
-                self._thread = None
-                return None
-            self._rested_at = time.monotonic()
-            return self._cases.popleft()
-
-    def _tell(self, case: _Case) -> None:
-        found = examine(case.app, case.refused.captured, now=case.now)
+    def _tell(self, app: Flask, refused: Refused, now: float) -> None:
+        found = examine(app, refused.captured, now=now)
         if found is None:
             return
-        told = self._told.setdefault(case.app, {})
+        told = self._told.setdefault(app, {})
         last = told.get(found.mistake)
         if last is not None and time.monotonic() - last < self._repeat_after:
             return
         told[found.mistake] = time.monotonic()
         log.warning(
             "Why delivery %s was rejected (%s): %s",
-            case.refused.rejection.delivery_id or "-",
+            refused.rejection.delivery_id or "-",
             found.mistake.value,
             found,
         )

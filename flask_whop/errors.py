@@ -134,6 +134,8 @@ class Reason(str, Enum):
     BODY_TOO_LARGE = "body_too_large"
     BODY_EATEN = "body_eaten"
     BODY_INCOMPLETE = "body_incomplete"
+    BODY_UNREADABLE = "body_unreadable"
+    BODY_ENCODED = "body_encoded"
     BODY_NOT_UTF8 = "body_not_utf8"
     HEADERS_MISSING = "headers_missing"
     OLD_FORMAT = "old_format"
@@ -144,6 +146,8 @@ class Reason(str, Enum):
     SIGNATURE_MALFORMED = "signature_malformed"
     SIGNATURE_MISMATCH = "signature_mismatch"
     NOT_A_JSON_OBJECT = "not_a_json_object"
+    NESTED_TOO_DEEPLY = "nested_too_deeply"
+    NUMBER_TOO_LONG = "number_too_long"
     FOREIGN_ACCOUNT = "foreign_account"
 
     @property
@@ -161,7 +165,10 @@ _STATUS = {
     Reason.BODY_TOO_LARGE: 413,
     Reason.BODY_EATEN: 400,
     Reason.BODY_INCOMPLETE: 400,
+    Reason.BODY_UNREADABLE: 400,
     Reason.NOT_A_JSON_OBJECT: 400,
+    Reason.NESTED_TOO_DEEPLY: 400,
+    Reason.NUMBER_TOO_LONG: 400,
     Reason.FOREIGN_ACCOUNT: 403,
 }
 
@@ -172,6 +179,11 @@ _ADVICE = {
         " the app reads the stream before the webhook route; let it leave that route alone"
     ),
     Reason.BODY_INCOMPLETE: "the sender hung up before the whole body had arrived",
+    Reason.BODY_UNREADABLE: "the body could not be read to its end: its chunks are malformed, or the sender hung up",
+    Reason.BODY_ENCODED: (
+        "the body is compressed or otherwise encoded, as its Content-Encoding says; Whop signs and sends plain JSON,"
+        " so let what stands between Whop and the app pass it on as it is"
+    ),
     Reason.BODY_NOT_UTF8: "the body is not UTF-8, as everything that Whop sends is",
     Reason.HEADERS_MISSING: (
         "webhook-id, webhook-timestamp or webhook-signature is missing; if Whop sent this, something"
@@ -195,6 +207,8 @@ _ADVICE = {
         " whole and just as Whop shows it, from ws_ to its last digit"
     ),
     Reason.NOT_A_JSON_OBJECT: "the signature is good, and the body is not a JSON object",
+    Reason.NESTED_TOO_DEEPLY: "the signature is good, and the JSON of the body is nested deeper than can be read",
+    Reason.NUMBER_TOO_LONG: "the signature is good, and the JSON of the body has a number of too many digits",
     Reason.FOREIGN_ACCOUNT: "the event is of an account that WHOP_ACCOUNTS does not list",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from flask import Flask
+from flask import Flask, got_request_exception
 
 from flask_whop import WhopWebhooks
 from flask_whop.signals import identity_profile_needs_action, payment_succeeded
@@ -27,4 +27,9 @@ def create_app() -> Flask:
     async def fulfil(app, event, **extra):
         tell(event.id)
 
+    @got_request_exception.connect_via(app)
+    def track(app, exception, **extra):
+        tell(f"error {type(exception).__name__}")
+
+    app.extensions["track"] = track  # Blinker holds it weakly
     return app

@@ -7,16 +7,21 @@ import hashlib
 import hmac
 import json
 import string
+import sys
 import time
+import tracemalloc
+import types
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from flask_whop.diagnosis import MAX_BODY, Mistake, diagnose
+from flask_whop.diagnosis import MAX_BODY, MAX_HASHED, Mistake, diagnose
 from flask_whop.signature import sign
+from flask_whop.testing import sample
 from tests.conftest import OTHER_SECRET, SECRET
+from tests.hostile import HOSTILE, hostile
 
 BODY = '{"id":"msg_1","type":"payment.succeeded","data":{"id":"pay_1","name":"Zoë","total":49.00}}'.encode()
 NOW = 1_790_000_000
@@ -245,12 +250,135 @@ def test_every_mistake_says_what_why_and_the_mend_in_sentences():
         assert all(text.endswith(".") for text in texts)
 
 
-def test_a_large_body_is_not_guessed_at_and_its_key_is():
-    body = b'{"a":"' + b"x" * MAX_BODY + b'"}'
-    assert found(request(body=body), body + b"\n") is None
-    assert found(request(body=body), body, [OTHER_SECRET], others={"another": [SECRET]}) == "secret_elsewhere"
+def test_a_body_that_is_larger_than_any_of_whops_is_not_looked_at():
+    fits = b'{"a":"' + b"x" * (MAX_BODY - 8) + b'"}'
+    for body, mistake in ((fits, "secret_elsewhere"), (fits + b" ", None)):
+        assert found(request(body=body), body, [OTHER_SECRET], others={"another": [SECRET]}) == mistake
 
 
-@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 20_000, b"1" * 6000, b'"\\ud800"', b'"' + b"\\" * 100_000])
+@pytest.mark.parametrize("event_type", ["account.updated", "payment.succeeded", "dispute.created"])
+@pytest.mark.parametrize("other", [{}, {"indent": 4}, {"ensure_ascii": False, "separators": (",", ":")}])
+@pytest.mark.parametrize("sent", [{"indent": 2}, {"separators": (",", ":")}, {"sort_keys": True}])
+def test_the_largest_bodies_of_whops_are_looked_at_in_every_spelling(event_type, sent, other):
+    payload = {"noted": "Zo\u00eb \U0001f600", **sample(event_type)}
+    written, arrived = json.dumps(payload, **sent).encode(), json.dumps(payload, **other).encode()
+    assert found(request(body=written), arrived) == "body_reserialised"
+
+
+@pytest.mark.parametrize("body", [b"[" * 50_000, b'{"a":' * 10_000, b"1" * 6000, b'"\\ud800"', b'"' + b"\\" * 50_000])
 def test_json_that_is_meant_to_hurt_is_survived(body):
     assert found(request(OTHER_SECRET, body), body) is None
+
+
+def test_blanks_between_the_tokens_are_told_from_those_in_a_text():
+    sent = rb'{"a \\":" \" , \\\" ","b":1.50}'
+    arrived = rb' { "a \\" :\t" \" , \\\" "  ,\r\n "b" : 1.50 }'.replace(rb"\t", b"\t").replace(rb"\r\n", b"\r\n")
+    assert found(request(body=sent), arrived) == "body_reserialised"
+
+
+# What a stranger can make it do.
+
+MOST_STEPS = 90_000
+LITTLE = 3_000
+LINEAR = {
+    *(f"bytes.{name}" for name in ("count", "decode", "isascii", "replace", "split", "startswith", "translate")),
+    *(f"bytes.{name}" for name in ("removeprefix", "removesuffix", "rstrip", "strip")),
+    *(f"str.{name}" for name in ("count", "encode", "isascii", "isprintable", "join", "replace", "startswith")),
+    *(f"str.{name}" for name in ("format", "format_map", "removeprefix", "rfind", "strip", "translate")),
+}
+
+
+class Work:
+    """What a diagnosis does, counted from outside: calls, lines, bytes hashed, and the most memory at a time.
+
+    A call of C code counts as one: a test below names what of it is called.
+    """
+
+    def __init__(self, body, headers=None, secrets=(SECRET,), others=None):
+        self.steps = self.hashed = 0
+        self.c_functions = set()
+        headers = headers or request(OTHER_SECRET, body)
+        diagnose(headers, b"{}", list(secrets), now=NOW)  # what is made once is made
+        tracemalloc.start()
+        try:
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            diagnose(headers, body, list(secrets), others=others or {}, now=NOW)
+            self.memory = tracemalloc.get_traced_memory()[1] - before
+        finally:
+            tracemalloc.stop()
+        former = sys.gettrace(), sys.getprofile()
+        sys.settrace(self._line)
+        sys.setprofile(self._call)
+        try:
+            diagnose(headers, body, list(secrets), others=others or {}, now=NOW)
+        finally:
+            sys.settrace(former[0])
+            sys.setprofile(former[1])
+
+    def _line(self, frame, event, arg):
+        self.steps += event == "line"
+        return self._line
+
+    def _call(self, frame, event, arg):
+        if event == "c_call":
+            self.steps += 1
+            owner = getattr(arg, "__self__", None)
+            of = "" if owner is None or isinstance(owner, types.ModuleType) else f"{type(owner).__name__}."
+            self.c_functions.add(of + arg.__name__)
+            if arg.__name__ == "update" and "msg" in frame.f_locals:  # in hmac.py
+                self.hashed += len(frame.f_locals["msg"])
+            if of == "Pattern.":
+                assert isinstance(owner.pattern, str), "a pattern is matched against bytes of the body"
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("secrets", [(SECRET,), (SECRET, b64(SECRET), "a text that is none of Whop's") * 3])
+@pytest.mark.parametrize("size", [2_000, 8_000, MAX_BODY])
+def test_whatever_the_body_a_diagnosis_is_bounded_in_work_and_in_memory(kind, secrets, size):
+    body = hostile(kind, size)
+    assert size * 0.7 < len(body) <= size
+    work = Work(body, secrets=secrets, others={"another": [OTHER_SECRET[::-1]]})
+    assert work.steps < MOST_STEPS
+    assert work.hashed <= MAX_HASHED
+    assert work.memory < 7 * MAX_BODY
+
+
+@pytest.mark.parametrize("size", [2_000, 4_000, 8_000, MAX_BODY // 2])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_body_twice_as_long_makes_at_most_twice_the_work(kind, size):
+    bodies = hostile(kind, size), hostile(kind, 2 * size)
+    small, large = map(Work, bodies)
+    times = len(bodies[1]) / len(bodies[0])
+    for measure in ("steps", "hashed", "memory"):
+        assert getattr(large, measure) <= 1.05 * times * getattr(small, measure) + LITTLE, measure
+
+
+def test_no_step_towards_a_guess_is_of_a_kind_that_may_be_worse_than_linear():
+    work = [Work(hostile(kind, size)) for kind in HOSTILE for size in (2_000, MAX_BODY)]
+    called = {name for one in work for name in one.c_functions if name.startswith(("bytes.", "bytearray.", "str."))}
+    assert called <= LINEAR
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from([piece for pieces in HOSTILE.values() for piece in pieces if piece]), max_size=6),
+    st.integers(1, 2_000),
+    st.booleans(),
+)
+def test_no_mixture_of_what_is_hostile_is_worse(pieces, times, one_by_one):
+    mixed = b"".join(piece * times for piece in pieces) if one_by_one else b"".join(pieces) * times
+    work = Work(mixed[:MAX_BODY])
+    assert work.steps < MOST_STEPS
+    assert work.hashed <= MAX_HASHED
+    assert work.memory < 7 * MAX_BODY
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 200_000, "t=1,v1=" * 9_000, "v1," * 9_000, "1" * 100_000, " " * 100_000, "\n" * 99_999]
+)
+@pytest.mark.parametrize("name", [*request(), "x-whop-signature", "content-encoding"])
+def test_no_header_makes_more_work_than_its_length(name, value):
+    assert Work(BODY, request(OTHER_SECRET) | {name: value}).steps < MOST_STEPS
+    assert Work(BODY, {name: value}).steps < 1_000
+    assert Work(b"", request(OTHER_SECRET) | {name: value}).steps < 1_000

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -64,10 +65,18 @@ class Served:
         finally:
             connection.close()
 
+    def get(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self._server.server_port, timeout=30)
+        try:
+            connection.request("GET", PATH)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
     @property
     def findings(self):
-        """What the doctor has logged, once it is done with all that waits."""
-        assert DOCTOR.finish()
+        """What the doctor has logged."""
+        self.get()  # the server answers one by one, and is done with what came before
         return [record for record in self._log.records if record.msg.startswith("Why delivery")]
 
     def finding(self):
@@ -98,11 +107,10 @@ def serve(caplog):
 
 
 @pytest.fixture(autouse=True)
-def _nobody_waits():
+def _rested(monkeypatch):
     gc.collect()  # the apps of other tests, whose secrets would be found to match
-    DOCTOR.finish()
-    yield
-    DOCTOR.finish()
+    monkeypatch.setattr(DOCTOR, "pace", 0.0)
+    monkeypatch.setattr(DOCTOR, "_rests_until", 0.0)
 
 
 def rewriting(change):
@@ -250,36 +258,108 @@ def test_the_same_finding_is_logged_once_in_a_while_and_another_one_at_once(serv
     served = serve(b64(SECRET))
     for _ in range(3):
         served.post(**signed(BODY, SECRET))
-        DOCTOR.finish()
     served.post(**signed(BODY, b64(SECRET), timestamp=int(time.time()) - 999))
     assert [record.args[1] for record in served.findings] == ["secret_base64", "clock_fast"]
 
 
-def test_of_a_flood_only_a_few_wait_and_the_rest_is_let_go(app, whop, caplog, monkeypatch):
-    looked_at = []
-    monkeypatch.setattr("flask_whop.doctor.examine", lambda app, captured, now: looked_at.append(captured))
-    client = app.test_client()
-    for _ in range(200):
-        client.post(PATH, **signed(BODY, OTHER_SECRET))
-    assert DOCTOR.finish()
-    assert 1 <= len(looked_at) <= 1 + DOCTOR.room
+@pytest.fixture
+def looked_at(monkeypatch):
+    """The requests that the doctor has looked at."""
+    requests = []
+    monkeypatch.setattr("flask_whop.doctor.examine", lambda app, captured, now: requests.append(captured))
+    return requests
 
 
-def test_a_diagnosis_that_fails_harms_nobody(app, whop, caplog, monkeypatch):
+def forged(app):
+    return app.test_client().post(PATH, buffered=True, **signed(BODY, OTHER_SECRET))
+
+
+def test_of_a_flood_one_is_looked_at_and_the_rest_is_let_go(app, whop, looked_at, monkeypatch):
+    monkeypatch.setattr(DOCTOR, "pace", 3600.0)
+    for _ in range(50):
+        assert forged(app).status_code == 401
+    assert len(looked_at) == 1
+
+
+def test_of_requests_that_are_answered_at_the_same_time_one_is_looked_at(app, whop, looked_at, monkeypatch):
+    monkeypatch.setattr(DOCTOR, "pace", 3600.0)
+    answers = [app.test_client().post(PATH, **signed(BODY, OTHER_SECRET)) for _ in range(3)]
+    assert looked_at == []
+    for answer in answers:
+        answer.close()
+    assert len(looked_at) == 1
+
+
+def test_when_it_has_rested_it_looks_again(app, whop, looked_at, monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr("flask_whop.doctor.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(DOCTOR, "pace", 1.0)
+    for _ in range(10):
+        forged(app)
+        clock[0] += 0.25
+    assert len(looked_at) == 3
+
+
+def test_no_two_are_looked_at_at_the_same_time_and_none_waits_for_its_turn(app, whop, monkeypatch):
+    inside, go_on, looked_at = threading.Event(), threading.Event(), []
+
+    def examine(app, captured, now):
+        looked_at.append(captured)
+        inside.set()
+        assert go_on.wait(30)
+
+    monkeypatch.setattr("flask_whop.doctor.examine", examine)
+    first = threading.Thread(target=forged, args=(app,))
+    first.start()
+    assert inside.wait(30)
+    assert forged(app).status_code == 401
+    assert len(looked_at) == 1
+    go_on.set()
+    first.join()
+
+
+def test_it_looks_after_the_answer_and_without_a_thread(app, whop, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "flask_whop.doctor.examine",
+        lambda app, captured, now: seen.append((list(answered), threading.current_thread())),
+    )
+    answered = []
+    threads = threading.active_count()
+    answer = app.test_client().post(PATH, **signed(BODY, OTHER_SECRET))
+    answered.append(answer.status_code)
+    answer.close()
+    assert seen == [([401], threading.current_thread())]
+    assert threading.active_count() == threads
+
+
+def test_it_keeps_nothing_of_what_it_has_let_go(app, whop, monkeypatch):
+    monkeypatch.setattr(DOCTOR, "pace", 3600.0)
+    forged(app)
+    body = b'{"text":"' + b"x" * 60_000 + b'"}'
+    forgery = signed(body, OTHER_SECRET)
+    app.test_client().post(PATH, buffered=True, **forgery)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for _ in range(50):
+            app.test_client().post(PATH, buffered=True, **forgery)
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 5 * len(body)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("fault", [MemoryError, RecursionError, KeyError])
+def test_a_diagnosis_that_fails_harms_nobody_and_the_next_one_is_made(app, whop, caplog, monkeypatch, fault):
     def fail(app, captured, now):
-        raise MemoryError("no room")
+        raise fault("no room")
 
-    monkeypatch.setattr("flask_whop.doctor.examine", fail)
     caplog.set_level(logging.DEBUG, "flask_whop")
-    assert app.test_client().post(PATH, **signed(BODY, OTHER_SECRET)).status_code == 401
-    assert DOCTOR.finish()
-    assert "could not be diagnosed" in caplog.text
-
-
-def test_its_thread_ends_when_nobody_waits(app, whop):
-    app.test_client().post(PATH, **signed(BODY, OTHER_SECRET))
-    assert DOCTOR.finish()
-    assert "flask-whop doctor" not in {thread.name for thread in threading.enumerate()}
+    for _ in range(2):
+        monkeypatch.setattr("flask_whop.doctor.examine", fail)
+        assert forged(app).status_code == 401
+    assert caplog.text.count("could not be diagnosed") == 2
 
 
 FORKED = """
@@ -294,8 +374,8 @@ logging.basicConfig(level="WARNING", stream=sys.stdout)
 app = Flask("shop")
 app.config.update(WHOP_WEBHOOK_SECRET=base64.b64encode(SECRET.encode()).decode(), WHOP_STORE="memory://")
 WhopWebhooks(app)
-deliver = lambda: app.test_client().post("/webhooks/whop", **signed(b'{"id":"msg_1"}', SECRET))
-deliver()  # its thread rests now
+deliver = lambda: app.test_client().post("/webhooks/whop", buffered=True, **signed(b'{"id":"msg_1"}', SECRET))
+deliver()  # it rests now
 with DOCTOR._lock:  # what a fork at the worst moment takes along
     child = os.fork()
 if child == 0:
@@ -303,7 +383,6 @@ if child == 0:
         app_told.clear()
     print("in the child")
     deliver()
-    assert DOCTOR.finish()
     sys.stdout.flush()
     os._exit(0)
 os.waitpid(child, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -67,6 +68,9 @@ class Server:
         finally:
             connection.close()
 
+    def log(self):
+        return Path(self.output.name).read_text(errors="replace")
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(20)
@@ -125,3 +129,75 @@ def test_many_deliveries_at_once_are_each_called_once(server, arrived):
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(deliver, range(100))) == {200}
     assert sorted(arrived()) == sorted(f"msg_{number}" for number in range(100))
+
+
+# What cannot be read is the sender's fault.
+
+MALFORMED = {
+    "a size that is no number": b"zz\r\n{}\r\n0\r\n\r\n",
+    "a negative size": b"-1\r\n{}\r\n0\r\n\r\n",
+    "a size with a prefix": b"0x2\r\n{}\r\n0\r\n\r\n",
+    "a size with an underscore": b"1_0\r\n{}\r\n0\r\n\r\n",
+    "a size beyond anything": b"f" * 400 + b"\r\n{}\r\n0\r\n\r\n",
+    "no size": b"\r\n{}\r\n0\r\n\r\n",
+    "an extension that is none": b"2;=\r\n{}\r\n0\r\n\r\n",
+    "an extension without an end": b'2;a="\r\n{}\r\n0\r\n\r\n',
+    "a line end that is none": b"2\n{}\n0\n\n",
+    "more than the size says": b"2\r\n{} and more\r\n0\r\n\r\n",
+    "less than the size says": b"ff\r\n{}\r\n0\r\n\r\n",
+    "a fault behind a good chunk": b"2\r\n{}\r\nzz\r\n",
+    "no end": b"2\r\n{}\r\n",
+    "no end of the trailers": b"2\r\n{}\r\n0\r\nx: y\r\n",
+    "trailers that are none": b"2\r\n{}\r\n0\r\nno trailer\r\n\r\n",
+    "nothing": b"",
+    "noise": bytes(range(256)) * 4,
+}
+# Some servers take these, and what they make of them is what was signed.
+TAKEN_BY_SOME = {"a size with a prefix", "a line end that is none"}
+
+
+def raw(server, request):
+    """Send bytes as they are, say that no more will come, and return the status of the answer."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        return int(connection.makefile("rb").readline().split()[1])
+
+
+def chunked(body, data=b"{}", **headers):
+    headers = {"host": "shop", "transfer-encoding": "chunked", **signed(data, SECRET)["headers"], **headers}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"POST {PATH} HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_a_malformed_chunked_body_is_the_senders_fault_and_one_line_of_the_log(server, arrived, kind):
+    before = len(server.log())
+    status = raw(server, chunked(MALFORMED[kind]))
+    log = server.log()[before:]
+    if status == 200:
+        assert kind in TAKEN_BY_SOME
+    else:
+        assert status == 413 if "body_too_large" in log else status == 400
+        assert log.count(" rejected: body_") == 1
+    assert "Traceback" not in log
+    assert arrived() == [], "an error tracker would have been told"
+
+
+def test_after_malformed_bodies_every_worker_takes_what_is_well_formed(server, arrived):
+    for body in list(MALFORMED.values()) * 2:
+        raw(server, chunked(body))
+    good = json.dumps({"id": "msg_well_formed", "type": "payment.succeeded"}).encode()
+    for _ in range(6):
+        assert raw(server, chunked(b"%x\r\n%b\r\n0\r\n\r\n" % (len(good), good), data=good)) == 200
+    assert arrived() == ["msg_well_formed"] * 6
+
+
+def test_a_sender_that_hangs_up_early_is_one_line_of_the_log(server, arrived):
+    before = len(server.log())
+    request = signed(b"{}", SECRET)["headers"] | {"host": "shop", "content-length": "99"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in request.items())
+    assert raw(server, f"POST {PATH} HTTP/1.1\r\n{lines}\r\n{{}}".encode()) == 400
+    assert server.log()[before:].count(" rejected: body_incomplete ") == 1
+    assert "Traceback" not in server.log()[before:]
+    assert arrived() == []

@@ -1,7 +1,7 @@
 """Finds the known mistake that explains why a signature does not match.
 
-It does no I/O, and a bounded amount of work: some dozens of hashes for each of a few
-secrets.
+It does no I/O, and a bounded amount of work, whatever the request holds: some dozens of
+hashes for each of a few secrets, of :data:`MAX_HASHED` bytes in all.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import hmac
 import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hmac import compare_digest
 from itertools import islice
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
+from flask_whop.diagnosis.guesses import MAX_BODY as MAX_BODY
 from flask_whop.diagnosis.guesses import WHOP_SECRET, bodies, keys
 from flask_whop.diagnosis.mistakes import Diagnosis as Diagnosis
 from flask_whop.diagnosis.mistakes import Mistake as Mistake
@@ -23,8 +25,8 @@ from flask_whop.diagnosis.mistakes import diagnosis
 from flask_whop.errors import Rejected
 from flask_whop.signature import candidates_in, read_headers
 
-MAX_BODY: Final = 256 * 1024
-"""The largest body for which guesses are made; Whop's are some kilobytes."""
+MAX_HASHED: Final = 32 * MAX_BODY
+"""How many bytes are hashed for one request; those of Whop's usual size never come near it."""
 
 NO_OTHERS: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
 
@@ -33,18 +35,25 @@ _MAX_OTHERS = 32
 _OLD = re.compile(r"\s*t=([1-9][0-9]{0,10})\s*,\s*v1=([0-9a-fA-F]{64})\s*", re.ASCII)
 
 
-class _Signed(NamedTuple):
+@dataclass(slots=True)
+class _Signed:
     """What a request says about its signature."""
 
     before: bytes
     """What is signed in front of the body."""
     seconds: int
     digests: tuple[bytes, ...]
+    left: int = MAX_HASHED
+    """How many bytes may still be hashed for it."""
 
     def by(self, key: bytes, body: bytes) -> bool:
-        """Whether one of the signatures is that of ``body`` by ``key``."""
-        expected = hmac.new(key, self.before + body, hashlib.sha256).digest()
-        return any(compare_digest(expected, digest) for digest in self.digests)
+        """Whether one of the signatures is that of ``body`` by ``key``; no too if nothing is left."""
+        self.left -= len(body)
+        if self.left < 0:
+            return False
+        expected = hmac.new(key, self.before, hashlib.sha256)
+        expected.update(body)
+        return any(compare_digest(expected.digest(), digest) for digest in self.digests)
 
 
 def diagnose(  # noqa: PLR0913  # what a verification depends on, each by name
@@ -62,8 +71,11 @@ def diagnose(  # noqa: PLR0913  # what a verification depends on, each by name
     ``content-length`` tells whether a body was announced. ``secrets`` are the
     configured ones. ``others`` are secrets of others, by what to call them, such as
     ``the app 'shop'``. ``now`` is in unix seconds. Whatever they hold, nothing is
-    raised. None too if nothing is wrong at all.
+    raised. None too if nothing is wrong at all, or if the body is larger than
+    :data:`MAX_BODY`.
     """
+    if len(body) > MAX_BODY:
+        return None
     secrets = secrets[:_MAX_SECRETS]
     signed = _read(headers)
     if signed is None:
@@ -78,18 +90,27 @@ def diagnose(  # noqa: PLR0913  # what a verification depends on, each by name
 def _unmatched(
     signed: _Signed, body: bytes, secrets: Sequence[str], others: Mapping[str, Sequence[str]]
 ) -> Diagnosis | None:
-    small = len(body) <= MAX_BODY
-    for index, secret in enumerate(secrets if small else ()):
+    for index, secret in enumerate(secrets):
         if mistake := next((mistake for mistake, key in keys(secret) if signed.by(key, body)), None):
             return diagnosis(mistake, where=_where(index, secrets))
     for name, secret in _others(others):
         if signed.by(secret.encode(), body):
             return diagnosis(Mistake.SECRET_ELSEWHERE, elsewhere=name)
-    for mistake, sent in bodies(body) if small else ():
-        if any(signed.by(secret.encode(), sent) for secret in secrets):
-            return diagnosis(mistake)
+    if mistake := _changed(signed, body, secrets):
+        return diagnosis(mistake)
     if not any(WHOP_SECRET.fullmatch(secret) for secret in secrets):
         return diagnosis(Mistake.SECRET_NOT_WHOPS, where="WHOP_WEBHOOK_SECRET")
+    return None
+
+
+def _changed(signed: _Signed, body: bytes, secrets: Sequence[str]) -> Mistake | None:
+    """What has changed the body on its way, if one of ``secrets`` is right."""
+    for mistake, sent in bodies(body):
+        if any(signed.by(secret.encode(), sent) for secret in secrets):
+            return mistake
+        if signed.left <= 0:
+            break
+        del sent  # before the next one is made
     return None
 
 

@@ -1,6 +1,8 @@
 """What a known mistake would have made of a secret or of a body: the keys and bodies that are worth a try.
 
-Each guess undoes one mistake. There are a few dozen of them at most, whatever comes in.
+Each guess undoes one mistake. There are a few dozen of them at most, whatever comes in,
+and each step towards one takes time and room in proportion to the body: no pattern is
+matched against what a stranger sent.
 """
 
 from __future__ import annotations
@@ -10,9 +12,13 @@ import binascii
 import json
 import re
 from collections.abc import Iterator
-from typing import Final
+from itertools import chain
+from typing import Any, Final
 
 from flask_whop.diagnosis.mistakes import Mistake
+
+MAX_BODY: Final = 64 * 1024
+"""The largest body that is looked at; Whop's are some kilobytes."""
 
 MIN_KEY_BYTES: Final = 16
 """The shortest key that is tried: a shorter one could be guessed, and a forgery would look like a mistake."""
@@ -26,10 +32,28 @@ _BLANK = r"(?:[\s\ufeff\u200b-\u200f\u2060\u202a-\u202e]|\\[nrt])"
 _QUOTE = r"[\"'`\u2018\u2019\u201c\u201d]"
 _AROUND = re.compile(rf"^(?:{_BLANK}|{_QUOTE})+|(?:{_BLANK}|{_QUOTE}|[,;])+$")
 _ASSIGNED = re.compile(r"^(?:export\s+)?[A-Za-z][A-Za-z0-9_]*\s*=\s*(?=[\"']?ws_)")
-_BLANK_IN_JSON = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
 # Rails, by its ActiveSupport, writes these letters of JSON as escapes.
-_RAILS = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
+_RAILS = {letter: f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 _MARK = b"\xef\xbb\xbf"
+
+# A JSON body that is written again has at most so much of each; the largest of Whop's has half of it.
+_MAX_TEXT = 2 * MAX_BODY
+_MAX_VALUES = 1_000
+_MAX_QUOTES = 4_000
+_MAX_DEPTH = 16
+_MAX_DIGITS = 40
+
+_COMPACT: dict[str, Any] = {"separators": (",", ":"), "ensure_ascii": False}
+# The ways in which the common libraries write the same JSON.
+_STYLES: Final[list[dict[str, Any]]] = [
+    *(
+        {"separators": separators, "ensure_ascii": as_ascii, "sort_keys": in_order}
+        for separators in ((",", ":"), (", ", ": "))
+        for as_ascii in (False, True)
+        for in_order in (False, True)
+    ),
+    *({"indent": 2, "ensure_ascii": as_ascii} for as_ascii in (False, True)),
+]
 
 
 def keys(secret: str) -> Iterator[tuple[Mistake, bytes]]:
@@ -97,40 +121,94 @@ def _altered_by_the_sender(secret: str) -> Iterator[tuple[Mistake, bytes]]:
 
 
 def bodies(body: bytes) -> Iterator[tuple[Mistake, bytes]]:
-    """Yield the bodies that may have been sent, where ``body`` is what arrived."""
-    for mistake, sent in (*_other_ends(body), *_reserialised(body)):
+    """Yield the bodies that may have been sent, where ``body`` is what arrived.
+
+    Each is made when it is asked for, and held by nobody here: let go of one before
+    asking for the next. What is made of a body is at most some times as long as
+    :data:`MAX_BODY`, whatever its bytes are.
+    """
+    for mistake, sent in chain(_other_ends(body), _rewritten(body)):
         if sent != body:
             yield mistake, sent
+        del sent
 
 
 def _other_ends(body: bytes) -> Iterator[tuple[Mistake, bytes]]:
-    unix = body.replace(b"\r\n", b"\n")
-    yield Mistake.BODY_LINE_ENDINGS, unix
-    yield Mistake.BODY_LINE_ENDINGS, unix.replace(b"\n", b"\r\n")
-    bare = body.removeprefix(_MARK).strip()
-    for sent in (bare, bare + b"\n", bare + b"\r\n", body + b"\n", body + b"\r\n", _MARK + body):
-        yield Mistake.BODY_ENDS, sent
+    yield Mistake.BODY_LINE_ENDINGS, body.replace(b"\r\n", b"\n")
+    yield Mistake.BODY_LINE_ENDINGS, body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    for end in (b"", b"\n", b"\r\n"):
+        yield Mistake.BODY_ENDS, body.removeprefix(_MARK).strip() + end
+    for end in (b"\n", b"\r\n"):
+        yield Mistake.BODY_ENDS, body + end
+    yield Mistake.BODY_ENDS, _MARK + body
     yield Mistake.BODY_ENDS, body.removesuffix(b"\n")
     yield Mistake.BODY_ENDS, body.removesuffix(b"\n").removesuffix(b"\r")
 
 
-def _reserialised(body: bytes) -> Iterator[tuple[Mistake, bytes]]:
-    yield Mistake.BODY_RESERIALISED, _BLANK_IN_JSON.sub(rb"\1", body)
+def _rewritten(body: bytes) -> Iterator[tuple[Mistake, bytes]]:
+    if not _is_modest(body):
+        return
+    yield Mistake.BODY_RESERIALISED, _without_blanks(body)
     try:
-        parsed = json.loads(body)
+        parsed = json.loads(body, parse_int=_integer, parse_float=_real)
     except (ValueError, RecursionError):
         return
-    for text in _spellings(parsed):
+    if _is_deep(parsed):
+        return
+    plain = json.dumps(parsed, check_circular=False, **_COMPACT).isascii()
+    for style in _STYLES:
+        if plain and style["ensure_ascii"]:
+            continue  # it is what the other style makes
         # Half of a surrogate pair has no UTF-8; no sender writes one.
-        yield Mistake.BODY_RESERIALISED, text.encode("utf-8", "replace")
+        yield Mistake.BODY_RESERIALISED, json.dumps(parsed, check_circular=False, **style).encode("utf-8", "replace")
+    text = json.dumps(parsed, check_circular=False, **_COMPACT)
+    if sum(map(text.count, _RAILS)) <= _MAX_VALUES:
+        yield Mistake.BODY_RESERIALISED, _by_rails(text).encode("utf-8", "replace")
 
 
-def _spellings(parsed: object) -> Iterator[str]:
-    """The ways in which the common libraries write the same JSON."""
-    for separators in ((",", ":"), (", ", ": ")):
-        for as_ascii in (False, True):
-            for in_order in (False, True):
-                yield json.dumps(parsed, separators=separators, ensure_ascii=as_ascii, sort_keys=in_order)
-    for as_ascii in (False, True):
-        yield json.dumps(parsed, indent=2, ensure_ascii=as_ascii)
-    yield json.dumps(parsed, separators=(",", ":"), ensure_ascii=False).translate(_RAILS)
+def _by_rails(text: str) -> str:
+    for letter, escape in _RAILS.items():
+        text = text.replace(letter, escape)
+    return text
+
+
+def _is_modest(body: bytes) -> bool:
+    """Whether writing the JSON ``body`` again costs little, however it is written.
+
+    A text with any character beyond ASCII may take four bytes for each of them, and an
+    escape may stand for such a character.
+    """
+    room = 1 if body.isascii() and b"\\u" not in body else 4
+    values = sum(body.count(mark) for mark in (b",", b"[", b"{"))
+    return room * len(body) <= _MAX_TEXT and values <= _MAX_VALUES and body.count(b'"') <= _MAX_QUOTES
+
+
+def _without_blanks(body: bytes) -> bytes:
+    """The JSON ``body`` without what stands between its tokens."""
+    kept = bytearray()
+    quoted = False
+    for part in body.split(b'"'):
+        kept += part if quoted else part.translate(None, b" \t\r\n")
+        kept += b'"'
+        backslashes = len(part) - len(part.rstrip(b"\\"))
+        # Behind an odd number of them, a quote is a part of the text.
+        quoted = not (quoted and backslashes % 2 == 0)
+    return bytes(kept[:-1])
+
+
+def _is_deep(parsed: object) -> bool:
+    """Whether lists and objects are nested deeper than in anything that Whop sends: each level adds an indent."""
+    level = [parsed]
+    for _ in range(_MAX_DEPTH + 1):
+        containers = [one for one in level if isinstance(one, (dict, list))]
+        level = [inner for one in containers for inner in (one.values() if isinstance(one, dict) else one)]
+    return bool(level)
+
+
+def _integer(digits: str) -> int:
+    # The time that a number takes grows with the square of its digits. One that is cut is wrong, and matches nothing.
+    return int(digits[:_MAX_DIGITS])
+
+
+def _real(digits: str) -> float:
+    return float(digits[:_MAX_DIGITS])

@@ -25,6 +25,8 @@ DataT_co = TypeVar("DataT_co", bound=Payload, covariant=True)
 _TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(Timestamp, config=ConfigDict(defer_build=True))
 _UNREAD = datetime.min  # noqa: DTZ901  # stands in for a time that has not been looked at
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
+# Fixed, and well under the limit of recursion: a body that is taken can be read again wherever its event goes.
+_MAX_DEPTH = 500
 
 
 class Event(Generic[TypeT_co, DataT_co]):
@@ -249,19 +251,35 @@ def parse_event(body: bytes, delivery_id: str = "") -> AnyEvent:
 
 
 def parse_object(body: bytes, delivery_id: str | None = None) -> dict[str, JsonValue]:
-    """Parse a body that has to be a JSON object; raise :class:`Rejected` if it is none."""
+    """Parse a body that has to be a JSON object; raise :class:`Rejected` if it is none that can be read."""
     try:
         value = from_json(body)
     except ValueError:
-        value = _parse_leniently(body)
+        value = _parse_leniently(body, delivery_id)
     if not isinstance(value, dict):
         raise Rejected(Reason.NOT_A_JSON_OBJECT, delivery_id)
     return value
 
 
-def _parse_leniently(body: bytes) -> object:
+def _parse_leniently(body: bytes, delivery_id: str | None) -> object:
     """Parse what the fast parser refuses and JSON allows: half a surrogate pair, deep nesting."""
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        value = json.loads(body)
+    except (json.JSONDecodeError, UnicodeDecodeError):
         return None
+    except ValueError:
+        # Python's limit: the time that a number takes grows with the square of its digits.
+        raise Rejected(Reason.NUMBER_TOO_LONG, delivery_id) from None
+    except RecursionError:
+        raise Rejected(Reason.NESTED_TOO_DEEPLY, delivery_id) from None
+    if _is_deeper_than(_MAX_DEPTH, value):
+        raise Rejected(Reason.NESTED_TOO_DEEPLY, delivery_id)
+    return value
+
+
+def _is_deeper_than(limit: int, value: object) -> bool:
+    level = [value]
+    for _ in range(limit + 1):
+        containers = [one for one in level if isinstance(one, (dict, list))]
+        level = [inner for one in containers for inner in (one.values() if isinstance(one, dict) else one)]
+    return bool(level)
