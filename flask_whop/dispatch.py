@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flask_whop.config import Mode
 from flask_whop.engine import Engine, Outcome, Status
-from flask_whop.stores import Key
+from flask_whop.stores import Due, Key
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -74,11 +74,19 @@ class _AfterResponse:
         self._run_one(key, early=True)
         if time.monotonic() - self._looked_at > _LOOK_EVERY:
             self._looked_at = time.monotonic()
-            due = sorted(self._engine.store.due(self._engine.endpoint, _AT_ONCE), key=attrgetter("alone"))
-            for one in due:
+            for one in self._due():
                 self._run_one(one.key)
                 if one.alone:  # it may take the process down; one such at a time is enough
                     return
+
+    def _due(self) -> Sequence[Due]:
+        try:
+            with self._app.app_context():
+                due = self._engine.store.due(self._engine.endpoint, _AT_ONCE)
+        except Exception:
+            log.exception("It could not be seen what else is due.")
+            return ()
+        return sorted(due, key=attrgetter("alone"))
 
     def _run_one(self, key: Key, *, early: bool = False) -> None:
         try:

@@ -90,6 +90,9 @@ class RetryLater(FlaskWhopError):
     Raises :class:`ReceiverError` where it is made, for anything that is no time.
     """
 
+    after: float = 60.0
+    """How many seconds to wait, 1 or more."""
+
     @overload
     def __init__(self, message: str = "", *, after: float | timedelta = 60.0) -> None: ...
     @overload
@@ -97,8 +100,7 @@ class RetryLater(FlaskWhopError):
     def __init__(self, message: str | float | timedelta = "", *, after: float | timedelta | None = None) -> None:
         if isinstance(message, str):
             super().__init__(message)
-            self.after: float = _seconds(60.0 if after is None else after)
-            """How many seconds to wait, 1 or more."""
+            self.after = _seconds(60.0 if after is None else after)
         elif after is None:
             super().__init__()
             self.after = _seconds(message)

@@ -20,6 +20,7 @@ from flask_whop.errors import ConfigError, MissingExtraError, SetupError
 from flask_whop.events import AnyEvent, Event, UnknownEvent, matching
 from flask_whop.host import Host
 from flask_whop.installation import KEY, Installation
+from flask_whop.interruptions import Cause, cause_of
 from flask_whop.leases import LeaseKeeper
 from flask_whop.ready import UnhandledLog
 from flask_whop.receivers import Connector, Receiver, ResultT, name_of
@@ -285,7 +286,9 @@ def _reporter(app: Flask) -> Callable[[BaseException], object]:
         # trackers listen here.
         try:
             got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
-        except Exception:
+        except BaseException as raised:
+            if cause_of(raised) is not Cause.FAILURE:
+                raise
             log.exception("A receiver of got_request_exception raised.")
 
     return report

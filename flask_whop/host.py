@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from flask_whop.errors import MissingExtraError, ReceiverError
+from flask_whop.interruptions import Cause, cause_of
 from flask_whop.receivers import AppSignal
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ class Host:
         for call in signal.calls_for(self.app):
             try:
                 self.call(call.name, call.receiver, **keywords)
-            except Exception:
+            except BaseException as error:
+                if cause_of(error) is not Cause.FAILURE:
+                    raise
                 log.exception("%s, a receiver of %s, raised; the delivery goes on.", call.name, signal.name)
 
     def _await(self, name: str, result: Awaitable[object]) -> None:

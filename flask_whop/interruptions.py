@@ -31,14 +31,12 @@ _STOPPING: Final = tuple(
 
 def cause_of(error: BaseException) -> Cause:
     """Why ``error`` was raised, by its kind, and by whether it was raised in a signal's handler."""
-    if isinstance(error, Exception):
-        return Cause.FAILURE
     running = set(_codes(error))
     if isinstance(error, KeyboardInterrupt) or running.intersection(map(_handler_of, _STOPPING)):
         return Cause.STOP
     if _handler_of(signal.SIGABRT) in running:
         return Cause.ABORT
-    return Cause.FAILURE if isinstance(error, (SystemExit, CancelledError)) else Cause.OTHER
+    return Cause.FAILURE if isinstance(error, (Exception, SystemExit, CancelledError)) else Cause.OTHER
 
 
 def _codes(error: BaseException) -> Iterator[CodeType]:

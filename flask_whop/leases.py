@@ -59,14 +59,20 @@ class LeaseKeeper:
 
     def hold(self, key: Key, token: str, lifeline: Lifeline) -> Held:
         """Renew the lease on a claim until :meth:`let_go`."""
-        held = self._held[token] = Held(key, token, lifeline)
         if self._pid != os.getpid():
-            # What was held before a fork is the parent's, to renew and to close.
-            self._pid = os.getpid()
-            self._held = {token: held}
-            self._used = set()
-            _renewer.look_after(self)
+            self._begin_in_this_process()
+        held = self._held[token] = Held(key, token, lifeline)
         return held
+
+    def _begin_in_this_process(self) -> None:
+        with _renewer.lock:
+            if self._pid == os.getpid():
+                return
+            # What was held before a fork is the parent's, to renew and to close.
+            self._held = {}
+            self._used = set()
+            self._pid = os.getpid()
+        _renewer.look_after(self)
 
     def let_go(self, token: str) -> None:
         """Renew the lease no more."""
@@ -90,7 +96,7 @@ class LeaseKeeper:
             if self._held.pop(held.token, None) is not None:
                 log.error(
                     "%s has been running for over %.0f seconds with delivery %s, which is let go: it will be tried"
-                    " again elsewhere, and what this call still does is not recorded. WHOP_LONGEST_CALL is the limit.",
+                    " again elsewhere, and then nothing of this call is recorded. WHOP_LONGEST_CALL is the limit.",
                     held.receiver,
                     self.longest,
                     held.key.id,
@@ -118,12 +124,12 @@ class _Renewer:
     def _begin_anew(self) -> None:
         self._keepers: WeakSet[LeaseKeeper] = WeakSet()
         self._changed = threading.Event()
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._runs = False
 
     def look_after(self, keeper: LeaseKeeper) -> None:
         """Renew the leases of ``keeper`` for as long as it lives."""
-        with self._lock:
+        with self.lock:
             if not self._runs:
                 self._runs = True
                 threading.Thread(target=self._run, name="flask-whop leases", daemon=True).start()

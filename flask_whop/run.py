@@ -80,6 +80,7 @@ class Run:
         self._ran = 0
         self._busy = 0
         self._settled = False
+        self._begun = False  # whether a receiver is being called, and its writes are neither kept nor undone
 
     def go(self) -> Outcome:
         """Call the receivers that are not done, and end the claim.
@@ -95,9 +96,8 @@ class Run:
                 self._store.settle(self._key, self._token, self._settlement())
         except StoreUnavailable:
             raise
-        except BaseException:
-            # The process is told to stop, or worse: let the next try have the delivery at once.
-            self._let_go()
+        except BaseException as error:
+            self._let_go(error)
             raise
         return self._outcome(bool(calls))
 
@@ -137,9 +137,12 @@ class Run:
 
     def _count_the_dead(self, call: Call, started: Receipt) -> Receipt:
         """Make a failure of a call that never ended."""
-        ours_for_good = self._opened_at is not None and started.due_at is None
-        state = ReceiptState.DEAD if ours_for_good else ReceiptState.FAILED
-        receipt = started._replace(receiver=call.name, state=state, error=_DIED)
+        receipt = started._replace(receiver=call.name, state=ReceiptState.FAILED, error=_DIED)
+        if self._opened_at is not None and started.due_at is None:
+            # A time is missing after the deadline, or where the call was Whop's to repeat.
+            due_at = self._retries.next_due(started.attempts, self._opened_at, self._now())
+            state = ReceiptState.DEAD if due_at is None else ReceiptState.FAILED
+            receipt = receipt._replace(state=state, due_at=due_at)
         self._store.record(self._key, self._token, receipt, None)
         log.error("%s did not end with %s %s: %s", call.name, self._event.type, self._event.id, _DIED)
         self._tell_failure(call, ProcessDied(_DIED))
@@ -213,25 +216,28 @@ class Run:
         if cause is Cause.STOP:
             self._give_back(call, started, mark)
             raise error
-        self._note_failure(call, error)
         state = ReceiptState.GIVEN_UP if isinstance(error, GiveUp) else ReceiptState.FAILED
         self._errors += [error] if state is ReceiptState.FAILED else []
         self._keep(call, state, started, error, mark, last=last)
+        self._note_failure(call, error)
         if cause is not Cause.FAILURE:
             raise error
 
     def _attempt(self, call: Call) -> BaseException | None:
         """Call a receiver; return what it raised, with what it wrote undone."""
         self._store.begin()
+        self._begun = True
         try:
             self._host.call(call.name, call.receiver, event=self._event)
         except BaseException as error:  # noqa: BLE001  # what is to become of it depends on its cause
+            self._begun = False
             self._store.undo()
             return error
         return None
 
     def _keep_done(self, call: Call, started: float, mark: Mark | None, *, last: bool) -> BaseException | None:
         """Keep the receipt of a receiver that returned; return why its writes could not be committed."""
+        self._begun = False
         try:
             self._keep(call, ReceiptState.DONE, started, None, mark, last=last)
         except (ClaimLost, StoreUnavailable):
@@ -308,13 +314,15 @@ class Run:
             return Settlement(State.DEAD)
         return Settlement(State.FAILED if self._errors or self._busy else State.DONE)
 
-    def _let_go(self) -> None:
-        """End the claim in the middle of things, so that the next try comes at once."""
+    def _let_go(self, error: BaseException) -> None:
+        """End the claim in the middle of things, so that the next try comes at once; soon after a fault of ours."""
+        wait = self._retries.first if isinstance(error, Exception) else 0.0
         ours = self._opened_at is not None
-        settlement = Settlement(State.DUE, self._now()) if ours else Settlement(State.FAILED)
+        settlement = Settlement(State.DUE, self._now() + wait) if ours else Settlement(State.FAILED)
         # Where that cannot be written, or has been, the lease runs out, or is over.
         with suppress(FlaskWhopError):
-            self._store.undo()
+            if self._begun:
+                self._store.undo()
             self._store.settle(self._key, self._token, settlement)
 
     def _note_failure(self, call: Call, error: BaseException) -> None:

@@ -27,8 +27,7 @@ DAY: Final = 86_400.0
 _POLL_SECONDS = 1.0
 _PRUNE_EVERY = 3600.0
 _CANDIDATES = 20
-_DRAINED_FOR = 10.0
-_TOGETHER_FOR = 60.0
+_TOGETHER_AFTER = 10.0
 
 
 def run_due(app: Flask) -> list[Outcome]:
@@ -44,6 +43,20 @@ def run_due(app: Flask) -> list[Outcome]:
                 outcome = engine.run(one.key)
             outcomes += [outcome] if outcome is not None else []
     return outcomes
+
+
+class _Task:
+    """A delivery that runs, and whether that is to be alone."""
+
+    def __init__(self, key: Key, alone: bool) -> None:
+        self.key = key
+        self.alone = alone
+        self._since = time.monotonic()
+
+    @property
+    def age(self) -> float:
+        """How long it has been running, in seconds."""
+        return time.monotonic() - self._since
 
 
 class Worker:
@@ -62,10 +75,7 @@ class Worker:
         self._told = told
         self._stopping = threading.Event()
         self._pruned_at = 0.0
-        self._alone: Key | None = None
         self._was_alone = False
-        self._drained_since: float | None = None
-        self._together_until = 0.0
         self.counts: Counter[str] = Counter()
         """How many deliveries have come to which end, by the names of :class:`~flask_whop.engine.Status`."""
 
@@ -86,7 +96,7 @@ class Worker:
         is raised.
         """
         with ThreadPoolExecutor(self._concurrency, thread_name_prefix="flask-whop") as pool:
-            running: dict[Future[None], Key] = {}
+            running: dict[Future[None], _Task] = {}
             while not self.stopping:
                 try:
                     started = self._start(pool, running)
@@ -102,44 +112,39 @@ class Worker:
                 idle()
             log.info("The worker is told to stop, and brings %d deliveries to their end.", len(running))
 
-    def _start(self, pool: ThreadPoolExecutor, running: dict[Future[None], Key]) -> int:
+    def _start(self, pool: ThreadPoolExecutor, running: dict[Future[None], _Task]) -> int:
         """Start as many as there is room for; how many they were."""
         room = self._concurrency - len(running)
-        if room <= 0 or self._is_alone(running):
+        young = [task for task in running.values() if task.age < _TOGETHER_AFTER]
+        if room <= 0 or any(task.alone for task in young):
             return 0
         # Workers that look at the same time see the same: in another order each, they seldom want the same.
         seen = self._engine.store.due(self._engine.endpoint, room + _CANDIDATES)
-        busy = set(running.values())
+        busy = {task.key for task in running.values()}
         free = [one for one in seen if one.key not in busy]
         random.shuffle(free)
-        chosen = self._choose(free, room, len(running))
-        for one in chosen:
-            running[pool.submit(self._run, one.key)] = one.key
+        chosen = self._choose(free, room, someone_runs=bool(young))
+        for key, alone in chosen:
+            running[pool.submit(self._run, key)] = _Task(key, alone)
         return len(chosen)
 
-    def _is_alone(self, running: dict[Future[None], Key]) -> bool:
-        """Whether one runs that is to have the process for itself, since it may take it down."""
-        return self._alone is not None and self._alone in running.values()
+    def _choose(self, free: Sequence[Due], room: int, *, someone_runs: bool) -> Sequence[Due]:
+        """What to start: as many as there is room for, or, in turns, one that is to run alone.
 
-    def _choose(self, free: Sequence[Due], room: int, running: int) -> Sequence[Due]:
-        """What to start: as many as there is room for, or one alone, in turns.
-
-        For one that is to run alone the others are waited for, but not for long.
+        For that the others are waited for, and it is waited for itself, but not for long:
+        what hangs must not keep the rest.
         """
         together = [one for one in free if not one.alone]
         alone = next((one for one in free if one.alone), None)
-        if alone is None or (together and (self._was_alone or time.monotonic() < self._together_until)):
-            self._was_alone, self._drained_since = False, None
+        if alone is None or (together and self._was_alone):
+            self._was_alone = False
             return together[:room]
-        if not running:
-            self._was_alone, self._drained_since, self._alone = True, None, alone.key
-            return [alone]
-        self._drained_since = self._drained_since or time.monotonic()
-        if time.monotonic() - self._drained_since > _DRAINED_FOR:
-            self._together_until = time.monotonic() + _TOGETHER_FOR
-        return ()
+        if someone_runs:
+            return ()
+        self._was_alone = True
+        return [alone]
 
-    def _rest(self, running: dict[Future[None], Key], started: int) -> None:
+    def _rest(self, running: dict[Future[None], _Task], started: int) -> None:
         """Wait until there is room, or for a moment if nothing is due."""
         if running:
             done, _ = wait(running, timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED")

@@ -6,9 +6,10 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from weakref import ref
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -33,10 +34,17 @@ _DRIVERS: Final = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+p
 }
 _EXTRAS: Final = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 _KINDS: Final = {"postgresql": PostgreSQLStatements, "mysql": MySQLStatements, "mariadb": MySQLStatements}
+_MYSQL_TIME = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1e6"
+_MYSQL_LIMIT = f"SET SESSION innodb_lock_wait_timeout = {CONNECT_SECONDS}"
 _TIMES: Final = {
     "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp())",
-    "mysql": "SELECT UNIX_TIMESTAMP(NOW(6))",
-    "mariadb": "SELECT UNIX_TIMESTAMP(NOW(6))",
+    "mysql": _MYSQL_TIME,
+    "mariadb": _MYSQL_TIME,
+}
+_LOCK_LIMITS: Final = {
+    "postgresql": f"SET lock_timeout = '{CONNECT_SECONDS}s'",
+    "mysql": _MYSQL_LIMIT,
+    "mariadb": _MYSQL_LIMIT,
 }
 
 
@@ -94,7 +102,7 @@ class Database(Lifeline):
     """
 
     def __init__(self, engine: Engine, names: Names, clock: Callable[[], float], *, opened_in: int) -> None:
-        self.engine = engine
+        self._engine = ref(engine)
         self.dialect: str = engine.dialect.name
         self.statements: Statements = _KINDS.get(self.dialect, Statements)(names)
         self._now = clock
@@ -103,13 +111,21 @@ class Database(Lifeline):
         self._lock = Lock()
 
     @property
+    def engine(self) -> Engine:
+        """The engine, which belongs to the host or to the store: kept alive by those alone."""
+        engine = self._engine()
+        if engine is None:
+            raise StoreUnavailable("The engine of the store is gone, with the app that it belonged to.")
+        return engine
+
+    @property
     def is_in_memory(self) -> bool:
         """Whether all connections are one, so that what it keeps would go with that."""
         return isinstance(self.engine.pool, (SingletonThreadPool, StaticPool))
 
     def single(self) -> AbstractContextManager[Connection]:
         """Reach it for one statement, which is a transaction of its own without being told."""
-        return self._connected(self._singles.connect)
+        return self._connected(self._connect_for_one)
 
     def transaction(self) -> AbstractContextManager[Connection]:
         """Reach it for several statements: all of them happen, or none."""
@@ -117,7 +133,7 @@ class Database(Lifeline):
 
     def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
         """Hold a claim for ``lease`` seconds from now, by a connection that no receiver can take away."""
-        with self._connected(self._renewals.connect) as connection:
+        with self.apart() as connection:
             return renewed(connection, self.statements, held_values(key, token, mark), self._now() + lease)
 
     def rest(self) -> None:
@@ -125,17 +141,30 @@ class Database(Lifeline):
         if self._pid == os.getpid() and not self.is_in_memory and "_renewals" in self.__dict__:
             self._renewals.dispose()
 
-    @cached_property
-    def _singles(self) -> Engine:
-        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
+    def apart(self) -> AbstractContextManager[Connection]:
+        """Reach it for one statement, by a connection that no receiver can take away."""
+        return self._connected(self._connect_apart)
+
+    def _connect_for_one(self) -> sa.Connection:
+        return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+    def _connect_apart(self) -> sa.Connection:
+        return self._connect_for_one() if self.is_in_memory else self._renewals.connect()
+
+    def measure(self) -> None:
+        """Compare the clock with the database's, if that was long ago, or this machine slept since."""
+        if self._clock is not None and self._clock.is_old:
+            with self.single():
+                pass
 
     @cached_property
     def _renewals(self) -> Engine:
         """An engine with a pool of its own, whose connections are made as those of the given one are."""
-        if self.is_in_memory:
-            return self._singles
-        pool = self.engine.pool.recreate()
-        return sa.create_engine(self.engine.url, pool=pool).execution_options(isolation_level="AUTOCOMMIT")
+        engine = sa.create_engine(self.engine.url, pool=self.engine.pool.recreate())
+        if self.dialect in _LOCK_LIMITS:
+            # It is one connection for all that this process holds: a row that is locked must not keep it.
+            event.listen(engine, "connect", partial(_limit_waiting, _LOCK_LIMITS[self.dialect]))
+        return engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def _connected(self, connect: Callable[[], AbstractContextManager[sa.Connection]]) -> Iterator[Connection]:
@@ -229,6 +258,15 @@ def _relax(connection: Any, _record: object) -> None:
 
     The retry is still Whop's: what a power cut forgets is sent again, or had been done.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SET synchronous_commit = off")
+    _set(connection, "SET synchronous_commit = off")
+
+
+def _limit_waiting(statement: str, connection: Any, _record: object) -> None:
+    _set(connection, statement)
+
+
+def _set(connection: Any, statement: str) -> None:
+    cursor = connection.cursor()
+    cursor.execute(statement)
+    cursor.close()
     connection.commit()

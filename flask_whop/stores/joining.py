@@ -13,21 +13,29 @@ if TYPE_CHECKING:
 
 _OTHER_SESSION: Final = (
     "It wrote or read through another session than the one that its receipt is committed with, so that the two could"
-    " part. Leave out `with app.app_context():` in a receiver, which runs in the app's context already; and where"
-    " sessions belong to threads, let a receiver be no coroutine, since those run in a thread of their own."
+    " part. Leave out `with app.app_context():` in a receiver, which runs in the app's context already, and"
+    " `session.remove()`; and where sessions belong to threads, let a receiver be no coroutine, since those run in a"
+    " thread of their own."
 )
 _OTHER_DATABASE: Final = (
     "It used a second database in its transaction, and no commit over two is all or nothing. Let a receiver of its own"
     " write to the second database, or reach that by a session of its own, and pass event.idempotency_key on."
 )
 
+_NESTED: Final = (
+    "It processed another delivery while it ran, in the same session, whose transaction began anew with that. Deliver"
+    " it from elsewhere, or in a session of its own."
+)
+
 
 class Watch:
     """What a receiver does with sessions while it is called."""
 
-    def __init__(self, session: object, engine: Engine) -> None:
+    def __init__(self, session: object, engine: Engine, outer: Watch | None) -> None:
         self._session = session
         self._engine = engine
+        self.outer = outer
+        """The watch of the receiver that has led to this one's being called, if one has."""
         self.fault: str | None = None
         """Why its writes cannot be committed with its receipt; None as long as they can."""
 
@@ -37,6 +45,11 @@ class Watch:
             self.fault = self.fault or _OTHER_SESSION
         elif connection.engine.pool is not self._engine.pool:
             self.fault = self.fault or _OTHER_DATABASE
+
+    def note_anew(self, session: object) -> None:
+        """Take note of a transaction that begins anew, with what this receiver wrote undone."""
+        if session is self._session:
+            self.fault = self.fault or _NESTED
 
 
 _watch: ContextVar[Watch | None] = ContextVar("flask_whop.joining", default=None)
@@ -49,15 +62,23 @@ def watch_sessions_of(factory: Any) -> None:
 
 
 def begin_watch(session: object, engine: Engine) -> None:
-    """Watch the receiver that is about to be called in this context."""
-    _watch.set(Watch(session, engine))
+    """Watch the receiver that is about to be called in this context, until :func:`end_watch`."""
+    _watch.set(Watch(session, engine, _watch.get()))
 
 
 def end_watch() -> str | None:
     """Watch no longer; why the receiver's writes cannot be committed with its receipt, if that is so."""
     watch = _watch.get()
-    _watch.set(None)
+    _watch.set(None if watch is None else watch.outer)
     return None if watch is None else watch.fault
+
+
+def begin_anew(session: object) -> None:
+    """Take note that a session's transaction is rolled back for another delivery than its receiver's."""
+    watch = _watch.get()
+    while watch is not None:
+        watch.note_anew(session)
+        watch = watch.outer
 
 
 def _after_begin(session: object, _transaction: object, connection: sa.Connection) -> None:

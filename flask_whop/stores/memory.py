@@ -172,19 +172,22 @@ class MemoryStore(Store):
         with self._lock:
             now = self.clock()
             found = [kept for key, kept in self._live.items() if key.endpoint == endpoint and _is_due(kept, now)]
-        found = sorted(found, key=lambda kept: kept.due_at or 0)[:limit]
-        return [Due(kept.arrival.key, alone=kept.lapses > 0 or kept.state is State.RUNNING) for kept in found]
+        found.sort(key=lambda kept: kept.due_at or 0)
+        due = [Due(kept.arrival.key, alone=kept.lapses > 0 or kept.state is State.RUNNING) for kept in found]
+        chosen = {one for alone in (True, False) for one in [one for one in due if one.alone is alone][:limit]}
+        return [one for one in due if one in chosen]
 
     def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
         """Hold a claim, and the turn of ``mark``, for ``lease`` seconds from now."""
         with self._lock:
-            if mark is not None and (held := self._marks.get(_about(key, mark))) and held.token == token:
-                held.held_until = self.clock() + lease
             kept = self._live.get(key)
-            if kept is None or kept.token != token or kept.state is not State.RUNNING:
-                return False
-            kept.lease_until = self.clock() + lease
-            return True
+            holds = kept is not None and kept.token == token and kept.state is State.RUNNING
+            until = self.clock() + lease
+            if mark is not None and (held := self._marks.get(_about(key, mark))) and held.token == token:
+                held.token, held.held_until = (token if holds else None), until
+            if kept is not None and holds:
+                kept.lease_until = until
+            return holds
 
     def turn(self, key: Key, token: str, mark: Mark, lease: float) -> Turn:
         """Let a receiver that wants its events in order go on, or tell why not."""

@@ -272,7 +272,10 @@ class Store(Lifeline, Protocol):
         ...
 
     def due(self, endpoint: str, limit: int) -> Sequence[Due]:
-        """Up to ``limit`` deliveries that :meth:`take` would give, the longest due first."""
+        """The deliveries that :meth:`take` would give, the longest due first.
+
+        Up to ``limit`` of those that may run beside others, and of those that may not.
+        """
         ...
 
     def lifeline(self) -> Lifeline:

@@ -106,8 +106,11 @@ class SqlStore(Store, ABC):
 
     def accept(self, arrival: Arrival, due_in: float) -> Accepted:
         """Make a delivery ours."""
+        return self._accept(arrival, due_in, f"accepted-{token_hex(8)}")
+
+    def _accept(self, arrival: Arrival, due_in: float, token: str) -> Accepted:
         now = self._now()
-        values = {**_arrived(arrival, now), "due_at": now + due_in, "token": f"accepted-{token_hex(8)}"}
+        values = {**_arrived(arrival, now), "due_at": now + due_in, "token": token}
         with self._single() as connection:
             changed = _upsert(connection, self._statements.accept, self._statements.accepted, values)
         if changed:
@@ -117,6 +120,9 @@ class SqlStore(Store, ABC):
         if not rows:
             # It was deleted at this very moment, and Whop is to send it again.
             return Accepted(changed=False, state=State.RUNNING, owned=False)
+        if rows[0][3] == token:
+            # As with a claim, a statement that was sent again had done its work before.
+            return Accepted(changed=True, state=State.DUE)
         return Accepted(changed=False, state=State(rows[0][0]), owned=bool(rows[0][1]))
 
     def _now(self) -> float:
@@ -134,7 +140,10 @@ class SqlStore(Store, ABC):
             "latest": _END_OF_TIME if early else now,
         }
         with self._transaction() as connection:
-            if not connection.change(self._statements.take, values):
+            if not connection.change(self._statements.take, values) and not connection.rows(
+                self._statements.taken, values
+            ):
+                # The second look finds what was taken by a statement whose answer was lost.
                 return None
             [row] = connection.rows(self._statements.get, key._asdict())
             receipts = map(_receipt, connection.rows(self._statements.receipts, key._asdict()))
@@ -164,9 +173,11 @@ class SqlStore(Store, ABC):
             return Turn.GRANTED
         return Turn.STALE if latest is not None and latest > mark.at else Turn.BUSY
 
-    def _standing_of(self, connection: Connection, values: Values) -> tuple[float | None, object]:
+    def _standing_of(
+        self, connection: Connection, values: Values, statement: str | None = None
+    ) -> tuple[float | None, object]:
         """The latest time that a mark tells, and who has the turn."""
-        rows = connection.rows(self._statements.mark, values)
+        rows = connection.rows(statement or self._statements.mark, values)
         if not rows:
             return None, None
         latest, holder = rows[0]
@@ -185,7 +196,8 @@ class SqlStore(Store, ABC):
     def _record(self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None) -> None:
         if settlement is None and mark is None:
             with self._single() as connection:
-                if not connection.change(self._statements.record_held, receipt_values(key, token, receipt)):
+                written = connection.change(self._statements.record_held, receipt_values(key, token, receipt))
+                if not written or self._is_done_already(connection, key, receipt):
                     raise _lost(key)
             return
         with self._transaction() as connection:
@@ -197,8 +209,16 @@ class SqlStore(Store, ABC):
 
     def _write(self, connection: Connection, key: Key, receipt: Receipt) -> None:
         """Write a receipt, unless somebody else has been done with it meanwhile."""
-        if not connection.change(self._statements.record, receipt_values(key, None, receipt)):
+        written = connection.change(self._statements.record, receipt_values(key, None, receipt))
+        if not written or self._is_done_already(connection, key, receipt):
             raise _lost(key)
+
+    def _is_done_already(self, connection: Connection, key: Key, receipt: Receipt) -> bool:
+        """Whether a receipt was left as it is, since it is done, by a database that does not tell."""
+        if self._statements.tells or receipt.state is ReceiptState.DONE:
+            return False
+        kept = map(_receipt, connection.rows(self._statements.receipts, key._asdict()))
+        return any(one.receiver == receipt.receiver and one.state is ReceiptState.DONE for one in kept)
 
     def _hold(self, connection: Connection, key: Key, token: str, settlement: Settlement | None) -> None:
         """The fence: hold the row of a delivery, or end the claim on it, if it is still held."""
@@ -291,9 +311,12 @@ _END_OF_TIME: Final = 1e12
 
 def renewed(connection: Connection, statements: Statements, held: Values, until: float) -> bool:
     """Hold a claim, and a receiver's turn, until a time; False if the claim is not held any more."""
+    values = {**held, "until": until}
+    kept = connection.change(statements.renew, values) > 0
     if "line" in held:
-        connection.change(statements.renew_turn, {**held, "until": until})
-    return connection.change(statements.renew, {**held, "until": until}) > 0
+        # Whoever has taken the delivery over wants its turn as well.
+        connection.change(statements.renew_turn if kept else statements.leave, values)
+    return kept
 
 
 def _lost(key: Key) -> ClaimLost:

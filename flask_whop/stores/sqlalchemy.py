@@ -42,7 +42,7 @@ except ImportError:
     raise MissingExtraError('A store in this database needs: pip install "flask-whop[sqlalchemy]"') from None
 
 from flask_whop.stores.database import Connection, Database, DatabaseClock, faults_named, make_engine, was_cut
-from flask_whop.stores.joining import begin_watch, end_watch, watch_sessions_of
+from flask_whop.stores.joining import begin_anew, begin_watch, end_watch, watch_sessions_of
 from flask_whop.stores.schema import Tables
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class SQLAlchemyStore(SqlStore):
         return self._database().statements
 
     def _now(self) -> float:
-        self._database()
+        self._database().measure()
         return self.clock()
 
     def _single(self) -> AbstractContextManager[Connection]:
@@ -219,9 +219,8 @@ class SQLAlchemyStore(SqlStore):
         """Take a delivery for processing while its sender waits."""
         return _persist(partial(super().claim, arrival, token, lease))
 
-    def accept(self, arrival: Arrival, due_in: float) -> Accepted:
-        """Make a delivery ours."""
-        return _persist(partial(super().accept, arrival, due_in))
+    def _accept(self, arrival: Arrival, due_in: float, token: str) -> Accepted:
+        return _persist(partial(super()._accept, arrival, due_in, token))
 
     def take(self, key: Key, token: str, lease: float, *, early: bool = False) -> Taken | None:
         """Claim a delivery that is due, or whose lease ran out."""
@@ -297,14 +296,20 @@ class SessionStore(SQLAlchemyStore):
 
     def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:
         """Take a delivery; what hooks of the host have begun in the session is rolled back before."""
-        self._session.rollback()
+        self._begin_anew()
         return super().claim(arrival, token, lease)
+
+    def _begin_anew(self) -> object:
+        """Roll back what was begun in the session before; which session it is."""
+        registry = getattr(self._session, "registry", None)
+        session = self._session if registry is None else registry()
+        begin_anew(session)
+        self._session.rollback()
+        return session
 
     def begin(self) -> None:
         """Begin a transaction for one receiver, apart from whatever came before."""
-        self._session.rollback()
-        registry = getattr(self._session, "registry", None)
-        begin_watch(self._session if registry is None else registry(), self._database().engine)
+        begin_watch(self._begin_anew(), self._database().engine)
 
     def undo(self) -> None:
         """Roll back what a receiver wrote."""
@@ -321,11 +326,11 @@ class SessionStore(SQLAlchemyStore):
         self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None = None
     ) -> None:
         """Commit a receipt with the receiver's writes, or roll them back."""
-        fault = end_watch()
         if receipt.state is not ReceiptState.DONE:
             self._session.rollback()
             super().record(key, token, receipt, settlement, mark)
             return
+        fault = end_watch()
         try:
             if fault is not None:
                 raise NotJoined(f"What {receipt.receiver} did cannot be committed with its receipt. {fault}")  # noqa: TRY301  # rolled back like the rest
@@ -347,10 +352,14 @@ class SessionStore(SQLAlchemyStore):
     def _join(self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None) -> None:
         """Write the receipt into the receiver's transaction, behind the fence."""
         joined = Connection(self._session)
+        if (flush := getattr(self._session, "flush", None)) is not None:
+            flush()  # what it waits for is waited for before the delivery is held, which renewals want
         if self._sees_snapshots:
             # Renewals have changed the delivery's row since, so that it cannot be held. What is
-            # exact all the same is the receipt: only one transaction can make it a done one.
-            with self._transaction() as current:
+            # exact all the same is the receipt: only one transaction can make it a done one that
+            # sees the delivery as it was while the claim still held.
+            joined.rows(self._statements.standing, key._asdict())
+            with self._database().apart() as current:
                 self._hold(current, key, token, None)
         else:
             self._hold(joined, key, token, settlement)
@@ -360,7 +369,7 @@ class SessionStore(SQLAlchemyStore):
         values = held_values(key, token, mark)
         moved = joined.change(self._statements.overtake, values)
         if not (moved and self._statements.tells):
-            latest, _ = self._standing_of(joined, values)
+            latest, _ = self._standing_of(joined, values, self._statements.mark_now)
             if latest is not None and latest > mark.at:
                 raise Overtaken(
                     f"{receipt.receiver} has handled a newer event than {key.id} of this resource meanwhile."
@@ -407,4 +416,7 @@ def _may_pass(error: BaseException | None) -> bool:
         return True
     if not isinstance(error, DBAPIError) or error.orig is None:
         return False
-    return (getattr(error.orig, "sqlstate", None) or (error.orig.args[:1] or ("",))[0]) in _DEADLOCKS
+    # By the names that psycopg, psycopg2, the drivers of MySQL, and pg8000 have for it.
+    told = error.orig.args[0] if error.orig.args else None
+    codes = (getattr(error.orig, "sqlstate", None), getattr(error.orig, "pgcode", None), told)
+    return any((code.get("C") if isinstance(code, dict) else code) in _DEADLOCKS for code in codes)

@@ -84,16 +84,17 @@ class Statements:
             f" attempts = attempts + 1, changed_at = :now WHERE {_KEY} AND body IS NOT NULL"
             f" AND ((state = 'due' AND due_at <= :latest) OR (state = 'running' AND lease_until < :now))"
         )
-        # In two halves, each of which finds its rows by the index of what is unfinished: neither
+        self.taken: str = f"SELECT 1 FROM {deliveries} WHERE {_HELD} AND owned = 1"
+        # In parts, each of which finds its rows by the index of what is unfinished: neither
         # what is done nor what is due later costs anything. SQLite uses that index for a query
         # alone that repeats its condition.
         due = f"SELECT endpoint, id, lapses, due_at FROM {deliveries} WHERE endpoint = :endpoint AND state <> 'done'"
+        waiting = f"{due} AND state = 'due' AND due_at <= :now"
         self.due: str = (
-            f"SELECT endpoint, id, lapses, due_at FROM"
-            f" (SELECT * FROM ({due} AND state = 'due' AND due_at <= :now ORDER BY due_at LIMIT :limit) AS waiting"
+            f"SELECT * FROM ({waiting} AND lapses = 0 ORDER BY due_at LIMIT :limit) AS together"
+            f" UNION ALL SELECT * FROM ({waiting} AND lapses > 0 ORDER BY due_at LIMIT :limit) AS alone"
             f" UNION ALL SELECT endpoint, id, lapses + 1, 0 FROM"
-            f" ({due} AND state = 'running' AND lease_until < :now LIMIT :limit) AS left_behind) AS found"
-            f" ORDER BY due_at LIMIT :limit"
+            f" ({due} AND state = 'running' AND lease_until < :now LIMIT :limit) AS left_behind ORDER BY 4"
         )
         self.renew: str = f"UPDATE {deliveries} SET lease_until = :until WHERE {_HELD}"
         self.renew_turn: str = f"UPDATE {marks} SET held_until = :until WHERE {_LINE} AND token = :token"
@@ -121,6 +122,7 @@ class Statements:
             f" AND ({marks}.token IS NULL OR {marks}.token = :token OR {marks}.held_until < :now)"
         )
         self.mark: str = f"SELECT latest_at, token FROM {marks} WHERE {_LINE}"
+        self.mark_now: str = self.mark
         self.move: str = (
             f"UPDATE {marks} SET token = NULL, delivery_id = :id,"
             f" latest_at = CASE WHEN latest_at > :at THEN latest_at ELSE :at END WHERE {_LINE} AND token = :token"
@@ -216,7 +218,13 @@ class MySQLStatements(Statements):
             f" state = IF(lease <=> :token, 'due', state)"
         )
         self.accepted: str | None = self.claimed
-        new = ", ".join(f"{column} = VALUES({column})" for column in _RECEIPT_NEW)
+        # What is done stays done; the state goes last, since the others go by it.
+        same = f"VALUES(state) = 'done' AND {receipts}.attempts = VALUES(attempts)"
+        kept = f"{receipts}.state = 'done' AND NOT ({same})"
+        columns = ("error", "due_at", "last_at", "attempts", "state")
+        new = ", ".join(f"{column} = IF({kept}, {receipts}.{column}, VALUES({column}))" for column in columns)
+        # A transaction sees what was there when it began, unless it asks for what is there now.
+        self.mark_now: str = f"{self.mark} FOR UPDATE"
         self.record: str = (
             f"INSERT INTO {receipts} ({_RECEIPT}) VALUES ({_RECEIPT_VALUES}) ON DUPLICATE KEY UPDATE {new}"
         )
