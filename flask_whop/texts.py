@@ -18,7 +18,21 @@ def storable(text: str, limit: int = LIMIT) -> str:
     """
     if len(text) <= limit and text.isascii() and "\x00" not in text:
         return text
-    clean = text.replace("\x00", "").encode("utf-8", "replace").decode()
-    if len(clean) <= limit:
-        return clean
-    return clean[: limit - _HASH - 1] + "~" + sha256(clean.encode()).hexdigest()[:_HASH]
+    return _cut(text.replace("\x00", "").encode("utf-8", "replace").decode(), limit)
+
+
+def plain(text: str, limit: int = LIMIT) -> str:
+    """The text in printable ASCII, which a database keeps and compares the same in whatever encoding it is.
+
+    Two texts stay two: what is escaped is escaped as in Python, the backslash included.
+    """
+    escaped = text.encode("unicode_escape").decode("ascii")
+    # MySQL does not see blanks at the end.
+    blanks = len(escaped) - len(escaped.rstrip(" "))
+    return _cut(escaped.rstrip(" ") + "\\x20" * blanks, limit)
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    return text[: limit - _HASH - 1] + "~" + sha256(text.encode()).hexdigest()[:_HASH]
