@@ -182,7 +182,7 @@ class Engine:
         """Send a lifecycle signal; what its receivers raise is logged and goes no further."""
         if not signal.receivers:
             return
-        for name, receiver, _ in signal.calls_for(self._app):
+        for name, receiver, *_ in signal.calls_for(self._app):
             try:
                 self._await(name, receiver(self._app, **keywords))
             except Exception:
@@ -317,7 +317,7 @@ class Engine:
 
     def _attempt(self, call: Call, event: AnyEvent) -> Exception | None:
         """Call one receiver; return what it raised."""
-        name, receiver, _ = call
+        name, receiver, *_ = call
         try:
             self._await(name, receiver(self._app, event=event))
         except RetryLater as error:
