@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar, overload
 from weakref import WeakSet
@@ -14,6 +14,7 @@ from flask import Flask, current_app, got_request_exception
 from flask_whop.blueprint import NAME, create_blueprint
 from flask_whop.commands import WhopCommands
 from flask_whop.config import DEFAULT_STORE, Mode, Settings
+from flask_whop.connections import Rival, Terms, clash
 from flask_whop.dispatch import dispatcher
 from flask_whop.engine import Engine
 from flask_whop.errors import ConfigError, MissingExtraError, SetupError
@@ -23,7 +24,7 @@ from flask_whop.installation import KEY, Installation
 from flask_whop.interruptions import Cause, cause_of
 from flask_whop.leases import LeaseKeeper
 from flask_whop.ready import UnhandledLog
-from flask_whop.receivers import Connector, Receiver, ResultT, name_of
+from flask_whop.receivers import Connector, EventSignal, Receiver, ResultT
 from flask_whop.retries import RetryPolicy
 from flask_whop.signals import EVENT_SIGNALS, unknown_event
 from flask_whop.signature import Verifier
@@ -154,10 +155,19 @@ class WhopWebhooks:
         return engine.store.stats(engine.endpoint)
 
     @overload
-    def on(self, event: type[E1], /, *, name: str | None = None, skip_stale: bool = False) -> Connector[E1]: ...
+    def on(
+        self, event: type[E1], /, *, name: str | None = None, skip_stale: bool = False, was: str | Sequence[str] = ()
+    ) -> Connector[E1]: ...
     @overload
     def on(
-        self, event: type[E1], event2: type[E2], /, *, name: str | None = None, skip_stale: bool = False
+        self,
+        event: type[E1],
+        event2: type[E2],
+        /,
+        *,
+        name: str | None = None,
+        skip_stale: bool = False,
+        was: str | Sequence[str] = (),
     ) -> Connector[E1 | E2]: ...
     @overload
     def on(
@@ -169,6 +179,7 @@ class WhopWebhooks:
         *,
         name: str | None = None,
         skip_stale: bool = False,
+        was: str | Sequence[str] = (),
     ) -> Connector[E1 | E2 | E3]: ...
     @overload
     def on(
@@ -181,12 +192,23 @@ class WhopWebhooks:
         *,
         name: str | None = None,
         skip_stale: bool = False,
+        was: str | Sequence[str] = (),
     ) -> Connector[E1 | E2 | E3 | E4]: ...
     @overload
     def on(
-        self, *events: type[AnyEvent] | str, name: str | None = None, skip_stale: bool = False
+        self,
+        *events: type[AnyEvent] | str,
+        name: str | None = None,
+        skip_stale: bool = False,
+        was: str | Sequence[str] = (),
     ) -> Connector[NoReturn]: ...
-    def on(self, *events: type[AnyEvent] | str, name: str | None = None, skip_stale: bool = False) -> Connector[Any]:
+    def on(
+        self,
+        *events: type[AnyEvent] | str,
+        name: str | None = None,
+        skip_stale: bool = False,
+        was: str | Sequence[str] = (),
+    ) -> Connector[Any]:
         """Connect the decorated function to some events, for this extension's app alone.
 
         ``events`` are classes (``PaymentSucceeded``), names (``"payment.succeeded"``),
@@ -194,28 +216,30 @@ class WhopWebhooks:
         know included). An extension that serves several apps connects it for each of
         them. ``name`` tells the receiver from others in receipts and logs, and is
         ``module:qualname`` where it is left out. With ``skip_stale`` the receiver is
-        passed over where a newer event about the same resource has been processed.
+        passed over where a newer event about the same resource has been processed. A
+        receiver that was renamed or moved takes over the receipts that it has under
+        its former names, ``was``.
 
         Raises :class:`~flask_whop.errors.UnknownEventError` for a name that no event
         has, and :class:`~flask_whop.errors.SetupError` for a second receiver of one
         name.
         """
-        selected = _select(events)
+        event_types, patterns = _select(events)
 
         def connect(receiver: Receiver[Any, ResultT], /) -> Callable[..., ResultT]:
-            self._subscribe(_Subscription(receiver, name or name_of(receiver), *selected, skip_stale))
+            terms = unknown_event.terms_for(receiver, name, skip_stale=skip_stale, was=was, patterns=patterns)
+            self._subscribe(_Subscription(receiver, event_types, terms))
             return receiver
 
         return connect
 
     def _subscribe(self, subscription: _Subscription) -> None:
-        for other in self._subscriptions:
-            if other.clashes_with(subscription):
-                raise SetupError(
-                    f"A receiver called {subscription.name} is connected to {other.shared_with(subscription)}"
-                    " already. Give this one a name= of its own; if this is an application factory that ran"
-                    " twice, connect it outside the factory, or make the extension inside: WhopWebhooks(app)."
-                )
+        replaced = [other for other in self._subscriptions if other.gives_way_to(subscription)]
+        for app in self._apps:
+            subscription.check(app)
+        for other in replaced:
+            other.disconnect(self._apps)
+            self._subscriptions.remove(other)
         for app in self._apps:
             subscription.connect(app)
         self._subscriptions.append(subscription)
@@ -226,23 +250,47 @@ class _Subscription:
     """What one use of :meth:`WhopWebhooks.on` asks for."""
 
     receiver: Callable[..., object]
-    name: str
     event_types: tuple[str, ...]
-    patterns: tuple[str, ...]
-    """The patterns that take events of unknown types as well."""
-    skip_stale: bool
+    terms: Terms
+    """With the patterns that take events of unknown types as well."""
 
     def connect(self, app: Flask) -> None:
+        self.check(app)
+        for signal, terms in self._signals():
+            signal.put(self.receiver, app, terms)
+
+    def check(self, app: Flask) -> None:
+        """Raise if one of the signals would refuse it, so that all of them take it, or none."""
+        for signal, terms in self._signals():
+            signal.giving_way(self.receiver, app, terms)
+
+    def disconnect(self, apps: Iterable[Flask]) -> None:
+        for app in apps:
+            for signal, _ in self._signals():
+                signal.disconnect(self.receiver, app)
+
+    def gives_way_to(self, other: _Subscription) -> bool:
+        """Whether a reload puts ``other`` in its place; raise if the two share an event and a name otherwise."""
+        shared = self._shared_with(other)
+        if shared is None or self.receiver == other.receiver or not self.terms.shared_name(other.terms):
+            return False
+        rival = Rival(self.receiver, self.terms)
+        if not rival.gives_way_to(other.receiver, other.terms):
+            raise clash(other.receiver, other.terms, rival, shared)
+        return True
+
+    def _shared_with(self, other: _Subscription) -> str | None:
         for event_type in self.event_types:
-            EVENT_SIGNALS[event_type].add(self.receiver, app, name=self.name, skip_stale=self.skip_stale)
-        if self.patterns:
-            unknown_event.connect_pattern(self.receiver, app, self.patterns, name=self.name, skip_stale=self.skip_stale)
+            if event_type in other.event_types:
+                return event_type
+        both = self.terms.patterns and other.terms.patterns
+        return "unknown events" if both and self.terms.meet(other.terms) else None
 
-    def clashes_with(self, other: _Subscription) -> bool:
-        return self.name == other.name and self.receiver != other.receiver and bool(self.shared_with(other))
-
-    def shared_with(self, other: _Subscription) -> str:
-        return next((event_type for event_type in self.event_types if event_type in other.event_types), "")
+    def _signals(self) -> Iterator[tuple[EventSignal[Any], Terms]]:
+        for event_type in self.event_types:
+            yield EVENT_SIGNALS[event_type], self.terms._replace(patterns=())
+        if self.terms.patterns:
+            yield unknown_event, self.terms
 
 
 def _select(events: Sequence[type[AnyEvent] | str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

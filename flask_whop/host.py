@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flask_whop.errors import MissingExtraError, ReceiverError
 from flask_whop.interruptions import Cause, cause_of
-from flask_whop.receivers import AppSignal
+from flask_whop.receivers import AppSignal, unrun
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -41,8 +41,8 @@ class Host:
             return
         if inspect.isawaitable(result):
             self._await(name, result)
-        elif inspect.isgenerator(result) or inspect.isasyncgen(result):
-            raise ReceiverError(f"{name} gave a generator, of which nothing has run: leave out yield, or run it.")
+        elif (left := unrun(result)) is not None:
+            raise ReceiverError(f"{name} gave {left}, of which nothing has run: leave out yield, or run it.")
 
     def notify(self, signal: AppSignal, **keywords: object) -> None:
         """Send a lifecycle signal; what its receivers raise is logged and goes no further."""

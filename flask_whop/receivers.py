@@ -1,64 +1,43 @@
 """The kinds of signals, and what it takes to be a receiver of one.
 
-They are Blinker's :class:`~blinker.NamedSignal` with four promises more: receivers are
+They are Blinker's :class:`~blinker.NamedSignal` with five promises more: receivers are
 held strongly unless asked otherwise, those that are tied to an app go with that app,
-all are called in the order in which they were connected, and a function that could not
-be called is refused when it is connected.
+all are called in the order in which they were connected, a function that could not be
+called is refused when it is connected, and so is a second one of the same name, under
+which receipts are kept.
 """
 
 from __future__ import annotations
 
-import inspect
-import logging
+import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
-from fnmatch import fnmatchcase
 from functools import partial
-from importlib.util import find_spec
+from operator import itemgetter
+from threading import RLock
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, cast
-from weakref import WeakSet, ref
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from weakref import WeakValueDictionary, ref
 
 from blinker import ANY, NamedSignal
 
-from flask_whop.errors import MissingExtraError, ReceiverError
+from flask_whop.callables import check_callable
+from flask_whop.callables import unrun as unrun
+from flask_whop.connections import Call as Call
+from flask_whop.connections import Connection, Rival, Terms, clash
+from flask_whop.errors import SetupError
 from flask_whop.events import AnyEvent, UnknownEvent, event_class
 from flask_whop.naming import name_of as name_of
-from flask_whop.texts import storable
 
 if TYPE_CHECKING:
     from flask import Flask
-
-log: logging.Logger = logging.getLogger("flask_whop")
 
 EventT = TypeVar("EventT", bound=AnyEvent)
 EventT_contra = TypeVar("EventT_contra", contravariant=True)
 ReceiverT = TypeVar("ReceiverT", bound=Callable[..., object])
 ResultT = TypeVar("ResultT")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
-
-
-class Call(NamedTuple):
-    """A receiver that is to be called."""
-
-    name: str
-    """What it is called in receipts and logs."""
-    receiver: Callable[..., object]
-    skip_stale: bool = False
-    """Whether it is passed over where a newer event of the same resource has been processed."""
-    was: tuple[str, ...] = ()
-    """Names that it had before, whose receipts are its own."""
-
-
-class Connection(NamedTuple):
-    """What it takes to connect a receiver again as it was connected."""
-
-    held: Callable[[], Callable[..., object] | None]
-    """Gives the receiver; None if it was held weakly, and is gone."""
-    weak: bool
-    name: str
-    skip_stale: bool
 
 
 KEPT = "whop.receivers"
@@ -90,12 +69,13 @@ class AppSignal(NamedSignal):
 
     def __init__(self, name: str, keywords: Sequence[str], doc: str | None = None) -> None:
         super().__init__(name, doc)
-        self._keywords = dict.fromkeys(keywords)
-        self._calls: dict[object, tuple[str, bool]] = {}
-        self._apps: WeakSet[object] = WeakSet()
+        self._keywords = tuple(keywords)
+        self._terms: dict[tuple[object, object], tuple[Terms, ...]] = {}
+        """By the ids of receiver and sender: several where a receiver takes several patterns, each in its own way."""
+        self._apps: WeakValueDictionary[object, Any] = WeakValueDictionary()
         self._muted: ContextVar[bool] = ContextVar(f"{name} muted", default=False)
 
-    def add(
+    def add(  # noqa: PLR0913  # what a connection is made of, each by name
         self,
         receiver: ReceiverT,
         sender: object = ANY,
@@ -103,34 +83,54 @@ class AppSignal(NamedSignal):
         *,
         name: str | None = None,
         skip_stale: bool = False,
+        was: str | Sequence[str] = (),
+        patterns: Sequence[str] = (),
     ) -> ReceiverT:
-        """Connect ``receiver``; the typed ``connect`` of each kind of signal leads here."""
-        _check_callable(receiver, self._keywords)
-        sender = _real(sender)
-        kept = _kept_by(sender)
-        receiver_id = _id(receiver)
-        # As a receipt has it, since that is what it is compared with.
-        named = storable(name or name_of(receiver))
-        self._warn_of_pile(receiver_id, named, sender)
-        for gone in self._calls.keys() - self.receivers.keys():
-            del self._calls[gone]
-        already_strong = not isinstance(self.receivers.get(receiver_id, _DEAD), ref)
-        # What is tied to an app is held by the app alone: held here, it would keep the app
-        # alive, for it mostly is a closure that knows the app.
-        held_by_app = kept is not None and not weak
-        super().connect(receiver, sender, weak=(weak or held_by_app) and not already_strong)
-        if kept is not None and held_by_app:
-            kept[(id(self), receiver_id)] = receiver
-            self._apps.add(sender)
-        self._calls[receiver_id] = (named, skip_stale)
+        """Connect ``receiver``; the typed ``connect`` of each kind of signal leads here.
+
+        Of unknown events it gets the types alone that match one of ``patterns``; all
+        where there are none.
+        """
+        terms = self.terms_for(receiver, name, skip_stale=skip_stale, was=was, patterns=patterns)
+        self.put(receiver, _real(sender), terms, weak=weak)
         return receiver
+
+    def terms_for(
+        self,
+        receiver: Callable[..., object],
+        name: str | None = None,
+        *,
+        skip_stale: bool = False,
+        was: str | Sequence[str] = (),
+        patterns: Sequence[str] = (),
+    ) -> Terms:
+        """Put down how ``receiver`` is to be connected; raise if it could not be called."""
+        check_callable(receiver, self._keywords)
+        return Terms.of(receiver, name, skip_stale=skip_stale, was=was, patterns=patterns)
+
+    def giving_way(self, _receiver: Callable[..., object], _sender: object, _terms: Terms) -> list[Rival]:
+        """Those whom a receiver replaces; raise if there is one that it cannot be connected beside."""
+        return []
+
+    def put(self, receiver: Callable[..., object], sender: object, terms: Terms, *, weak: bool = False) -> None:
+        """Connect ``receiver`` on ``terms`` that have been made for it."""
+        with _connecting:
+            for former in self.giving_way(receiver, sender, terms):
+                self._drop(*former.ids)
+            self._note(_id(receiver), _sender_id(sender), terms)
+            self._hold(receiver, sender, weak=weak)
+
+    def restore(self, receiver: Callable[..., object], sender: object, connection: Connection) -> None:
+        """Connect ``receiver`` as it was connected before, in its place in the order."""
+        with _connecting:
+            self._terms[_id(receiver), _sender_id(sender)] = connection.terms
+            self._hold(receiver, sender, weak=connection.weak)
 
     def disconnect(self, receiver: Callable[..., object], sender: object = ANY) -> None:
         """Disconnect ``receiver`` from ``sender``, or from all senders."""
         sender = _real(sender)
         super().disconnect(receiver, sender)
-        for app in self._apps if sender is ANY else (sender,):
-            (_kept_by(app) or {}).pop((id(self), _id(receiver)), None)
+        self._let_go(_id(receiver), _sender_id(sender))
 
     @contextmanager
     def muted(self) -> Iterator[None]:
@@ -150,46 +150,85 @@ class AppSignal(NamedSignal):
             yield call.receiver
 
     def calls_for(self, sender: object) -> list[Call]:
-        """The receivers to be called for ``sender``, with their names, in the order of connection."""
-        if not self.receivers or self._muted.get():
+        """The receivers to be called for ``sender``, with their names, in the order of connection.
+
+        One that is connected for ``sender`` and for all is called once, by its name for ``sender``.
+        """
+        if not self.receivers:
             return []
-        wanted = self._by_sender[0] | self._by_sender.get(_id(_real(sender)), set())
-        calls: list[Call] = []
-        for receiver_id, held in list(self.receivers.items()):
-            if receiver_id in wanted:
-                receiver = held() if isinstance(held, ref) else held
-                if receiver is not None:
-                    name, skip_stale = self._calls[receiver_id]
-                    calls.append(Call(name, receiver, skip_stale))
-        return calls
+        return [terms[-1].call(receiver) for _, receiver, terms in self._connected(sender)]
+
+    def names_for(self, sender: object) -> set[str]:
+        """The names that the receivers for ``sender`` have, and those that they had."""
+        connected = [one for _, _, several in self._connected(sender) for one in several]
+        return {name for terms in connected for name in (terms.name, *terms.was)}
 
     def connections(self, sender: object) -> dict[object, Connection]:
         """What is connected for exactly ``sender``, by Blinker's ids of the receivers."""
-        wanted = self._by_sender.get(0 if sender is ANY else _id(sender), ())
-        kept = (_kept_by(sender) or {}) if wanted else {}
+        sender_id = _sender_id(sender)
+        kept = _kept_by(sender) or {}
         found: dict[object, Connection] = {}
-        for receiver_id, held in list(self.receivers.items()) if wanted else ():
-            receiver = held() if isinstance(held, ref) else held
-            if receiver_id in wanted and receiver is not None:
+        for receiver_id in list(self._by_sender.get(sender_id, ())):
+            held = self.receivers.get(receiver_id)
+            if (receiver := self._held(receiver_id)) is not None:
                 weak = isinstance(held, ref) and (id(self), receiver_id) not in kept
-                found[receiver_id] = Connection(
-                    held if weak else partial(_same, receiver), weak, *self._calls[receiver_id]
-                )
+                getter = cast("Callable[[], Callable[..., object] | None]", held) if weak else partial(_same, receiver)
+                found[receiver_id] = Connection(getter, weak, self._terms[receiver_id, sender_id])
         return found
 
-    def _warn_of_pile(self, receiver_id: object, name: str, sender: object) -> None:
-        if sender is not ANY or "<locals>" not in name:
-            return
-        if any(
-            other == name and key != receiver_id for key, (other, _) in self._calls.items() if key in self.receivers
-        ):
-            log.warning(
-                "%s is connected to %s more than once, and each of them will be called. Connected inside an"
-                " application factory, a receiver should be tied to its app: @whop.on(…), or"
-                " connect_via(app).",
-                name,
-                self.name,
-            )
+    def _connected(self, sender: object) -> list[tuple[int, Callable[..., object], tuple[Terms, ...]]]:
+        """The receivers for ``sender`` on all terms that hold for it, those of its own last."""
+        if not self.receivers or self._muted.get():
+            return []
+        sender_id = _id(_real(sender))
+        of_all, of_one = self._by_sender[0], self._by_sender.get(sender_id, _NONE)
+        connected: list[tuple[int, Callable[..., object], tuple[Terms, ...]]] = []
+        for receiver_id in of_all | of_one:
+            held = self.receivers.get(receiver_id)
+            receiver = held() if isinstance(held, ref) else held
+            terms = self._terms.get((receiver_id, 0), ()) if receiver_id in of_all else ()
+            if receiver_id in of_one:
+                terms += self._terms.get((receiver_id, sender_id), ())
+            if receiver is not None and terms:
+                connected.append((min(terms[0].order, terms[-1].order), receiver, terms))
+        if len(connected) > 1:
+            connected.sort(key=_by_order)
+        return connected
+
+    def _held(self, receiver_id: object) -> Callable[..., object] | None:
+        held = self.receivers.get(receiver_id)
+        return held() if isinstance(held, ref) else held
+
+    def _hold(self, receiver: Callable[..., object], sender: object, *, weak: bool) -> None:
+        kept, receiver_id = _kept_by(sender), _id(receiver)
+        already_strong = not isinstance(self.receivers.get(receiver_id, _DEAD), ref)
+        # What is tied to an app is held by the app alone: held here, it would keep the app
+        # alive, for it mostly is a closure that knows the app.
+        held_by_app = kept is not None and not weak
+        super().connect(receiver, sender, weak=(weak or held_by_app) and not already_strong)
+        if kept is not None and held_by_app:
+            kept[id(self), receiver_id] = receiver
+            self._apps[_id(sender)] = sender
+
+    def _note(self, receiver_id: object, sender_id: object, terms: Terms) -> None:
+        for key in [key for key in self._terms if not self._is_connected(*key)]:
+            del self._terms[key]
+        before = self._terms.get((receiver_id, sender_id), ())
+        order = before[0].order if before else terms.order
+        others = tuple(one for one in before if one.patterns != terms.patterns)
+        self._terms[receiver_id, sender_id] = (*others, terms._replace(order=order))
+
+    def _is_connected(self, receiver_id: object, sender_id: object) -> bool:
+        return receiver_id in self._by_sender.get(sender_id, _NONE)
+
+    def _drop(self, receiver_id: object, sender_id: object) -> None:
+        self._disconnect(receiver_id, sender_id)
+        self._let_go(receiver_id, sender_id)
+
+    def _let_go(self, receiver_id: object, sender_id: object) -> None:
+        for app_id, app in list(self._apps.items()):
+            if sender_id in (0, app_id):
+                (_kept_by(app) or {}).pop((id(self), receiver_id), None)
 
 
 class LifecycleSignal(AppSignal, Generic[ReceiverT]):
@@ -223,32 +262,82 @@ class EventSignal(AppSignal, Generic[EventT]):
         """The class of the events that are sent."""
         return cast("type[EventT]", event_class(self.event_type) or UnknownEvent)
 
-    def connect(  # type: ignore[override]  # typed more narrowly on purpose
+    def connect(  # type: ignore[override]  # noqa: PLR0913  # typed more narrowly on purpose, and each by its name
         self,
         receiver: Receiver[EventT, ResultT],
         sender: object = ANY,
         weak: bool = False,
         *,
         name: str | None = None,
+        skip_stale: bool = False,
+        was: str | Sequence[str] = (),
     ) -> Callable[..., ResultT]:
         """Connect ``receiver``, for one ``sender`` (an app) or for any.
 
         It is held strongly unless ``weak``; one that is tied to an app goes with the
         app. ``name`` tells it from others in receipts and logs, and is
-        ``module:qualname`` where it is left out. Raises
-        :class:`~flask_whop.errors.ReceiverError` if it could not be called.
+        ``module:qualname`` where it is left out; ``was`` are the names that it had
+        before, whose receipts it takes over. With ``skip_stale`` it is passed over
+        where a newer event about the same resource has been processed.
+
+        Raises :class:`~flask_whop.errors.ReceiverError` if it could not be called, and
+        :class:`~flask_whop.errors.SetupError` if another receiver of that name would be
+        called for the same event.
         """
-        return self.add(receiver, sender, weak, name=name)
+        return self.add(receiver, sender, weak, name=name, skip_stale=skip_stale, was=was)
 
-    def connect_via(self, sender: object, weak: bool = False) -> Connector[EventT]:  # type: ignore[override]  # typed more narrowly on purpose
-        """Connect the decorated function for ``sender`` alone, and drop it with that app."""
-        return cast("Connector[EventT]", partial(self.connect, sender=sender, weak=weak))
+    def connect_via(  # type: ignore[override]  # typed more narrowly on purpose
+        self,
+        sender: object,
+        weak: bool = False,
+        *,
+        name: str | None = None,
+        skip_stale: bool = False,
+        was: str | Sequence[str] = (),
+    ) -> Connector[EventT]:
+        """Connect the decorated function for ``sender`` alone, and drop it with that app.
 
-    def connected_to(  # type: ignore[override]  # typed more narrowly on purpose
-        self, receiver: Receiver[EventT, object], sender: object = ANY
-    ) -> AbstractContextManager[None]:
+        For the rest see :meth:`connect`.
+        """
+        connect = partial(self.connect, sender=sender, weak=weak, name=name, skip_stale=skip_stale, was=was)
+        return cast("Connector[EventT]", connect)
+
+    @contextmanager
+    def connected_to(
+        self, receiver: Receiver[EventT, object], sender: object = ANY, *, name: str | None = None
+    ) -> Iterator[None]:
         """Connect ``receiver`` while a ``with`` block runs; made for tests."""
-        return super().connected_to(receiver, sender)
+        self.connect(receiver, sender, name=name)
+        try:
+            yield
+        finally:
+            self.disconnect(receiver)
+
+    def giving_way(self, receiver: Callable[..., object], sender: object, terms: Terms) -> list[Rival]:
+        """Those whom a reload of their module replaces; raise if another receiver has the name."""
+        try:
+            return self._replaced(receiver, sender, terms)
+        except SetupError:
+            gc.collect()  # it may be of an app that is gone, and was not collected yet
+        return self._replaced(receiver, sender, terms)
+
+    def _replaced(self, receiver: Callable[..., object], sender: object, terms: Terms) -> list[Rival]:
+        rivals = list(self._rivals(_id(receiver), _sender_id(sender), terms))
+        for rival in rivals:
+            if not rival.gives_way_to(receiver, terms):
+                raise clash(receiver, terms, rival, self.name)
+        return rivals
+
+    def _rivals(self, receiver_id: object, sender_id: object, terms: Terms) -> Iterator[Rival]:
+        """The other receivers that an event could come to, for one app, and whose receipts have a name of ``terms``."""
+        for (other_id, others_sender), several in list(self._terms.items()):
+            if other_id == receiver_id or not self._is_connected(other_id, others_sender):
+                continue
+            if sender_id != others_sender and 0 not in (sender_id, others_sender):
+                continue
+            for one in several:
+                if terms.shared_name(one) and terms.meet(one) and (other := self._held(other_id)) is not None:
+                    yield Rival(other, one, (other_id, others_sender))
 
 
 class UnknownEventSignal(EventSignal[UnknownEvent]):
@@ -256,36 +345,15 @@ class UnknownEventSignal(EventSignal[UnknownEvent]):
 
     def __init__(self) -> None:
         super().__init__("unknown_event")
-        self._patterns: dict[object, tuple[str, ...]] = {}
-
-    def add(
-        self,
-        receiver: ReceiverT,
-        sender: object = ANY,
-        weak: bool = False,
-        *,
-        name: str | None = None,
-        skip_stale: bool = False,
-    ) -> ReceiverT:
-        """Connect ``receiver`` for every type."""
-        # Ids come a second time: one that is gone may have left its patterns.
-        self._patterns.pop(_id(receiver), None)
-        return super().add(receiver, sender, weak, name=name, skip_stale=skip_stale)
-
-    def connect_pattern(
-        self, receiver: Callable[..., object], app: object, patterns: Sequence[str], *, name: str, skip_stale: bool
-    ) -> None:
-        """Connect ``receiver`` for the types alone that match one of ``patterns``."""
-        self.add(receiver, app, name=name, skip_stale=skip_stale)
-        self._patterns[_id(receiver)] = tuple(patterns)
 
     def calls_for_type(self, sender: object, event_type: str) -> list[Call]:
         """The receivers to be called for ``event_type``, in the order of connection."""
-        return [
-            call
-            for call in self.calls_for(sender)
-            if any(fnmatchcase(event_type, pattern) for pattern in self._patterns.get(_id(call.receiver), ("*",)))
-        ]
+        calls: list[Call] = []
+        for _, receiver, several in self._connected(sender):
+            terms = next((terms for terms in reversed(several) if terms.take(event_type)), None)
+            if terms is not None:
+                calls.append(terms.call(receiver))
+        return calls
 
 
 class _Dead:
@@ -293,6 +361,9 @@ class _Dead:
 
 
 _DEAD = ref(_Dead())
+_NONE: frozenset[object] = frozenset()
+_connecting = RLock()
+_by_order = itemgetter(0)
 
 
 def _id(obj: object) -> object:
@@ -300,6 +371,10 @@ def _id(obj: object) -> object:
     if isinstance(obj, MethodType):
         return id(obj.__func__), id(obj.__self__)
     return id(obj)
+
+
+def _sender_id(sender: object) -> object:
+    return 0 if sender is ANY else _id(sender)
 
 
 def _same(receiver: ReceiverT) -> ReceiverT:
@@ -315,32 +390,3 @@ def _real(sender: object) -> object:
 def _kept_by(sender: object) -> dict[object, object] | None:
     extensions = getattr(sender, "extensions", None)
     return None if extensions is None else cast("dict[object, object]", extensions.setdefault(KEPT, {}))
-
-
-def _check_callable(receiver: Callable[..., object], keywords: dict[str, None]) -> None:
-    if not callable(receiver):
-        raise ReceiverError(f"{receiver!r} is not callable, so that it cannot be a receiver.")
-    target = _function(receiver)
-    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
-        raise ReceiverError(f"{name_of(receiver)} uses yield, so that a call would run nothing of it.")
-    if inspect.iscoroutinefunction(target) and find_spec("asgiref") is None:
-        raise MissingExtraError(f'{name_of(receiver)} is async, which needs: pip install "flask-whop[async]"')
-    try:
-        signature = inspect.signature(receiver)
-    except (TypeError, ValueError):
-        return  # written in C, without a signature to look at
-    try:
-        signature.bind(None, **keywords)
-    except TypeError as error:
-        wanted = ", ".join(("app", *keywords))
-        raise ReceiverError(
-            f"{name_of(receiver)}{signature} could not be called with ({wanted}): {error}. The first is passed"
-            f" by position and the others by name; write def receiver({wanted}, **extra)."
-        ) from None
-
-
-def _function(receiver: Callable[..., object]) -> Any:
-    """What says whether a call gives a coroutine or a generator."""
-    while isinstance(receiver, partial):
-        receiver = receiver.func
-    return receiver if inspect.isroutine(receiver) else type(receiver).__call__

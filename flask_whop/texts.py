@@ -30,3 +30,20 @@ def ascii_of(text: str) -> str:
 
 def _escaped(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in ascii_of(text))
+
+
+def plain(text: str, limit: int = LIMIT) -> str:
+    """The text in printable ASCII, which a database keeps and compares the same in whatever encoding it is.
+
+    Two texts stay two: what is escaped is escaped as in Python, the backslash included.
+    """
+    escaped = text.encode("unicode_escape").decode("ascii")
+    # MySQL does not see blanks at the end.
+    blanks = len(escaped) - len(escaped.rstrip(" "))
+    return _cut(escaped.rstrip(" ") + "\\x20" * blanks, limit)
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    return text[: limit - _HASH - 1] + "~" + sha256(text.encode()).hexdigest()[:_HASH]

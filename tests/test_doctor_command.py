@@ -20,7 +20,7 @@ from flask_wtf import CSRFProtect
 
 from flask_whop import WhopWebhooks, signals
 from flask_whop.installation import Installation
-from flask_whop.stores import Arrival, Key, Settlement, State
+from flask_whop.stores import Arrival, Key, Receipt, ReceiptState, Settlement, State
 from flask_whop.stores.sqlite import SqliteStore
 from flask_whop.testing import sample, signed
 from tests.conftest import OTHER_SECRET, SECRET, Sender
@@ -375,12 +375,10 @@ def test_an_app_that_nobody_listens_in_gets_a_warning(tmp_path):
     assert (status, list(findings)) == (0, ["W401"])
 
 
-def test_names_that_collide_or_say_nothing_are_told(tmp_path):
+def test_names_that_say_nothing_are_told(tmp_path):
     app = Flask("shop", instance_path=str(tmp_path))
     app.config["WHOP_WEBHOOK_SECRET"] = SECRET
     whop = WhopWebhooks(app)
-    for _ in range(2):
-        signals.payment_succeeded.connect(lambda app, event: None, app, name="fulfil")
     whop.on("refund.created")(lambda app, event: None)
 
     @whop.on("refund.updated")
@@ -388,9 +386,28 @@ def test_names_that_collide_or_say_nothing_are_told(tmp_path):
 
     status, findings = diagnosed(app)
     assert status == 0
-    assert "fulfil" in findings["W402"]
     assert "<lambda>" in findings["W403"]
     assert "local" in findings["W404"]
+
+
+@pytest.mark.parametrize("store", ["memory://", "sqlite:///whop.sqlite3"])
+def test_receipts_of_names_that_nobody_has_or_had_are_told(shop, store):
+    app = shop(WHOP_STORE=store)
+    whop, installation = app.extensions["whop"], Installation.of(app)
+    signals.unknown_event.connect(lambda app, event: None, app, name="signal", was=["former", "older"])
+    kept = [f"shop:gone {number}" for number in range(7)] + ["books", "signal", "former", "older"]
+    for number, name in enumerate(kept):
+        key = Key(installation.engine.endpoint, f"msg_{number}")
+        arrival = Arrival(key, "entry.created", None, None, None, None, int(time.time()), 0, b"{}")
+        installation.store.claim(arrival, "token", 30.0)
+        installation.store.record(key, "token", Receipt(name, ReceiptState.DONE, 1, 0.0, 0.0, None, None), None)
+    status, findings = diagnosed(app)
+    assert status == 0
+    assert findings["W405"].endswith("shop:gone 0, shop:gone 1, shop:gone 2, shop:gone 3, shop:gone 4 and others.")
+    assert 'was="shop:fulfil"' in doctor(app).stdout
+
+    whop.on("entry.created", name="renamed", was=kept[:7])(lambda app, event: None)
+    assert "W405" not in diagnosed(app)[1]
 
 
 @pytest.mark.parametrize("now", [0, 86_400 * 365, 10**11])

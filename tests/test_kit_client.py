@@ -375,9 +375,9 @@ def test_what_a_block_connects_is_disconnected_and_the_rest_is_left():
     payment_succeeded.connect(lambda app, event: seen.append("before"))
     app = set_up()
     with isolated_signals():
-        payment_succeeded.connect(lambda app, event: seen.append("inside"))
+        payment_succeeded.connect(lambda app, event: seen.append("inside"), name="inside")
         unknown_event.connect(lambda app, event: seen.append("unknown"))
-        app.extensions["whop"].on(PaymentSucceeded)(lambda app, event: seen.append("tied"))
+        app.extensions["whop"].on(PaymentSucceeded, name="tied")(lambda app, event: seen.append("tied"))
     with WhopTestClient(app) as kit:
         kit.deliver("payment.succeeded")
         kit.send({"id": "msg_comet", "type": "comet.sighted"})

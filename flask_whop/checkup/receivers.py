@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from flask_whop import signals
 from flask_whop.checkup.findings import Check, Finding, note, warning
+from flask_whop.errors import StoreUnavailable
+from flask_whop.installation import Installation
+from flask_whop.receivers import AppSignal
 
 if TYPE_CHECKING:
     from flask import Flask
+
+_TOLD = 5
 
 
 def receivers_by_event(app: Flask) -> dict[str, list[str]]:
@@ -29,10 +34,27 @@ def check_receivers(app: Flask) -> Check:
         return Check("receivers", "none", [_NOBODY])
     findings: list[Finding] = []
     for about, matches in _NAMES:
-        concerned = [name for name in names if matches(name, by_event)]
+        concerned = [name for name in names if matches(name)]
         if concerned:
-            findings.append(about(", ".join(concerned[:5]) + (" and others" if len(concerned) > 5 else "")))  # noqa: PLR2004
-    return Check("receivers", summary, findings)
+            findings.append(about(_listed(concerned)))
+    return Check("receivers", summary, [*findings, *_nobodys(app)])
+
+
+def _nobodys(app: Flask) -> list[Finding]:
+    """The names in receipts that no receiver has, or had."""
+    installation = Installation.of(app)
+    try:
+        kept = installation.store.receivers(installation.engine.endpoint)
+    except StoreUnavailable:
+        return []  # the check of the store tells
+    every: Sequence[AppSignal] = (*signals.EVENT_SIGNALS.values(), signals.unknown_event)
+    known = {name for signal in every for name in signal.names_for(app)}
+    lost = sorted(set(kept) - known)
+    return [_renamed(_listed(lost))] if lost else []
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_TOLD]) + (" and others" if len(names) > _TOLD else "")
 
 
 def _counted(number: int, noun: str) -> str:
@@ -45,17 +67,6 @@ _NOBODY = warning(
     "Deliveries are answered 200, and nothing happens.",
     "Import the modules that connect receivers where the app is made.",
 )
-
-
-def _doubled(names: str) -> Finding:
-    return warning(
-        "W402",
-        f"Several receivers of one event share a name: {names}.",
-        "Receipts are kept by name. The second is called name#2, by the order in which they are connected; when the"
-        " order changes, a retry passes one over and runs the other twice.",
-        "Give each a name= of its own. If the same function is connected twice by a factory that runs twice, tie it"
-        " to its app: @whop.on(…).",
-    )
 
 
 def _nameless(names: str) -> Finding:
@@ -76,8 +87,16 @@ def _local(names: str) -> Finding:
     )
 
 
-_NAMES: Final[Sequence[tuple[Callable[[str], Finding], Callable[[str, Mapping[str, list[str]]], bool]]]] = (
-    (_doubled, lambda name, by_event: any(several.count(name) > 1 for several in by_event.values())),
-    (_nameless, lambda name, _: "<lambda>" in name),
-    (_local, lambda name, _: "<locals>" in name and "<lambda>" not in name),
+def _renamed(names: str) -> Finding:
+    return warning(
+        "W405",
+        f"Deliveries that are not finished have receipts of receivers that are not there: {names}.",
+        "A receiver that was renamed or moved is taken for another, and runs again for those deliveries.",
+        'Tell its former name: @whop.on(…, was="shop:fulfil"). If it was taken away, there is nothing to do.',
+    )
+
+
+_NAMES: Final[Sequence[tuple[Callable[[str], Finding], Callable[[str], bool]]]] = (
+    (_nameless, lambda name: "<lambda>" in name),
+    (_local, lambda name: "<locals>" in name and "<lambda>" not in name),
 )

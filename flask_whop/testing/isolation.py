@@ -42,10 +42,9 @@ def isolated_signals(*apps: Flask) -> Iterator[None]:
         for signal, sender, found in before:
             left = signal.connections(sender)
             for receiver_id, connection in found.items():
-                if receiver_id not in left and (receiver := connection.held()) is not None:
-                    signal.add(
-                        receiver, sender, connection.weak, name=connection.name, skip_stale=connection.skip_stale
-                    )
+                as_before = receiver_id in left and left[receiver_id].terms == connection.terms
+                if not as_before and (receiver := connection.held()) is not None:
+                    signal.restore(receiver, sender, connection)
         for subscriptions, found_there in subscribed:
             subscriptions[:] = found_there
 

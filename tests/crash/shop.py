@@ -78,7 +78,7 @@ def make_store():
     if kind == "sqlite":
         return doomed(SqliteStore)(url)
     if kind == "joined":
-        return doomed(SessionStore)(db.session, prefix="crash_", metadata=db.metadata)
+        return doomed(SessionStore)(db, prefix="crash_", create=True)
     return doomed(SQLAlchemyStore)(url, prefix="crash_")
 
 

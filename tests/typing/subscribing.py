@@ -102,6 +102,18 @@ def by_name(app: Flask, event: PaymentSucceeded) -> None: ...
 async def asynchronous_on(app: Flask, event: PaymentSucceeded, mailer: object = None) -> None: ...
 
 
+@whop.on(PaymentSucceeded, PaymentFailed, name="kept", skip_stale=True, was="shop:kept")
+def kept(app: Flask, event: PaymentSucceeded | PaymentFailed) -> None: ...
+
+
+@whop.on("payment.*", was=("books", "shop:books"))
+def renamed(app: Flask, event: AnyEvent) -> None: ...
+
+
+@payment_succeeded.connect_via(app, name="of the app", skip_stale=True, was=["tied", "shop:tied"])
+def tied_by_name(app: Flask, event: PaymentSucceeded) -> None: ...
+
+
 @unknown_event.connect
 def unknown(app: Flask, event: UnknownEvent) -> None: ...
 
@@ -126,6 +138,7 @@ def with_mailer(app: Flask, event: PaymentSucceeded, mailer: object) -> None: ..
 payment_succeeded.connect(Shop().fulfil, weak=True)
 payment_succeeded.connect(partial(with_mailer, mailer=None))
 payment_succeeded.connect(lambda app, event: print(event.data.id), name="printer")
+payment_succeeded.connect(both, name="both", skip_stale=True, was=("one", "other"))
 with payment_succeeded.connected_to(lambda app, event: print(event.data.id)):
     assert_type(both(app, parse_event(b"{}")), int)
 
@@ -164,6 +177,9 @@ whop.on(PaymentSucceeded)(wrong_event)  # type: ignore[arg-type]  # pyright: ign
 whop.on(PaymentSucceeded, PaymentFailed)(wrong_event)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 whop.on("payment.succeeded")(no_event)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 whop.on("payment.*")(event_first)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+whop.on(PaymentSucceeded, was=7)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+payment_succeeded.connect(both, was=[7])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+payment_succeeded.connect_via(app, name="tied", was="tied")(wrong_event)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 whop.on(Payment)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
