@@ -203,3 +203,28 @@ def test_busy_is_answered_within_whops_five_seconds(file):
         other.execute("COMMIT")
     # Not how fast this machine is: how long the store is told to wait.
     assert time.monotonic() - started < 60
+
+
+def test_a_writer_that_is_frozen_keeps_no_process_from_starting(tmp_path):
+    """What stops a booting worker of gunicorn makes it stop the whole server."""
+    path = tmp_path / "whop.sqlite3"
+    SqliteStore(path).open(durable=False, keep_bodies=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as frozen:
+        frozen.execute("BEGIN IMMEDIATE")
+        store = SqliteStore(path)
+        store.open(durable=False, keep_bodies=True)
+        assert store.due("shop", 1) == []
+        with pytest.raises(StoreUnavailable, match="locked"):
+            store.claim(arrival(), "mine", 30)
+        frozen.execute("COMMIT")
+        assert store.claim(arrival(), "mine", 30).granted
+        store.close()
+
+
+def test_a_file_without_tables_that_a_writer_holds_is_refused(tmp_path):
+    path = tmp_path / "whop.sqlite3"
+    with closing(sqlite3.connect(path, isolation_level=None)) as frozen:
+        frozen.execute("PRAGMA journal_mode = WAL")
+        frozen.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ConfigError, match="locked"):
+            SqliteStore(path).open(durable=False, keep_bodies=True)

@@ -120,14 +120,31 @@ class SqliteStore(SqlStore):
             )
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self._transaction() as transaction:
-                _migrate(transaction, self.path)
+            self._make_tables()
         except (OSError, StoreUnavailable) as error:
             raise ConfigError(
                 f"WHOP_STORE: {self.path} cannot be written ({error.__cause__ or error}). Make its folder writable"
                 " for the user that the app runs as, or set WHOP_STORE to another place:"
                 " sqlite:////var/lib/shop/whop.sqlite3, or postgresql://…"
             ) from None
+
+    def _make_tables(self) -> None:
+        try:
+            with self._transaction() as transaction:
+                _migrate(transaction, self.path)
+        except StoreUnavailable as error:
+            # Another process may hold the file, frozen perhaps. That is no reason not to start
+            # where there is nothing to make: deliveries are answered 503 until it lets go.
+            if "locked" not in str(error.__cause__) or not self._has_tables():
+                raise
+            log.warning("%s is held by another process; deliveries are answered 503 until it lets go.", self.path)
+
+    def _has_tables(self) -> bool:
+        try:
+            with self._single() as connection:
+                return connection.rows("SELECT version FROM whop_schema", {}) == [(VERSION,)]
+        except StoreUnavailable:
+            return False
 
     @property
     def _statements(self) -> Statements:
