@@ -13,6 +13,7 @@ from flask import Flask
 
 from flask_whop import WhopWebhooks, signals
 from flask_whop.receivers import AppSignal
+from flask_whop.signals import delivery_rejected, payment_succeeded
 from flask_whop.testing import signed
 
 if TYPE_CHECKING:
@@ -75,6 +76,22 @@ def sender(app: Flask, whop: WhopWebhooks) -> Sender:
 def documented() -> bytes:
     """The payload that Whop documents for identity_profile.needs_action, letter for letter."""
     return (Path(__file__).parents[1] / "examples/identity_desk/documented.json").read_bytes()
+
+
+@pytest.fixture
+def calls():
+    """The events that reached a receiver."""
+    events = []
+    payment_succeeded.connect(lambda app, event: events.append(event))
+    return events
+
+
+@pytest.fixture
+def reasons():
+    """Why requests were rejected."""
+    found = []
+    delivery_rejected.connect(lambda app, rejection: found.append(rejection.reason.value))
+    return found
 
 
 def pytest_collection_finish() -> None:

@@ -12,35 +12,8 @@ import pytest
 from flask import got_request_exception
 from werkzeug.exceptions import BadRequest, ClientDisconnected
 
-from flask_whop.signals import delivery_rejected, payment_succeeded
-from flask_whop.signature import sign
-from tests.conftest import PATH, SECRET
-
-BODY = b'{"id":"msg_1","type":"payment.succeeded","data":{"id":"pay_1"}}'
-
-
-@pytest.fixture
-def calls():
-    """The events that reached a receiver."""
-    events = []
-    payment_succeeded.connect(lambda app, event: events.append(event))
-    return events
-
-
-@pytest.fixture
-def reasons():
-    """Why requests were rejected."""
-    found = []
-    delivery_rejected.connect(lambda app, rejection: found.append(rejection.reason.value))
-    return found
-
-
-def good_headers(body=BODY, **how):
-    return {**sign(body, SECRET, delivery_id="msg_1", **how), "content-type": "application/json"}
-
-
-def post(app, headers, body=BODY):
-    return app.test_client().post(PATH, data=body, headers=headers)
+from tests.conftest import PATH
+from tests.test_verification import BODY, good_headers, post
 
 
 class Failing:

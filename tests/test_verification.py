@@ -16,28 +16,12 @@ from standardwebhooks import Webhook
 
 from flask_whop import WhopWebhooks
 from flask_whop.errors import Rejected
-from flask_whop.signals import delivery_received, delivery_rejected, payment_succeeded
+from flask_whop.signals import delivery_received
 from flask_whop.signature import MAX_CANDIDATES, Delivery, Verifier, sign
 from flask_whop.testing import signed
 from tests.conftest import OTHER_SECRET, PATH, SECRET, Sender
 
 BODY = b'{"id":"msg_1","type":"payment.succeeded","data":{"id":"pay_1"}}'
-
-
-@pytest.fixture
-def calls():
-    """The events that reached a receiver."""
-    events = []
-    payment_succeeded.connect(lambda app, event: events.append(event))
-    return events
-
-
-@pytest.fixture
-def reasons():
-    """Why requests were rejected."""
-    found = []
-    delivery_rejected.connect(lambda app, rejection: found.append(rejection.reason.value))
-    return found
 
 
 def good_headers(body=BODY, **how):
