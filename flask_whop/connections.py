@@ -24,7 +24,7 @@ class Call(NamedTuple):
     """What it is called in receipts and logs."""
     receiver: Callable[..., object]
     skip_stale: bool = False
-    """Whether it is passed over where a newer event of the same resource has been processed."""
+    """Whether it wants the events of a resource in order: it is passed over where it has handled a newer one."""
     was: tuple[str, ...] = ()
     """Its former names, whose receipts are its own."""
 

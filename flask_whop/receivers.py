@@ -278,7 +278,7 @@ class EventSignal(AppSignal, Generic[EventT]):
         app. ``name`` tells it from others in receipts and logs, and is
         ``module:qualname`` where it is left out; ``was`` are the names that it had
         before, whose receipts it takes over. With ``skip_stale`` it is passed over
-        where a newer event about the same resource has been processed.
+        where it has handled a newer event about the same resource.
 
         Raises :class:`~flask_whop.errors.ReceiverError` if it could not be called, and
         :class:`~flask_whop.errors.SetupError` if another receiver of that name would be
