@@ -40,7 +40,7 @@ def create_blueprint(  # noqa: PLR0913  # what the route is wired to, each by na
     verifier: Verifier,
     engine: Engine,
     dispatch: Callable[[Delivery], Dispatched],
-    report: Callable[[BaseException], object],
+    report: Callable[[Exception], object],
 ) -> Blueprint:
     """Make the blueprint with the one route ``POST path``."""
     blueprint = Blueprint(NAME, __name__)

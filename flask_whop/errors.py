@@ -13,6 +13,7 @@
     ├── Overtaken                           a newer event was handled meanwhile: what was written is rolled back
     ├── NotJoined                           a receiver's writes cannot be committed together with its receipt
     ├── ProcessDied                         a receiver did not end: its process was killed, or hung
+    ├── ReceiverExited                      a receiver ended by what is no Exception, such as sys.exit()
     ├── Rejected                            401, 400, 403 or 413: not a delivery for us
     ├── GiveUp                              raise it in a receiver: never call me again for this
     ├── RetryLater                          503: raise it in a receiver: not now, later
@@ -70,6 +71,10 @@ class NotJoined(FlaskWhopError):
 
 class ProcessDied(FlaskWhopError):
     """A receiver was called and did not end: its process was killed, crashed, or hung for too long."""
+
+
+class ReceiverExited(FlaskWhopError):
+    """A receiver ended by what is no ``Exception``, which is the ``__cause__``: an exit, a cancellation, a timeout."""
 
 
 class GiveUp(FlaskWhopError):

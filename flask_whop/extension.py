@@ -216,7 +216,7 @@ class WhopWebhooks:
         know included). An extension that serves several apps connects it for each of
         them. ``name`` tells the receiver from others in receipts and logs, and is
         ``module:qualname`` where it is left out. With ``skip_stale`` the receiver is
-        passed over where a newer event about the same resource has been processed. A
+        passed over where it has handled a newer event about the same resource. A
         receiver that was renamed or moved takes over the receipts that it has under
         its former names, ``was``.
 
@@ -328,8 +328,8 @@ def _waiter(app: Flask) -> Callable[[Awaitable[object]], object]:
     return run
 
 
-def _reporter(app: Flask) -> Callable[[BaseException], object]:
-    def report(error: BaseException) -> None:
+def _reporter(app: Flask) -> Callable[[Exception], object]:
+    def report(error: Exception) -> None:
         # The view answers by itself, so that Flask never sees the error, and error
         # trackers listen here.
         try:

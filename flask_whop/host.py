@@ -28,7 +28,7 @@ class Host:
         self,
         app: Flask,
         wait: Callable[[Awaitable[object]], object],
-        report: Callable[[BaseException], object],
+        report: Callable[[Exception], object],
     ) -> None:
         self.app = app
         self._wait = wait

@@ -11,7 +11,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flask_whop import signals
-from flask_whop.errors import ClaimLost, FlaskWhopError, GiveUp, Overtaken, ProcessDied, RetryLater, StoreUnavailable
+from flask_whop.errors import (
+    ClaimLost,
+    FlaskWhopError,
+    GiveUp,
+    Overtaken,
+    ProcessDied,
+    ReceiverExited,
+    RetryLater,
+    StoreUnavailable,
+)
 from flask_whop.events import AnyEvent, UnknownEvent
 from flask_whop.interruptions import Cause, cause_of
 from flask_whop.outcomes import Outcome, Status
@@ -328,16 +337,17 @@ class Run:
     def _note_failure(self, call: Call, error: BaseException) -> None:
         """Say in the log what a receiver raised, and tell whoever listens."""
         about = (call.name, self._event.type, self._event.id)
+        told = error if isinstance(error, Exception) else _exit_by(error)
         if isinstance(error, RetryLater):
             log.info("%s asked to retry %s %s in %.0f s.", *about, error.after)
         elif isinstance(error, GiveUp):
             log.error("%s gave up on %s %s; it will not be called with it again.", *about, exc_info=error)
         else:
             log.error("%s failed with %s %s.", *about, exc_info=error)
-            self._host.report(error)
-        self._tell_failure(call, error)
+            self._host.report(told)
+        self._tell_failure(call, told)
 
-    def _tell_failure(self, call: Call, error: BaseException) -> None:
+    def _tell_failure(self, call: Call, error: Exception) -> None:
         self._host.notify(signals.receiver_failed, event=self._event, receiver=call.name, error=error)
 
     def _outcome(self, called: bool) -> Outcome:  # whether there was anybody to call
@@ -369,6 +379,13 @@ def calls_for(host: Host, event: AnyEvent) -> list[Call]:
     if isinstance(event, UnknownEvent):
         return signals.unknown_event.calls_for_type(host.app, event.type)
     return signals.EVENT_SIGNALS[event.type].calls_for(host.app)
+
+
+def _exit_by(error: BaseException) -> ReceiverExited:
+    """What those are told of who expect an exception, of one that is none."""
+    told = ReceiverExited(f"The receiver ended by {type(error).__qualname__}.")
+    told.__cause__ = error
+    return told
 
 
 def _told(error: BaseException | None) -> str | None:

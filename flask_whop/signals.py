@@ -228,7 +228,7 @@ class EventDeliveryReceiver(Protocol):
 class FailureReceiver(Protocol):
     """Receives ``receiver_failed``."""
 
-    def __call__(self, app: Flask, /, *, event: events.AnyEvent, receiver: str, error: BaseException) -> object:
+    def __call__(self, app: Flask, /, *, event: events.AnyEvent, receiver: str, error: Exception) -> object:
         """Take note of ``error``, which the receiver of the name ``receiver`` raised."""
         ...
 

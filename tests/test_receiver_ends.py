@@ -72,7 +72,7 @@ class Shop:
         """What a receiver of receiver_failed hears."""
         heard = []
         signals.receiver_failed.connect_via(self.app)(
-            lambda app, event, receiver, error: heard.append((receiver, type(error)))
+            lambda app, event, receiver, error: heard.append((receiver, type(error.__cause__ or error)))
         )
         return heard
 

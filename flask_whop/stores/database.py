@@ -51,7 +51,7 @@ _LOCK_LIMITS: Final = {
 class Executing(Protocol):
     """What runs statements: a connection of SQLAlchemy's, or a session."""
 
-    def execute(self, statement: Any, params: Any = None) -> Any:
+    def execute(self, statement: Any, params: Any = None, /) -> Any:
         """Run a statement."""
         ...
 

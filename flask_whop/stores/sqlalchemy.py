@@ -157,8 +157,12 @@ class SQLAlchemyStore(SqlStore):
                 connection.execute(self._tables.schema.delete())
                 connection.execute(self._tables.schema.insert().values(version=VERSION))
 
-    @cached_property
+    @property
     def _engine(self) -> Engine:
+        return self._own_engine
+
+    @cached_property
+    def _own_engine(self) -> Engine:
         return self._given if isinstance(self._given, sa.Engine) else make_engine(self._given, durable=self._durable)
 
     def _version(self, connection: sa.Connection) -> int:
@@ -393,7 +397,7 @@ class SessionStore(SQLAlchemyStore):
 
 def _session_of(given: Session | SessionExtension) -> tuple[Session, sa.MetaData | None]:
     """The session, and the metadata of the host where it can be found."""
-    session: Session = given if not hasattr(given, "session") else given.session
+    session = cast("Session", getattr(given, "session", given))
     # Flask-SQLAlchemy's session knows its extension: db.session leads to db.metadata.
     factory = getattr(session, "session_factory", None)
     extension = given if session is not given else getattr(factory, "kw", {}).get("db")

@@ -31,7 +31,7 @@ class ReceiverFailure:
 
     receiver: str
     """The name of the receiver, ``module:qualname`` unless it was given one."""
-    error: BaseException
+    error: Exception
     """What it raised."""
     event: AnyEvent
     """The event that it was called with."""

@@ -222,5 +222,5 @@ def _read(body: bytes, delivery_id: str) -> AnyEvent:
         return UnknownEvent({}, body, delivery_id)
 
 
-def _cause(answer: Answer[AnyEvent]) -> BaseException | None:
+def _cause(answer: Answer[AnyEvent]) -> Exception | None:
     return answer.failures[0].error if answer.failures else answer.rejection

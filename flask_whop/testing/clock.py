@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from flask import Flask
 
 from flask_whop.installation import Installation
+from flask_whop.signature import Verifier
+from flask_whop.stores import Store
 
 Duration: TypeAlias = float | timedelta
 """A time that passes, in seconds or as a ``timedelta``."""
@@ -25,7 +27,7 @@ class FakeClock:
 
     def __init__(self, start: datetime | float | None = None) -> None:
         self._time = float(int(time.time())) if start is None else _unix(start)
-        self._stand_ins: dict[int, tuple[Clocked, Callable[[], float]]] = {}
+        self._stand_ins: dict[int, tuple[Store, Callable[[], float]]] = {}
 
     def __call__(self) -> float:
         """The unix time."""
@@ -66,11 +68,11 @@ class FakeClock:
         """Tell the time."""
         return f"<FakeClock {self.now().isoformat()}>"
 
-    def _install(self, part: Clocked, clock: Callable[[], float], restored: ExitStack) -> None:
+    def _install(self, part: Verifier | Store, clock: Callable[[], float], restored: ExitStack) -> None:
         restored.callback(setattr, part, "clock", part.clock)
         part.clock = clock
 
-    def _stand_in_for(self, part: Clocked) -> Callable[[], float]:
+    def _stand_in_for(self, part: Store) -> Callable[[], float]:
         """A clock that goes as this one, from where the one of ``part`` stands: that may count from elsewhere."""
         if part.clock is self or part.clock is time.time:
             return self
@@ -78,12 +80,6 @@ class FakeClock:
             begun, here = part.clock(), self._time
             self._stand_ins[id(part)] = (part, lambda: begun + self._time - here)
         return self._stand_ins[id(part)][1]
-
-
-class Clocked(Protocol):
-    """What goes by a clock, and lets it be replaced."""
-
-    clock: Callable[[], float]
 
 
 def seconds(duration: Duration) -> float:

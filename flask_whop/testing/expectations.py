@@ -68,9 +68,7 @@ class Expectations:
         __tracebackhide__ = True
         self.assert_received(event, times=0)
 
-    def assert_failed(
-        self, error: type[BaseException] = BaseException, /, *, receiver: str | None = None
-    ) -> ReceiverFailure:
+    def assert_failed(self, error: type[Exception] = Exception, /, *, receiver: str | None = None) -> ReceiverFailure:
         """Check that a receiver raised ``error``, and return the first such failure.
 
         ``receiver`` is the name of the receiver, or of its function.
@@ -81,9 +79,8 @@ class Expectations:
         for failure in self._listener.failures:
             if isinstance(failure.error, error) and _is_called(receiver, failure):
                 return failure
-        what = "anything" if error is BaseException else error.__name__
         raise CheckFailed(
-            f"{receiver or 'No receiver'} {'did not raise' if receiver else 'raised'} {what}.\n"
+            f"{receiver or 'No receiver'} {'did not raise' if receiver else 'raised'} {error.__name__}.\n"
             f"{_listed('What receivers raised', self._listener.failures)}"
         )
 

@@ -54,7 +54,7 @@ class Listener:
             self._unmet.discard(event_id)
             del self.events[event_id]
 
-    def _failed(self, _app: Flask, /, *, event: AnyEvent, receiver: str, error: BaseException) -> None:
+    def _failed(self, _app: Flask, /, *, event: AnyEvent, receiver: str, error: Exception) -> None:
         self._met(_app, event=event)
         self.failures.append(ReceiverFailure(receiver, error, event))
 
