@@ -26,83 +26,23 @@ from uuid import uuid4
 
 import click
 from flask import Flask, got_request_exception
-from flask_sqlalchemy import SQLAlchemy
 
 from flask_whop import WhopWebhooks
 from flask_whop.doctor import DOCTOR
 from flask_whop.signals import delivery_received
-from flask_whop.stores import MemoryStore
-from flask_whop.stores.sqlalchemy import SessionStore, SQLAlchemyStore
-from flask_whop.stores.sqlite import SqliteStore
 from flask_whop.testing import signed
 from tests.attempts import Attempt, Attempts, identity
 from tests.conftest import OTHER_SECRET, PATH, SECRET
 from tests.hostile import HOSTILE, hostile
-from tests.services import SERVICES
+from tests.stores import STORES, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from flask_whop.events import AnyEvent
     from flask_whop.signature import Delivery
-    from flask_whop.stores import Store
 
 _SHOWN = 5
-
-
-# The stores. A table of ours has a name that no other run has.
-
-
-def _prefix() -> str:
-    return f"t{uuid4().hex[:12]}_"
-
-
-@contextmanager
-def _memory(_app: Flask) -> Iterator[Store]:
-    yield MemoryStore()
-
-
-@contextmanager
-def _sqlite(app: Flask) -> Iterator[Store]:
-    store = SqliteStore(f"{app.instance_path}/whop.sqlite3")
-    yield store
-    store.close()
-
-
-def _by_url(service: str) -> Callable[[Flask], Any]:
-    @contextmanager
-    def make(_app: Flask) -> Iterator[Store]:
-        store = SQLAlchemyStore(SERVICES[service][1], prefix=_prefix())
-        yield store
-        store.metadata.drop_all(store._engine)
-        store._engine.dispose()
-
-    return make
-
-
-def _on_session(url: str) -> Callable[[Flask], Any]:
-    @contextmanager
-    def make(app: Flask) -> Iterator[Store]:
-        app.config["SQLALCHEMY_DATABASE_URI"] = url
-        db = SQLAlchemy(app)
-        store = SessionStore(db.session, prefix=_prefix())
-        yield store
-        with app.app_context():
-            db.session.remove()
-            store.metadata.drop_all(db.engine)
-            db.engine.dispose()
-
-    return make
-
-
-STORES: dict[str, Callable[[Flask], Any]] = {
-    "memory": _memory,
-    "sqlite": _sqlite,
-    "postgresql": _by_url("PostgreSQL"),
-    "mariadb": _by_url("MariaDB"),
-    "session-sqlite": _on_session("sqlite:///host.sqlite3"),
-    "session-postgresql": _on_session(SERVICES["PostgreSQL"][1].replace("postgresql://", "postgresql+psycopg://")),
-}
 
 
 @contextmanager
@@ -111,7 +51,7 @@ def shop(store: str) -> Iterator[tuple[Flask, WhopWebhooks]]:
     with tempfile.TemporaryDirectory() as folder:
         app = Flask("fuzzed", instance_path=folder)
         app.config["WHOP_WEBHOOK_SECRET"] = SECRET
-        with STORES[store](app) as kept:
+        with opened(store, app) as kept:
             yield app, WhopWebhooks(app, store=kept)
 
 

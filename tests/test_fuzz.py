@@ -8,20 +8,16 @@ from click.testing import CliRunner
 from flask_whop.stores import MemoryStore
 from tests import fuzz
 from tests.hostile import HOSTILE
-from tests.services import url_of
-
-SERVICE = {"postgresql": "PostgreSQL", "mariadb": "MariaDB", "session-postgresql": "PostgreSQL"}
+from tests.stores import STORES
 
 
 def fuzzed(store, requests=400, seed=7, prepare=lambda app, whop: None):
-    if store in SERVICE:
-        url_of(SERVICE[store])
     with fuzz.shop(store) as (app, whop):
         prepare(app, whop)
         return fuzz.Fuzz(app, whop, seed=seed).run(requests)
 
 
-@pytest.mark.parametrize("store", fuzz.STORES)
+@pytest.mark.parametrize("store", STORES)
 def test_whatever_is_sent_nothing_is_forged_lost_doubled_or_answered_5xx(store):
     figures = fuzzed(store)
     assert figures.faults == 0, figures

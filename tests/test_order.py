@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from uuid import uuid4
+from contextlib import ExitStack
 
 import pytest
 import sqlalchemy as sa
@@ -15,12 +15,11 @@ from flask_sqlalchemy import SQLAlchemy
 
 from flask_whop import WhopWebhooks
 from flask_whop.installation import Installation
-from flask_whop.stores import Key, MemoryStore, ReceiptState, State
-from flask_whop.stores.sqlalchemy import SessionStore, SQLAlchemyStore
+from flask_whop.stores import Key, ReceiptState, State
 from flask_whop.stores.sqlite import SqliteStore
 from flask_whop.worker import Worker
 from tests.conftest import SECRET, Sender
-from tests.services import url_of
+from tests.stores import DURABLE, JOINED, STORES, new_prefix, opened
 
 
 def at(second):
@@ -30,14 +29,9 @@ def at(second):
 class Shop:
     """An app whose receiver keeps the last state of each membership, as it was told in order."""
 
-    def __init__(self, tmp_path, store, dispatch="inline", db=None):
-        self.app = Flask("shop", instance_path=str(tmp_path))
-        self.app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_DISPATCH=dispatch)
-        if db is not None:
-            self.app.config["SQLALCHEMY_DATABASE_URI"] = db.url
-            db.init_app(self.app)
-            with self.app.app_context():
-                db.create_all()
+    def __init__(self, app, store, dispatch="inline"):
+        self.app = app
+        app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_DISPATCH=dispatch)
         self.whop = WhopWebhooks(self.app, store=store)
         self.store = store
         self.states = {}
@@ -64,18 +58,10 @@ class Shop:
 class Joined(Shop):
     """Such an app whose states are in the database of the receipts."""
 
-    def __init__(self, tmp_path, url, dispatch="inline"):
-        db = SQLAlchemy()
-        db.url = url
-        prefix = f"t{uuid4().hex[:12]}_"
-
-        class Membership(db.Model):
-            __tablename__ = f"{prefix}memberships"
-            id = sa.Column(sa.String(50), primary_key=True)
-            status = sa.Column(sa.String(50))
-
-        self.db, self.Membership = db, Membership
-        super().__init__(tmp_path, SessionStore(db, prefix=prefix), dispatch, db)
+    def __init__(self, app, store, dispatch, db, model):
+        self.db = db
+        self.Membership = model
+        super().__init__(app, store, dispatch)
 
     def sync(self, app, event):
         if self.db.engine.dialect.name == "sqlite":  # where one writer keeps all others waiting
@@ -90,47 +76,31 @@ class Joined(Shop):
             rows = self.db.session.execute(sa.select(self.Membership.id, self.Membership.status)).all()
             self.states = dict(map(tuple, rows))
 
-    def drop(self):
-        with self.app.app_context():
-            self.db.session.remove()
-            self.db.drop_all()
-            self.db.engine.dispose()
-        self.store.close()
-
-
-def by_url(service):
-    return lambda tmp_path: SQLAlchemyStore(url_of(service), prefix=f"t{uuid4().hex[:12]}_")
-
-
-STORES = {
-    "memory": lambda tmp_path: MemoryStore(),
-    "SQLite": lambda tmp_path: SqliteStore(tmp_path / "whop.sqlite3"),
-    "PostgreSQL": by_url("PostgreSQL"),
-    "MariaDB": by_url("MariaDB"),
-    "SessionStore on SQLite": "sqlite:///host.sqlite3",
-    "SessionStore on PostgreSQL": lambda: url_of("PostgreSQL").replace("postgresql:", "postgresql+psycopg:"),
-}
-
 
 @pytest.fixture(params=STORES)
 def make(request, tmp_path):
-    made = []
+    with ExitStack() as open_ones:
 
-    def shop(dispatch="inline"):
-        how = STORES[request.param]
-        if request.param.startswith("SessionStore"):
-            made.append(Joined(tmp_path, how if isinstance(how, str) else how(), dispatch))
-        else:
-            made.append(Shop(tmp_path, how(tmp_path), dispatch))
-        return made[-1]
+        def shop(dispatch="inline"):
+            app = Flask("shop", instance_path=str(tmp_path))
+            db, model = database()
+            store = open_ones.enter_context(opened(request.param, app, db=db))
+            if request.param in JOINED:
+                return Joined(app, store, dispatch, db, model)
+            return Shop(app, store, dispatch)
 
-    yield shop
-    for one in made:
-        if isinstance(one, Joined):
-            one.drop()
-        elif isinstance(one.store, SQLAlchemyStore):
-            one.store.metadata.drop_all(one.store._engine)
-            one.store.close()
+        yield shop
+
+
+def database():
+    db = SQLAlchemy()
+
+    class Membership(db.Model):
+        __tablename__ = f"{new_prefix()}memberships"
+        id = sa.Column(sa.String(50), primary_key=True)
+        status = sa.Column(sa.String(50))
+
+    return db, Membership
 
 
 def race(shop, resources, events=5):
@@ -173,10 +143,9 @@ def test_the_newest_event_of_200_resources_stays_whatever_comes_at_once(make):
     assert shop.states == expected
 
 
+@pytest.mark.parametrize("make", DURABLE, indirect=True)
 def test_the_newest_event_stays_where_two_workers_run_what_is_due(make):
     shop = make("worker")
-    if isinstance(shop.store, MemoryStore):
-        pytest.skip("memory is for receivers that run before the answer")
     expected = race(shop, 40)
     stop = threading.Event()
 
@@ -208,9 +177,13 @@ def test_the_newest_event_stays_where_two_workers_run_what_is_due(make):
 # What waits.
 
 
+def on_sqlite(tmp_path, dispatch="inline"):
+    return Shop(Flask("shop", instance_path=str(tmp_path)), SqliteStore(tmp_path / "whop.sqlite3"), dispatch)
+
+
 @pytest.fixture
 def shop(tmp_path):
-    return Shop(tmp_path, SqliteStore(tmp_path / "whop.sqlite3"))
+    return on_sqlite(tmp_path)
 
 
 class Gate:
@@ -262,7 +235,7 @@ def test_a_turn_that_comes_soon_is_waited_for(shop):
 
 
 def test_what_waits_for_a_turn_in_a_worker_is_due_again_shortly_and_spends_no_attempt(tmp_path):
-    shop = Shop(tmp_path, SqliteStore(tmp_path / "whop.sqlite3"), "worker")
+    shop = on_sqlite(tmp_path, "worker")
     gate = Gate(shop)
     deliver_member(shop, "msg_1", 1)
     first = threading.Thread(target=shop.work)

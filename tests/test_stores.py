@@ -5,11 +5,9 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from uuid import uuid4
 
 import pytest
 from flask import Flask
-from flask_sqlalchemy import SQLAlchemy
 
 from flask_whop.errors import ClaimLost
 from flask_whop.stores import (
@@ -18,16 +16,13 @@ from flask_whop.stores import (
     Filter,
     Key,
     Mark,
-    MemoryStore,
     Receipt,
     ReceiptState,
     Settlement,
     State,
     Turn,
 )
-from flask_whop.stores.sqlalchemy import SessionStore, SQLAlchemyStore
-from flask_whop.stores.sqlite import SqliteStore
-from tests.services import url_of
+from tests.stores import JOINED, STORES, opened
 
 LEASE = 30.0
 DONE = Settlement(State.DONE)
@@ -76,61 +71,16 @@ def receipt(now, receiver="mail", state=ReceiptState.DONE, **fields):
     return Receipt(receiver, state, **{"attempts": 1, "first_at": now, "last_at": now, **fields})
 
 
-def memory(clock, tmp_path):
-    yield World(MemoryStore(clock=clock), clock)
-
-
-def sqlite(clock, tmp_path):
-    store = SqliteStore(tmp_path / "whop.sqlite3", clock=clock)
-    yield World(store, clock)
-    store.close()
-
-
-def by_url(service):
-    def make(clock, tmp_path):
-        store = SQLAlchemyStore(url_of(service), prefix=f"t{uuid4().hex[:12]}_", clock=clock)
-        yield World(store, clock)
-        store.metadata.drop_all(store._engine)
-        store._engine.dispose()
-
-    return make
-
-
-def on_session(url):
-    def make(clock, tmp_path):
-        app = Flask("host", instance_path=str(tmp_path))
-        app.config["SQLALCHEMY_DATABASE_URI"] = url() if callable(url) else url
-        db = SQLAlchemy(app)
-        store = SessionStore(db, prefix=f"t{uuid4().hex[:12]}_", clock=clock)
-        with app.app_context():
-            db.create_all()
-            yield World(store, clock, app.app_context)
-            db.session.remove()
-            store.metadata.drop_all(db.engine)
-            db.engine.dispose()
-
-    return make
-
-
-WORLDS = {
-    "memory": memory,
-    "SQLite": sqlite,
-    "PostgreSQL": by_url("PostgreSQL"),
-    "MariaDB": by_url("MariaDB"),
-    "Flask-SQLAlchemy on SQLite": on_session("sqlite:///host.sqlite3"),
-    "Flask-SQLAlchemy on PostgreSQL": on_session(
-        lambda: url_of("PostgreSQL").replace("postgresql://", "postgresql+psycopg://")
-    ),
-}
-
-
-@pytest.fixture(params=WORLDS.values(), ids=WORLDS.keys())
+@pytest.fixture(params=STORES)
 def world(request, tmp_path):
-    made = request.param(Clock(), tmp_path)
-    world = next(made)
-    world.store.open(durable=False, keep_bodies=True)
-    yield world
-    next(made, None)
+    clock = Clock()
+    app = Flask("host", instance_path=str(tmp_path))
+    with opened(request.param, app, clock=clock) as store, app.app_context():
+        store.open(durable=False, keep_bodies=True)
+        yield World(store, clock, app.app_context)
+
+
+WITH_TURNS = [name for name in STORES if name not in JOINED]  # the others decide in the receiver's transaction
 
 
 # Claims.
@@ -382,9 +332,8 @@ def test_times_of_two_fields_are_never_compared(world):
     assert not world.store.newer(key(2), mark(100.0, "timestamp"), ["mail"])
 
 
+@pytest.mark.parametrize("world", WITH_TURNS, indirect=True)
 def test_of_two_events_of_a_resource_one_has_the_turn_of_a_receiver(world):
-    if isinstance(world.store, SessionStore):
-        pytest.skip("decides in the transaction of the receiver, where nobody waits")
     for number in (1, 2):
         world.claim(number, f"token {number}")
     turn = world.store.turn
@@ -398,9 +347,8 @@ def test_of_two_events_of_a_resource_one_has_the_turn_of_a_receiver(world):
     assert turn(key(2), "token 2", mark(100.0), LEASE) is Turn.GRANTED
 
 
+@pytest.mark.parametrize("world", WITH_TURNS, indirect=True)
 def test_a_turn_ends_with_a_failure_and_with_its_time_and_is_renewed_with_its_claim(world):
-    if isinstance(world.store, SessionStore):
-        pytest.skip("decides in the transaction of the receiver, where nobody waits")
     for number in (1, 2):
         world.claim(number, f"token {number}")
     turn = world.store.turn
