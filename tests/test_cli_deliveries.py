@@ -15,15 +15,17 @@ import pytest
 from flask import Flask
 
 from flask_whop import WhopWebhooks
+from flask_whop.stores import Key, MemoryStore, Receipt, ReceiptState
 from tests.conftest import SECRET, Sender
 from tests.crash.driver import wait_until
+from tests.stores import DURABLE, STORES, opened
 
 
 class Shop:
-    def __init__(self, folder, **config):
-        self.app = Flask("shop", instance_path=str(folder))
-        self.app.config.update(WHOP_WEBHOOK_SECRET=SECRET, **config)
-        self.whop = WhopWebhooks(self.app)
+    def __init__(self, app, store):
+        self.app, self.store = app, store
+        app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+        self.whop = WhopWebhooks(app, store=store)
         self.broken = True
         self.ran = []
         self.whop.on("payment.succeeded", name="mail")(self.mail)
@@ -46,9 +48,11 @@ class Shop:
         return {one["id"] for one in json.loads(self.run("deliveries", "--json", *options).output)}
 
 
-@pytest.fixture
-def shop(tmp_path):
-    return Shop(tmp_path)
+@pytest.fixture(params=STORES)
+def shop(request, tmp_path):
+    app = Flask("shop", instance_path=str(tmp_path))
+    with opened(request.param, app) as store:
+        yield Shop(app, store)
 
 
 def test_deliveries_are_listed_in_columns(shop):
@@ -92,8 +96,17 @@ def test_one_delivery_is_shown_with_its_receipts_and_what_was_raised(shop):
 
 
 def test_a_body_is_shown_when_it_is_asked_for_alone(shop):
-    assert "data" not in shop.run("deliveries", "show", "msg_done").output
-    assert json.loads(shop.run("deliveries", "show", "msg_done", "--body").output)["id"] == "msg_done"
+    assert "data" not in shop.run("deliveries", "show", "msg_failed").output
+    assert json.loads(shop.run("deliveries", "show", "msg_failed", "--body").output)["id"] == "msg_failed"
+
+
+@pytest.mark.parametrize("shop", ["memory"], indirect=True)
+def test_a_body_that_was_dropped_is_told(shop):
+    result = shop.run("deliveries", "show", "msg_done", "--body")
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: Its body was dropped when it was done: WHOP_KEEP_PAYLOADS is False, or it is kept in memory.\n"
+    )
 
 
 def test_a_delivery_that_is_not_there_is_a_sentence(shop):
@@ -141,11 +154,72 @@ def test_a_replay_of_nothing_or_of_two_things_is_refused(shop, arguments):
 def test_old_deliveries_are_pruned_and_never_sooner_than_whop_retries(shop):
     assert shop.run("prune").output == "Forgot 0 deliveries that had not changed for 30 days.\n"
     assert shop.run("prune", "--days", "3").exit_code == 2
-    engine = shop.app.extensions["whop.installation"].engine
-    engine.store.clock = lambda: time.time() + 9 * 86_400
+    shop.store.clock = lambda: time.time() + 9 * 86_400
     assert shop.run("prune", "--days", "8").output == "Forgot 3 deliveries that had not changed for 8 days.\n"
 
 
+def test_work_once_runs_what_is_due(shop):
+    with shop.app.app_context():
+        assert shop.store.replay(Key("shop", "msg_failed"))
+    result = shop.run("work", "--once")
+    assert (result.exit_code, result.output) == (0, "Ran 1 delivery: 1 processed.\n")
+    assert shop.ran == ["msg_done", "msg_failed"]
+    assert shop.run("work", "--once").output == "Ran 0 deliveries.\n"
+
+
+def test_a_triggered_event_is_among_the_deliveries(shop):
+    answers = json.loads(shop.run("trigger", "payment.succeeded", "--in-process", "--duplicate", "--json").output)
+    assert [answer["status"] for answer in answers] == ["processed", "duplicate"]
+    assert answers[0]["delivery_id"] in shop.ids("--state", "done")
+
+
+def test_init_db_finds_the_tables_there_or_has_nothing_to_do(shop):
+    result = shop.run("init-db")
+    assert result.exit_code == 0
+    assert result.output in (
+        "The tables are there.\n",
+        "Nothing to do: this store makes what it needs when the app starts.\n",
+    )
+
+
+def test_the_doctor_finds_nothing_wrong_but_a_memory_that_forgets(shop):
+    result = shop.run("doctor", "--json")
+    told = json.loads(result.stdout)
+    found = {finding["id"] for check in told["checks"] for finding in check["findings"]}
+    assert (result.exit_code, found) == (0, {"W202"} if isinstance(shop.store, MemoryStore) else set())
+    assert "1 failed, 2 done" in result.stdout
+
+
+def test_a_call_that_has_not_ended_is_shown_as_such(shop):
+    key = Key("shop", "msg_failed")
+    with shop.app.app_context():
+        shop.store.replay(key)
+        shop.store.take(key, "token", 30.0)
+        shop.store.record(key, "token", Receipt("mail", ReceiptState.STARTED, 2, 1.0, 2.0, None, None), None)
+    output = shop.run("deliveries", "show", "msg_failed").output
+    assert "msg_failed  payment.succeeded  running" in output
+    assert "mail  started, and has not ended" in output
+    replayed = shop.run("deliveries", "replay", "msg_failed")
+    assert replayed.exit_code == 1
+    assert "not replayable: it runs at this moment, or its body is gone  msg_failed" in replayed.output
+
+
+@pytest.mark.parametrize("shop", [name for name in DURABLE if name != "SQLite"], indirect=True)
+def test_tables_that_are_missing_are_told_with_the_way_to_make_them(shop, caplog):
+    store = shop.store
+    with shop.app.app_context():
+        store.metadata.drop_all(store._engine)
+    for arguments in (["deliveries"], ["deliveries", "show", "msg_done"], ["prune"], ["work", "--once"]):
+        result = shop.run(*arguments)
+        assert (result.exit_code, "Make them with `flask whop init-db`" in result.output) == (1, True), arguments
+    assert "Make them with `flask whop init-db`" in shop.run("doctor").output
+    assert Sender(shop.app).deliver("payment.succeeded").status_code == 503
+    assert "Make them with `flask whop init-db`" in caplog.text
+    assert shop.run("init-db").output == "The tables are there.\n"
+    assert Sender(shop.app).deliver("payment.succeeded").status_code == 200
+
+
+@pytest.mark.parametrize("shop", ["memory"], indirect=True)
 @pytest.mark.parametrize("command", ["deliveries", "work", "prune", "init-db"])
 def test_every_command_has_help_that_ends_in_an_example(shop, command):
     result = shop.run(command, "--help")
@@ -159,6 +233,7 @@ APP = """
 import time
 from flask import Flask
 from flask_whop import WhopWebhooks
+from flask_whop.stores import Key, MemoryStore, Receipt, ReceiptState
 
 def create_app():
     app = Flask("shop", instance_path={folder!r})

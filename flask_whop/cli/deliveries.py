@@ -13,7 +13,7 @@ from flask_whop.cli.durations import Duration, moment
 from flask_whop.cli.output import as_json, styled, table
 from flask_whop.errors import FlaskWhopError, StoreUnavailable
 from flask_whop.installation import Installation
-from flask_whop.stores import Filter, Key, Receipt, State, Stored
+from flask_whop.stores import Filter, Key, Receipt, ReceiptState, State, Stored
 
 _COLUMNS = ("id", "state", "tries", "type", "received (UTC)", "account")
 _ASK_FROM = 2
@@ -85,7 +85,9 @@ def show(delivery_id: str, *, body: bool, machine: bool) -> None:
     delivery, receipts = _look_up(delivery_id)
     if body:
         if delivery.body is None:
-            raise click.ClickException("Its body was dropped when it was done (WHOP_KEEP_PAYLOADS is False).")
+            raise click.ClickException(
+                "Its body was dropped when it was done: WHOP_KEEP_PAYLOADS is False, or it is kept in memory."
+            )
         click.echo(delivery.body, nl=False)
     elif machine:
         as_json(_plain(delivery) | {"receipts": [receipt._asdict() for receipt in receipts]})
@@ -206,12 +208,15 @@ def _describe(delivery: Stored, receipts: Sequence[Receipt]) -> None:
     if not receipts:
         click.echo("  No receiver has been called with it.")
     for receipt in receipts:
-        click.echo(f"\n  {receipt.receiver}  {receipt.state.value}")
+        click.echo(f"\n  {receipt.receiver}  {_RECEIPTS.get(receipt.state, receipt.state.value)}")
         click.echo(f"    called {receipt.attempts} times, last at {moment(receipt.last_at)} UTC")
         if receipt.due_at is not None:
             click.echo(f"    due at {moment(receipt.due_at)} UTC")
         for line in (receipt.error or "").splitlines():
             click.echo(f"    | {line}")
+
+
+_RECEIPTS = {ReceiptState.STARTED: "started, and has not ended"}
 
 
 def _whose(delivery: Stored) -> str:

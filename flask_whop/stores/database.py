@@ -48,6 +48,9 @@ _LOCK_LIMITS: Final = {
 }
 
 
+_LACKING_TABLE: Final = {"42P01", 1146}
+
+
 class Executing(Protocol):
     """What runs statements: a connection of SQLAlchemy's, or a session."""
 
@@ -196,7 +199,31 @@ def faults_named() -> Iterator[None]:
     except (DataError, UnicodeError) as error:
         raise Unstorable("The database cannot keep a text as it is.") from error
     except SQLAlchemyError as error:
-        raise StoreUnavailable("The store cannot be used at the moment; its database says why.") from error
+        raise StoreUnavailable(_NO_TABLES if _lacks_table(error) else _NOT_NOW) from error
+
+
+_NOT_NOW = "The store cannot be used at the moment; its database says why."
+_NO_TABLES = (
+    "The tables of the store are not there. Make them with `flask whop init-db`; where they belong to the app's own"
+    " metadata, its migrations or db.create_all() make them too."
+)
+
+
+def _lacks_table(error: SQLAlchemyError) -> bool:
+    codes = codes_of(error)
+    return not codes.isdisjoint(_LACKING_TABLE) or any(str(code).startswith("no such table") for code in codes)
+
+
+def codes_of(error: BaseException | None) -> set[object]:
+    """What a driver tells of an error, by the names that psycopg, psycopg2, those of MySQL, and pg8000 have for it."""
+    if not isinstance(error, DBAPIError) or error.orig is None:
+        return set()
+    told = error.orig.args[0] if error.orig.args else None
+    return {
+        getattr(error.orig, "sqlstate", None),
+        getattr(error.orig, "pgcode", None),
+        told.get("C") if isinstance(told, dict) else told,
+    }
 
 
 class Connection:

@@ -41,7 +41,7 @@ try:
 except ImportError:
     raise MissingExtraError('A store in this database needs: pip install "flask-whop[sqlalchemy]"') from None
 
-from flask_whop.stores.database import Connection, Database, DatabaseClock, faults_named, make_engine, was_cut
+from flask_whop.stores.database import Connection, Database, DatabaseClock, codes_of, faults_named, make_engine, was_cut
 from flask_whop.stores.joining import begin_anew, begin_watch, end_watch, watch_sessions_of
 from flask_whop.stores.schema import Tables
 
@@ -285,14 +285,17 @@ class SessionStore(SQLAlchemyStore):
         return cast("Engine", getattr(bind, "engine", bind))
 
     def _reach(self, engine: Engine) -> Database:
-        database = super()._reach(engine)
+        try:
+            database = super()._reach(engine)
+        except ConfigError as error:  # at start it would keep the app from starting; now it asks for a retry
+            raise StoreUnavailable(str(error)) from error
         with faults_named(), engine.connect() as connection:
             level = connection.get_isolation_level()
             if database.dialect == "postgresql" and level in ("REPEATABLE READ", "SERIALIZABLE"):
                 self._with_snapshots.add(database)
             autocommit = level == "AUTOCOMMIT" or getattr(connection.connection.dbapi_connection, "autocommit", False)
         if autocommit is True:
-            raise ConfigError(
+            raise StoreUnavailable(
                 "SessionStore needs transactions, and the engine of the session commits each statement by itself"
                 ' (isolation_level="AUTOCOMMIT"). Give the session an engine without it, or use WHOP_STORE.'
             )
@@ -416,11 +419,4 @@ def _persist(call: Callable[[], ResultT]) -> ResultT:
 
 def _may_pass(error: BaseException | None) -> bool:
     """Whether a database error is one that is gone when the same is tried again."""
-    if was_cut(error):
-        return True
-    if not isinstance(error, DBAPIError) or error.orig is None:
-        return False
-    # By the names that psycopg, psycopg2, the drivers of MySQL, and pg8000 have for it.
-    told = error.orig.args[0] if error.orig.args else None
-    codes = (getattr(error.orig, "sqlstate", None), getattr(error.orig, "pgcode", None), told)
-    return any((code.get("C") if isinstance(code, dict) else code) in _DEADLOCKS for code in codes)
+    return was_cut(error) or not codes_of(error).isdisjoint(_DEADLOCKS)
