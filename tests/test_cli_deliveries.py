@@ -167,6 +167,13 @@ def test_work_once_runs_what_is_due(shop):
     assert shop.run("work", "--once").output == "Ran 0 deliveries.\n"
 
 
+@pytest.mark.parametrize("shop", ["memory"], indirect=True)
+def test_work_leaves_the_signals_of_its_process_as_it_found_them(shop):
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    shop.run("work", "--once")
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
 def test_a_triggered_event_is_among_the_deliveries(shop):
     answers = json.loads(shop.run("trigger", "payment.succeeded", "--in-process", "--duplicate", "--json").output)
     assert [answer["status"] for answer in answers] == ["processed", "duplicate"]

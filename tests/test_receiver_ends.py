@@ -216,13 +216,16 @@ def test_timeouts_and_kills_of_gevent_are_counted_and_starve_nobody(tmp_path):
 
 
 @pytest.fixture
-def _stops_on_sigterm():
+def _stops_on_signals():
     def stop(number, frame):
         sys.exit(0)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    # What runs in the background of a shell is started with SIGINT ignored.
+    handlers = {signal.SIGTERM: stop, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def kill_by(number):
@@ -233,7 +236,7 @@ def kill_by(number):
     return end
 
 
-@pytest.mark.usefixtures("_stops_on_sigterm")
+@pytest.mark.usefixtures("_stops_on_signals")
 @pytest.mark.parametrize(
     ("number", "raised"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)], ids=["SIGTERM", "SIGINT"]
 )
@@ -249,7 +252,7 @@ def test_a_process_that_is_told_to_stop_counts_nothing_calls_nobody_further_and_
     assert shop.ran == ["odd", "odd", "neighbour"]
 
 
-@pytest.mark.usefixtures("_stops_on_sigterm")
+@pytest.mark.usefixtures("_stops_on_signals")
 def test_a_process_that_is_told_to_stop_lets_the_turn_of_a_receiver_go(tmp_path):
     shop = Shop(tmp_path, "inline")
     endings = [kill_by(signal.SIGTERM)]
@@ -260,7 +263,7 @@ def test_a_process_that_is_told_to_stop_lets_the_turn_of_a_receiver_go(tmp_path)
     assert (shop.receipt("ordered").attempts, shop.state()) == (0, State.FAILED)
 
 
-@pytest.mark.usefixtures("_stops_on_sigterm")
+@pytest.mark.usefixtures("_stops_on_signals")
 def test_a_stop_in_a_later_run_is_not_counted_either(tmp_path):
     shop = Shop(tmp_path)
     shop.endings = [ValueError("no"), kill_by(signal.SIGTERM)]

@@ -6,6 +6,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import click
@@ -37,12 +39,12 @@ def command(*, once: bool, concurrency: int) -> None:
     """  # noqa: D301  # click reads the backspace
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented by Werkzeug
     worker = Worker(app, concurrency=concurrency)
-    _stop_on_signals(worker)
     line = _ProgressLine(worker) if sys.stdout.isatty() else None
     if line is None and not once:
         click.echo(f"Working, {concurrency} at a time.")
     try:
-        worker.run(once=once, idle=line.draw if line else lambda: None)
+        with _stopped_by_signals(worker):
+            worker.run(once=once, idle=line.draw if line else lambda: None)
     except FlaskWhopError as error:
         raise click.ClickException(str(error)) from None
     finally:
@@ -52,15 +54,22 @@ def command(*, once: bool, concurrency: int) -> None:
         click.echo(_sum(worker))
 
 
-def _stop_on_signals(worker: Worker) -> None:
+@contextmanager
+def _stopped_by_signals(worker: Worker) -> Iterator[None]:
+    """Stop the worker on SIGTERM and SIGINT, which are handled as before afterwards."""
     if threading.current_thread() is not threading.main_thread():
+        yield
         return
 
     def stop(signal_number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # what signal calls it with
         worker.stop()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _sum(worker: Worker) -> str:

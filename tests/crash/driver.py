@@ -1,10 +1,14 @@
-"""Kills servers, workers and tasks at random and at every named step, and counts the effects.
+"""Kills and freezes servers, workers and tasks at random and at every named step, and counts the effects.
 
-    python -m tests.crash.driver --kills 200
+    python -m tests.crash.driver --faults 300
+    python -m tests.crash.driver --faults 60 --without-fence
 
 A sender delivers payments and retries each until it is answered 2xx, as Whop does, in
-fractions of a second. At the end nothing may be lost; effects in the joined transaction
-are there exactly once; others are doubled at most once per kill.
+fractions of a second. What is frozen goes on when its lease has run out, and somebody else
+has taken over. Connections to a database server are cut in mid-commit, pools are too small
+and clocks are wrong by ten minutes. At the end nothing may be lost; effects in the joined
+transaction are there exactly once; others are doubled at most once per kill or freeze.
+Without the fence that does not hold, which shows that the driver would notice.
 """
 
 from __future__ import annotations
@@ -31,13 +35,18 @@ import sqlalchemy as sa
 from flask_whop.stores.sqlalchemy import SQLAlchemyStore, make_engine
 from flask_whop.testing import sample, signed
 from tests.conftest import PATH, SECRET
-from tests.crash.shop import STEPS
+from tests.crash.cutter import Cutter
+from tests.crash.shop import COMMITTING, LEASE, STEPS
 from tests.services import SERVICES
+from tests.stores import new_prefix
 
 ROOT = Path(__file__).parents[2]
-POSTGRESQL = SERVICES["PostgreSQL"][1]
 SETTLE_SECONDS = 60
-SENDERS = 4
+SENDERS = 6
+PATIENCE = 2.0
+"""How long a sender waits for its answer: less than a freeze, so that somebody else takes over."""
+
+KILL, FREEZE = "kill", "freeze"
 
 
 @dataclass
@@ -46,20 +55,41 @@ class Scenario:
 
     name: str
     store: str
+    database: str
     dispatch: str
     broker: str = ""
-    services: tuple[str, ...] = ()
+
+    @property
+    def services(self) -> list[str]:
+        """What has to be running."""
+        return [name for name in (self.database, self.broker) if name in SERVICES]
+
+    @property
+    def joined(self) -> bool:
+        """Whether effects are in the transaction of their receipts."""
+        return self.store == "joined"
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Where it can be killed and frozen."""
+        return (*STEPS, COMMITTING) if self.joined else STEPS
 
 
 SCENARIOS = [
-    Scenario("SQLite, inline", "sqlite", "inline"),
-    Scenario("SQLite, after_response", "sqlite", "after_response"),
-    Scenario("SQLite, worker", "sqlite", "worker"),
-    Scenario("PostgreSQL joined, inline", "joined", "inline", services=("PostgreSQL",)),
-    Scenario("PostgreSQL joined, worker", "joined", "worker", services=("PostgreSQL",)),
-    Scenario("PostgreSQL, Celery on Redis", "url", "celery", "Redis", services=("PostgreSQL", "Redis")),
-    Scenario("PostgreSQL joined, Celery on RabbitMQ", "joined", "celery", "RabbitMQ", ("PostgreSQL", "RabbitMQ")),
+    Scenario("SQLite, inline", "sqlite", "SQLite", "inline"),
+    Scenario("SQLite, after_response", "sqlite", "SQLite", "after_response"),
+    Scenario("SQLite, worker", "sqlite", "SQLite", "worker"),
+    Scenario("SQLite joined, inline", "joined", "SQLite", "inline"),
+    Scenario("SQLite joined, worker", "joined", "SQLite", "worker"),
+    Scenario("PostgreSQL joined, inline", "joined", "PostgreSQL", "inline"),
+    Scenario("PostgreSQL joined, worker", "joined", "PostgreSQL", "worker"),
+    Scenario("MariaDB joined, inline", "joined", "MariaDB", "inline"),
+    Scenario("MariaDB joined, worker", "joined", "MariaDB", "worker"),
+    Scenario("PostgreSQL, Celery on Redis", "url", "PostgreSQL", "celery", "Redis"),
+    Scenario("PostgreSQL joined, Celery on RabbitMQ", "joined", "PostgreSQL", "celery", "RabbitMQ"),
 ]
+
+_DRIVERS = {"PostgreSQL": ("postgresql:", "postgresql+psycopg:"), "MariaDB": ("mysql:", "mysql+pymysql:")}
 
 
 @dataclass
@@ -67,25 +97,32 @@ class Report:
     """What came of it."""
 
     delivered: int
-    kills: int
-    kills_at_steps: Counter[str]
+    steps: Counter[tuple[str, str]]
+    """How often it was killed and frozen, and where."""
+    cuts: int
     lost: list[str]
     doubled: int
     joined: bool
 
+    def count(self, kind: str) -> int:
+        """How often it was killed, or frozen."""
+        return sum(count for (one, _), count in self.steps.items() if one == kind)
+
     def faults(self) -> list[str]:
         """What should not be, in sentences; empty if all is well."""
         found = [f"{len(self.lost)} effects were lost: {self.lost[:5]}"] if self.lost else []
-        allowed = 0 if self.joined else self.kills
+        allowed = 0 if self.joined else self.steps.total()
         if self.doubled > allowed:
-            found.append(f"{self.doubled} effects were doubled by {self.kills} kills; {allowed} may be")
+            found.append(f"{self.doubled} effects were doubled by {self.steps.total()} faults; {allowed} may be")
         return found
 
     def __str__(self) -> str:
-        at = ", ".join(f"{count} {step}" for step, count in sorted(self.kills_at_steps.items()))
+        at = ", ".join(f"{count} {kind} {step}" for (kind, step), count in sorted(self.steps.items()))
+        counts = (
+            f"{self.delivered} deliveries, {self.count(KILL)} kills, {self.count(FREEZE)} freezes, {self.cuts} cuts"
+        )
         kind = "joined" if self.joined else "others"
-        counts = f"{self.delivered} deliveries, {self.kills} kills ({at})"
-        return f"{counts}: {len(self.lost)} lost, {self.doubled} doubled ({kind})"
+        return f"{counts}: {len(self.lost)} lost, {self.doubled} doubled ({kind})\n    {at}"
 
 
 @dataclass
@@ -93,28 +130,41 @@ class Arena:
     """One scenario, running."""
 
     scenario: Scenario
-    kills_wanted: int
+    faults_wanted: int
+    without_fence: bool = False
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="crash")))
+    prefix: str = field(default_factory=new_prefix)
     delivered: list[str] = field(default_factory=list)
-    steps: Counter[str] = field(default_factory=Counter)
+    steps: Counter[tuple[str, str]] = field(default_factory=Counter)
     stopping: threading.Event = field(default_factory=threading.Event)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    thaws: list[threading.Timer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.doom = self.folder / "doom"
         self.doom.mkdir()
         self.effects = self.folder / "effects"
         self.effects.touch()
-        url = str(self.folder / "whop.sqlite3") if self.scenario.store == "sqlite" else POSTGRESQL
+        self.url = f"sqlite:///{self.folder}/host.sqlite3"
+        self.cutter = None
+        through = str(self.folder / "whop.sqlite3") if self.scenario.store == "sqlite" else self.url
+        if self.scenario.database in SERVICES:
+            port, url, _ = SERVICES[self.scenario.database]
+            self.url = url.replace(*_DRIVERS[self.scenario.database])
+            self.cutter = Cutter(port)
+            through = self.url.replace(f":{port}/", f":{self.cutter.port}/")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.environment = os.environ | {
             "WHOP_WEBHOOK_SECRET": SECRET,
-            "CRASH_STORE": f"{self.scenario.store} {url}",
+            "CRASH_STORE": f"{self.scenario.store} {through}",
+            "CRASH_PREFIX": self.prefix,
             "CRASH_DISPATCH": self.scenario.dispatch,
             "CRASH_DOOM": str(self.doom),
             "CRASH_EFFECTS": str(self.effects),
+            "CRASH_CLOCKS": "wrong" if self.cutter else "",
+            "CRASH_NO_FENCE": "yes" if self.without_fence else "",
             "CRASH_BROKER": SERVICES[self.scenario.broker][1] if self.scenario.broker else "",
             "CRASH_QUEUE": f"crash-{self.folder.name}",
             "PYTHONPATH": str(ROOT),
@@ -122,13 +172,13 @@ class Arena:
 
     def run(self) -> Report:
         """Run to the end, and count."""
-        self.clear_database()
+        self.make_tables()
         try:
             self.start_all()
             senders = [threading.Thread(target=self.send) for _ in range(SENDERS)]
             for sender in senders:
                 sender.start()
-            self.kill_about()
+            self.harm()
             self.stopping.set()
             for sender in senders:
                 sender.join()
@@ -136,8 +186,10 @@ class Arena:
         finally:
             for process in self.processes.values():
                 kill_tree(process)
+            if self.cutter:
+                self.cutter.close()
         report = self.count()
-        self.clear_database()
+        self.drop_tables()
         if not report.faults():
             shutil.rmtree(self.folder)
         return report
@@ -145,9 +197,9 @@ class Arena:
     # Processes.
 
     def start_all(self) -> None:
-        self.start(
-            "server", "gunicorn", "--workers=3", f"--bind=127.0.0.1:{self.port}", "tests.crash.shop:create_app()"
-        )
+        threads = ("--threads=4",) if self.scenario.joined else ()  # that share a pool of 2 connections
+        bind = f"--bind=127.0.0.1:{self.port}"
+        self.start("server", "gunicorn", "--workers=3", *threads, bind, "tests.crash.shop:create_app()")
         wait_until(self.is_listening, "the server to listen", self.log)
         for name, command in self.supervised().items():
             self.start(name, *command)
@@ -157,7 +209,8 @@ class Arena:
         if self.scenario.dispatch == "inline":
             return {}
         if self.scenario.dispatch != "celery":
-            return {"worker": ("flask", "--app", "tests.crash.shop:create_app()", "whop", "work", "--concurrency", "1")}
+            work = ("flask", "--app", "tests.crash.shop:create_app()", "whop", "work", "--concurrency", "1")
+            return {"worker 1": work, "worker 2": work}
         app = ("celery", "-A", "tests.crash.celery_worker:celery")
         return {
             "celery": (*app, "worker", "-c", "2", "--without-gossip", "--without-mingle", "-l", "WARNING"),
@@ -199,7 +252,7 @@ class Arena:
             self.delivered.append(event_id)
 
     def deliver(self, body: dict[str, object]) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             request = signed(body, SECRET)
             connection.request("POST", PATH, request["data"], request["headers"])
@@ -211,19 +264,22 @@ class Arena:
 
     # The killer.
 
-    def kill_about(self) -> None:
-        """Kill until there have been as many as wanted, in turns by a step and at random."""
-        while sum(self.steps.values()) < self.kills_wanted:
+    def harm(self) -> None:
+        """Kill and freeze until there have been as many as wanted, in turns by a step and at random."""
+        while self.steps.total() < self.faults_wanted:
             time.sleep(random.uniform(0.05, 0.25))
+            kind = FREEZE if random.random() < 0.4 else KILL
             if random.random() < 0.75:
-                self.doom_step(STEPS[sum(self.steps.values()) % len(STEPS)])
+                steps = self.scenario.steps
+                self.doom_step(steps[self.steps.total() % len(steps)], kind)
             else:
-                self.kill_some_process()
+                self.harm_some_process(kind)
             self.revive()
 
-    def doom_step(self, step: str) -> None:
+    def doom_step(self, step: str, kind: str) -> None:
         file = self.doom / step
-        file.touch()
+        (self.doom / "new").write_text(kind)
+        (self.doom / "new").rename(file)
         until = time.monotonic() + 8
         while file.exists() and time.monotonic() < until:
             self.revive()
@@ -231,17 +287,28 @@ class Arena:
         try:
             file.unlink()
         except FileNotFoundError:
-            self.steps[step] += 1
+            self.steps[kind, step] += 1
+            for taken in self.doom.glob(f"* at {step}"):
+                self.thaw_later(int(taken.name.split()[0]))
+                taken.unlink(missing_ok=True)
 
-    def kill_some_process(self) -> None:
+    def harm_some_process(self, kind: str) -> None:
         candidates = [pid for process in self.processes.values() for pid in children(process.pid)]
-        candidates += [self.processes[name].pid for name in ("worker", "beat") if name in self.processes]
+        candidates += [process.pid for name, process in self.processes.items() if name.startswith(("worker", "beat"))]
         if candidates:
+            pid = random.choice(candidates)
             try:
-                os.kill(random.choice(candidates), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL if kind == KILL else signal.SIGSTOP)
             except ProcessLookupError:
                 return
-            self.steps["at random"] += 1
+            self.steps[kind, "at random"] += 1
+            if kind == FREEZE:
+                self.thaw_later(pid)
+
+    def thaw_later(self, pid: int) -> None:
+        """Let a process go on when its lease has run out, and the sender has given up and come back."""
+        self.thaws.append(threading.Timer(random.uniform(1.5, 3) * max(LEASE, PATIENCE), thaw, (pid,)))
+        self.thaws[-1].start()
 
     def revive(self) -> None:
         """Start again what a supervisor would."""
@@ -254,17 +321,21 @@ class Arena:
     def settle(self) -> None:
         """Wait until nothing is left to do."""
         for file in self.doom.iterdir():
-            if file.name in STEPS:
+            if file.name in self.scenario.steps:
                 file.unlink()
+        for timer in self.thaws:
+            timer.join()
+        if self.cutter:
+            self.cutter.cutting = False
         wait_until(lambda: self.revive() or not self.missing(), "all effects", self.log, quiet=True)
-        time.sleep(3.5)  # a lease and a half, so that what would double has doubled
+        time.sleep(2.5 * LEASE)  #  so that what would double has doubled
 
     def counted(self) -> Counter[str]:
-        if self.scenario.store != "joined":
+        if not self.scenario.joined:
             return Counter(self.effects.read_text().splitlines())
-        engine = make_engine(POSTGRESQL)
+        engine = make_engine(self.url)
         with engine.connect() as connection:
-            rows = connection.execute(sa.text("SELECT receiver, event_id FROM crash_effects")).fetchall()
+            rows = connection.execute(sa.text(f"SELECT receiver, event_id FROM {self.prefix}effects")).fetchall()
         engine.dispose()
         return Counter(f"{receiver} {event_id}" for receiver, event_id in rows)
 
@@ -277,26 +348,36 @@ class Arena:
         counted = self.counted()
         return Report(
             delivered=len(self.delivered),
-            kills=sum(self.steps.values()),
-            kills_at_steps=self.steps,
+            steps=self.steps,
+            cuts=self.cutter.cuts if self.cutter else 0,
             lost=self.missing(),
             doubled=sum(count - 1 for count in counted.values()),
-            joined=self.scenario.store == "joined",
+            joined=self.scenario.joined,
         )
 
-    def clear_database(self) -> None:
-        if self.scenario.store == "sqlite":
-            return
-        engine = make_engine(POSTGRESQL)
-        store = SQLAlchemyStore(engine, prefix="crash_")
-        with engine.begin() as connection:
-            connection.execute(sa.text("DROP TABLE IF EXISTS crash_effects"))
-            store.metadata.drop_all(connection)
-            connection.execute(
-                sa.text(
-                    "CREATE TABLE crash_effects (number serial PRIMARY KEY, receiver varchar(20), event_id varchar(50))"
-                )
-            )
+    def tables(self) -> sa.MetaData:
+        """The tables of the store and that of the effects."""
+        metadata = SQLAlchemyStore(self.url, prefix=self.prefix, create=False).metadata
+        sa.Table(
+            f"{self.prefix}effects",
+            metadata,
+            sa.Column("number", sa.Integer, primary_key=True),
+            sa.Column("receiver", sa.String(20)),
+            sa.Column("event_id", sa.String(50)),
+        )
+        return metadata
+
+    def make_tables(self) -> None:
+        if self.scenario.store != "sqlite":
+            self.with_tables("create_all")
+
+    def drop_tables(self) -> None:
+        if self.scenario.store != "sqlite":
+            self.with_tables("drop_all")
+
+    def with_tables(self, what: str) -> None:
+        engine = make_engine(self.url)
+        getattr(self.tables(), what)(engine)
         engine.dispose()
 
 
@@ -307,6 +388,12 @@ def children(pid: int) -> list[int]:
     except OSError:
         return []
     return [int(child) for child in listed.split()]
+
+
+def thaw(pid: int) -> None:
+    """Let a frozen process go on, if it is there still."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
@@ -329,13 +416,15 @@ def wait_until(condition, what, log, *, quiet=False) -> None:
 def main() -> None:
     """Run every scenario, and print what came of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=200, help="in all (default: %(default)s)")
+    parser.add_argument("--faults", type=int, default=200, help="kills and freezes in all (default: %(default)s)")
     parser.add_argument("--only", default="", help="the scenarios whose names have this in them")
+    parser.add_argument("--without-fence", action="store_true", help="show that the driver notices what the fence does")
     options = parser.parse_args()
     scenarios = [scenario for scenario in SCENARIOS if options.only in scenario.name]
+    wanted = -(-options.faults // len(scenarios))
     faults = []
     for scenario in scenarios:
-        report = Arena(scenario, -(-options.kills // len(scenarios))).run()
+        report = Arena(scenario, wanted, without_fence=options.without_fence).run()
         print(f"{scenario.name}: {report}", flush=True)
         faults += [f"{scenario.name}: {fault}" for fault in report.faults()]
     sys.exit("\n".join(faults))
