@@ -250,6 +250,7 @@ class Arena:
                 time.sleep(random.uniform(0.02, 0.3))
                 assert time.monotonic() < give_up, f"{event_id} is never taken: {self.log()}"
             self.delivered.append(event_id)
+            time.sleep(random.uniform(0.02, 0.1))
 
     def deliver(self, body: dict[str, object]) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
@@ -288,9 +289,8 @@ class Arena:
             file.unlink()
         except FileNotFoundError:
             self.steps[kind, step] += 1
-            for taken in self.doom.glob(f"* at {step}"):
+            for taken in self.doom.glob("* at *"):
                 self.thaw_later(int(taken.name.split()[0]))
-                taken.unlink(missing_ok=True)
 
     def harm_some_process(self, kind: str) -> None:
         candidates = [pid for process in self.processes.values() for pid in children(process.pid)]
@@ -327,8 +327,17 @@ class Arena:
             timer.join()
         if self.cutter:
             self.cutter.cutting = False
-        wait_until(lambda: self.revive() or not self.missing(), "all effects", self.log, quiet=True)
+        self.wait_for_effects()
         time.sleep(2.5 * LEASE)  #  so that what would double has doubled
+
+    def wait_for_effects(self) -> None:
+        """Wait until every effect is there, or none has come for a while."""
+        missing, since = self.missing(), time.monotonic()
+        while missing and time.monotonic() - since < SETTLE_SECONDS / 2:
+            self.revive()
+            time.sleep(0.2)
+            before, missing = len(missing), self.missing()
+            since = time.monotonic() if len(missing) < before else since
 
     def counted(self) -> Counter[str]:
         if not self.scenario.joined:
@@ -403,12 +412,10 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def wait_until(condition, what, log, *, quiet=False) -> None:
+def wait_until(condition, what, log) -> None:
     until = time.monotonic() + SETTLE_SECONDS
     while not condition():
         if time.monotonic() > until:
-            if quiet:
-                return
             raise AssertionError(f"waited in vain for {what}: {log()}")
         time.sleep(0.1)
 

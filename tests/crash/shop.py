@@ -57,7 +57,8 @@ def step(name: str) -> None:
     except FileNotFoundError:
         return
     if taken.read_text() == "freeze":
-        os.kill(os.getpid(), signal.SIGSTOP)  # the driver lets it go on, and removes the file
+        os.kill(os.getpid(), signal.SIGSTOP)  # until the driver lets it go on
+        taken.unlink()
         return
     taken.unlink()
     os.kill(os.getpid(), signal.SIGKILL)
