@@ -187,22 +187,25 @@ class PostgreSQLStatements(Statements):
 class MySQLStatements(Statements):
     """The statements of MySQL and MariaDB, whose upsert knows no condition and returns nothing.
 
-    It assigns from left to right, so that the token goes first: what follows goes by
-    whether it was taken.
+    It assigns from left to right: what counts goes first, by what the row was, so that a
+    statement that is sent twice counts once; then the token, and what follows goes by whether
+    it was taken.
     """
 
+    locking: str = " FOR UPDATE"
     tells: bool = False
 
     def __init__(self, names: Names) -> None:
         super().__init__(names)
         deliveries, receipts, marks = names
         lapsed = "(state = 'running' AND lease_until < :now)"
-        counted = "lapses = lapses + IF(lease <=> :token AND state = 'running', 1, 0)"
+        counted = f"lapses = lapses + IF({lapsed}, 1, 0)"
+        granted = f"(state IN ('failed', 'done', 'dead') OR {lapsed})"
         self.claim: str = (
             f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, lease, lease_until)"
             f" VALUES ({_ARRIVED_VALUES}, 'running', 0, 1, :token, :until) ON DUPLICATE KEY UPDATE"
-            f" lease = IF(state IN ('failed', 'done', 'dead') OR {lapsed}, :token, lease), {counted},"
-            f" attempts = attempts + IF(lease <=> :token, 1, 0), owned = IF(lease <=> :token, 0, owned),"
+            f" {counted}, attempts = attempts + IF({granted}, 1, 0), lease = IF({granted}, :token, lease),"
+            f" owned = IF(lease <=> :token, 0, owned),"
             f" changed_at = IF(lease <=> :token, :now, changed_at), due_at = IF(lease <=> :token, NULL, due_at),"
             f" body = IF(lease <=> :token, :body, body), lease_until = IF(lease <=> :token, :until, lease_until),"
             f" state = IF(lease <=> :token, 'running', state)"
@@ -211,7 +214,7 @@ class MySQLStatements(Statements):
         self.accept: str = (
             f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, due_at, lease)"
             f" VALUES ({_ARRIVED_VALUES}, 'due', 1, 0, :due_at, :token) ON DUPLICATE KEY UPDATE"
-            f" lease = IF(state = 'failed' OR {lapsed}, :token, lease), {counted},"
+            f" {counted}, lease = IF(state = 'failed' OR {lapsed}, :token, lease),"
             f" owned = IF(lease <=> :token, 1, owned),"
             f" changed_at = IF(lease <=> :token, :now, changed_at), opened_at = IF(lease <=> :token, :now, opened_at),"
             f" due_at = IF(lease <=> :token, :due_at, due_at), body = IF(lease <=> :token, :body, body),"
@@ -228,7 +231,7 @@ class MySQLStatements(Statements):
         self.record: str = (
             f"INSERT INTO {receipts} ({_RECEIPT}) VALUES ({_RECEIPT_VALUES}) ON DUPLICATE KEY UPDATE {new}"
         )
-        self.record_held: str = f"{_held_receipt(names)} ON DUPLICATE KEY UPDATE {new}"
+        self.record_held: str = f"{_held_receipt(names)}{self.locking} ON DUPLICATE KEY UPDATE {new}"
         self.turn: str = (
             f"INSERT INTO {marks} ({_MARK}) VALUES (:endpoint, :receiver, :line, :id, NULL, :token, :until)"
             f" ON DUPLICATE KEY UPDATE token = IF((latest_at IS NULL OR latest_at <= :at)"

@@ -58,6 +58,7 @@ def step(name: str) -> None:
         return
     if taken.read_text() == "freeze":
         os.kill(os.getpid(), signal.SIGSTOP)  # until the driver lets it go on
+        time.sleep(0.1)  # another thread may take the signal, and this one go on for a moment
         taken.unlink()
         return
     taken.unlink()
