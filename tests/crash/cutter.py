@@ -24,7 +24,9 @@ class Cutter:
         self.port: int = self._listener.getsockname()[1]
         self.cuts = 0
         self.cutting = True
-        """Whether to cut; else it only passes on."""
+        """Whether to cut at random."""
+        self.cut_after: bytes | None = None
+        """What the server is to get still, before its answer to it is cut off, once."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -51,10 +53,14 @@ class Cutter:
 
     def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
         while data := client.recv(65_536):
+            if self.cut_after is not None and self.cut_after in data:
+                self.cut_after = None
+                self._cut(client, server, data, reached=True)
+                return
             chance = self._at_commit if b"COMMIT" in data.upper() else self._rarely
             if self.cutting and random.random() < chance:
                 self.cuts += 1
-                self._cut(client, server, data)
+                self._cut(client, server, data, reached=random.random() < 0.5)
                 return
             server.sendall(data)
 
@@ -64,9 +70,9 @@ class Cutter:
                 client.sendall(data)
             client.shutdown(socket.SHUT_RDWR)
 
-    def _cut(self, client: socket.socket, server: socket.socket, data: bytes) -> None:
+    def _cut(self, client: socket.socket, server: socket.socket, data: bytes, *, reached: bool) -> None:
         """Hang up on the client; the server has got the last words, or not."""
         client.shutdown(socket.SHUT_RDWR)
-        if random.random() < 0.5:
+        if reached:
             server.sendall(data)
             time.sleep(0.05)
