@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
+import weakref
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -14,18 +17,21 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 from flask_whop import WhopWebhooks, signals
+from flask_whop.errors import StoreUnavailable
 from flask_whop.installation import Installation
-from flask_whop.stores import Key, ReceiptState, State
+from flask_whop.leases import LeaseKeeper
+from flask_whop.stores import Arrival, Key, ReceiptState, State
 from flask_whop.stores.sqlalchemy import SessionStore, SQLAlchemyStore
 from tests.conftest import SECRET, Sender
 from tests.crash.driver import wait_until
 from tests.services import url_of
+from tests.stores import new_prefix, psycopg
 
-BOTH = ["SQLite", "PostgreSQL"]
-
-
-def psycopg(url):
-    return url.replace("postgresql://", "postgresql+psycopg://")
+URLS = {
+    "SQLite": lambda: "sqlite:///host.sqlite3",
+    "PostgreSQL": lambda: psycopg(url_of("PostgreSQL")),
+    "MariaDB": lambda: url_of("MariaDB").replace("mysql://", "mysql+pymysql://"),
+}
 
 
 class Host:
@@ -33,7 +39,7 @@ class Host:
 
     def __init__(self, kind, tmp_path, *, binds=None, options=None, metadata=None, **config):
         self.app = Flask("shop", instance_path=str(tmp_path))
-        self.url = "sqlite:///host.sqlite3" if kind == "SQLite" else psycopg(url_of("PostgreSQL"))
+        self.url = URLS[kind]()
         self.app.config.update(
             SQLALCHEMY_DATABASE_URI=self.url,
             SQLALCHEMY_BINDS=binds or {},
@@ -42,7 +48,7 @@ class Host:
             **config,
         )
         self.db = SQLAlchemy(self.app, metadata=metadata)
-        self.prefix = f"t{uuid4().hex[:12]}_"
+        self.prefix = new_prefix()
 
         class Order(self.db.Model):
             __tablename__ = f"{self.prefix}orders"
@@ -119,7 +125,7 @@ def host(request, tmp_path):
         one.drop()
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=URLS)
 def joined(request, host):
     return host(request.param)
 
@@ -274,7 +280,7 @@ def test_renewals_have_a_connection_like_the_hosts_and_close_it_when_idle(host):
 
 
 def test_machines_whose_clocks_differ_by_ten_minutes_respect_each_others_claims(monkeypatch):
-    prefix, real = f"t{uuid4().hex[:12]}_", time.time
+    prefix, real = new_prefix(), time.time
     stores = []
     for shift in (0, 600, -600):
         monkeypatch.setattr(time, "time", lambda shift=shift: real() + shift)
@@ -293,9 +299,93 @@ def test_machines_whose_clocks_differ_by_ten_minutes_respect_each_others_claims(
         store.close()
 
 
+def test_a_machine_that_slept_asks_the_database_for_the_time_again(monkeypatch):
+    store = SQLAlchemyStore(url_of("PostgreSQL"), prefix=new_prefix())
+    store.open(durable=True, keep_bodies=True)
+    # While it sleeps the monotonic clock stands still, and the wall clock is set afterwards.
+    slept = SimpleNamespace(time=time.time, monotonic=lambda: time.monotonic() - 3600)
+    monkeypatch.setattr("flask_whop.stores.database.time", slept)
+    assert abs(store.clock() - time.time()) > 3000
+    assert store.due("shop", 1) == []
+    assert abs(store.clock() - time.time()) < 5
+    store.metadata.drop_all(store._engine)
+    store.close()
+
+
+def test_the_time_zone_of_a_connection_does_not_matter():
+    engine = sa.create_engine(URLS["MariaDB"](), connect_args={"init_command": "SET time_zone = '+05:00'"})
+    store = SQLAlchemyStore(engine, prefix=new_prefix())
+    store.open(durable=True, keep_bodies=True)
+    assert abs(store.clock() - time.time()) < 5
+    store.metadata.drop_all(engine)
+    engine.dispose()
+
+
+def test_a_row_that_somebody_locks_does_not_keep_other_leases_from_being_renewed(host, caplog):
+    shop = host()
+    shop.leases.lease = 8.0
+    holding, released = threading.Event(), threading.Event()
+
+    def hold():
+        with shop.app.app_context(), shop.db.engine.begin() as connection:
+            row = f"SELECT 1 FROM {shop.prefix}deliveries WHERE id = 'msg_locked' FOR UPDATE"
+            connection.execute(sa.text(row))
+            holding.set()
+            assert released.wait(30)
+
+    with shop.app.app_context():
+        lifeline = shop.store.lifeline()
+        for number, name in enumerate(("msg_locked", "msg_other")):
+            arrival = Arrival(Key("shop", name), "payment.succeeded", None, None, None, None, 0, 0, b"{}")
+            assert shop.store.claim(arrival, f"token {number}", 1.0).granted
+    locker = threading.Thread(target=hold)
+    locker.start()
+    assert holding.wait(10)
+    keeper = LeaseKeeper(lease=8.0)
+    held = [
+        keeper.hold(Key("shop", name), f"token {n}", lifeline) for n, name in enumerate(("msg_locked", "msg_other"))
+    ]
+    for one in held:
+        one.since -= 60
+    keeper.renew()
+    released.set()
+    locker.join()
+    with shop.app.app_context():
+        with shop.store._single() as connection:
+            row = f"SELECT lease_until - :now FROM {shop.prefix}deliveries WHERE id = 'msg_other'"
+            [(left,)] = connection.rows(row, {"now": shop.store.clock()})
+    assert left > 3
+    assert "The lease on delivery msg_locked could not be renewed" in caplog.text
+
+
+def test_claims_that_are_held_for_the_first_time_at_once_are_all_renewed():
+    class Noting:
+        def renew(self, key, token, lease, mark):
+            renewed.add(token)
+            return True
+
+        def rest(self):
+            """Nothing was opened."""
+
+    renewed, lifeline = set(), Noting()
+    keeper, barrier = LeaseKeeper(lease=30.0), threading.Barrier(16)
+
+    def hold(number):
+        barrier.wait()
+        keeper.hold(Key("shop", f"msg_{number}"), str(number), lifeline).since -= 60
+
+    threads = [threading.Thread(target=hold, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    keeper.renew()
+    assert renewed == {str(number) for number in range(16)}
+
+
 @pytest.mark.parametrize("service", ["PostgreSQL", "MariaDB"])
 def test_the_clock_is_the_databases(service):
-    store = SQLAlchemyStore(url_of(service), prefix=f"t{uuid4().hex[:12]}_")
+    store = SQLAlchemyStore(url_of(service), prefix=new_prefix())
     store.open(durable=True, keep_bodies=True)
     assert store.clock() != time.time()
     assert store.clock() == pytest.approx(time.time(), abs=2)
@@ -467,11 +557,48 @@ def test_an_async_receiver_with_sessions_that_belong_to_threads_is_refused_with_
     engine.dispose()
 
 
+def test_a_delivery_in_a_receiver_through_the_same_session_fails_the_receiver_with_the_reason(tmp_path):
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'plain.sqlite3'}")
+    session = scoped_session(sessionmaker(engine))
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE orders (payment TEXT)"))
+    app = Flask("shop", instance_path=str(tmp_path))
+    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    whop = WhopWebhooks(app, store=SessionStore(session))
+    inner = []
+
+    @whop.on("payment.succeeded", name="outer")
+    def outer(app, event):
+        session.execute(sa.text("INSERT INTO orders VALUES ('outer')"))
+        inner.append(Sender(app).deliver("refund.created", id="msg_inner").json["status"])
+
+    @whop.on("refund.created", name="inner")
+    def refund(app, event):
+        session.execute(sa.text("INSERT INTO orders VALUES ('inner')"))
+
+    assert Sender(app).deliver("payment.succeeded", id="msg_1").status_code == 500
+    assert inner == ["processed"]
+    [receipt] = Installation.of(app).store.receipts(Key("shop", "msg_1"))
+    assert "It processed another delivery while it ran" in receipt.error
+    session.rollback()
+    assert list(session.scalars(sa.text("SELECT payment FROM orders"))) == ["inner"]
+    session.remove()
+    engine.dispose()
+
+
+def test_a_pool_of_one_connection_is_enough_where_transactions_see_snapshots(host):
+    shop = host(options={"isolation_level": "REPEATABLE READ", "pool_size": 1, "max_overflow": 0, "pool_timeout": 1})
+    for name in ("first", "second"):
+        shop.whop.on("payment.succeeded", name=name)(lambda app, event, name=name: shop.add(name))
+    assert shop.deliver().json["status"] == "processed"
+    assert shop.orders() == ["first", "second"]
+
+
 def test_an_engine_that_commits_by_itself_is_refused(tmp_path, caplog):
     engine = sa.create_engine(psycopg(url_of("PostgreSQL")), isolation_level="AUTOCOMMIT")
     app = Flask("shop", instance_path=str(tmp_path))
     app.config["WHOP_WEBHOOK_SECRET"] = SECRET
-    store = SessionStore(scoped_session(sessionmaker(engine)), prefix=f"t{uuid4().hex[:12]}_")
+    store = SessionStore(scoped_session(sessionmaker(engine)), prefix=new_prefix())
     WhopWebhooks(app, store=store)
     assert Sender(app).deliver("payment.succeeded", id="msg_1").status_code == 503
     assert "SessionStore needs transactions" in caplog.text
@@ -541,7 +668,48 @@ def test_a_connection_that_is_cut_in_mid_commit_is_looked_after(host, reached):
     assert shop.orders() == ["pay_1"]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        SimpleNamespace(sqlstate="40P01", args=("deadlock",)),
+        SimpleNamespace(pgcode="40001", args=("serialize",)),
+        SimpleNamespace(args=(1213, "Deadlock found")),
+        SimpleNamespace(args=({"C": "40P01", "M": "deadlock"},)),
+    ],
+    ids=["psycopg", "psycopg2", "pymysql", "pg8000"],
+)
+def test_a_deadlock_is_known_by_whatever_driver_tells_of_it(monkeypatch, error):
+    tries = []
+
+    def refused_once(*arguments, **options):
+        tries.append(arguments)
+        if len(tries) == 1:
+            raise StoreUnavailable("no") from sa.exc.OperationalError("UPDATE", {}, error)
+
+    monkeypatch.setattr("flask_whop.stores.sql.SqlStore.take", refused_once)
+    assert SQLAlchemyStore("sqlite://").take(Key("shop", "msg_1"), "token", 30.0) is None
+    assert len(tries) == 2
+
+
 # What is the host's.
+
+
+def test_the_engine_of_an_app_that_is_gone_is_not_kept(tmp_path):
+    db = SQLAlchemy()
+    store, engines = SessionStore(db, prefix=new_prefix()), []
+    for _ in range(3):
+        app = Flask("shop", instance_path=str(tmp_path))
+        app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", WHOP_WEBHOOK_SECRET=SECRET)
+        db.init_app(app)
+        WhopWebhooks(app, store=store)
+        with app.app_context():
+            db.create_all()
+            engines.append(weakref.ref(db.engine))
+        assert Sender(app).deliver("payment.succeeded").status_code == 200
+    del app
+    for _ in range(3):  # what one collection finds, the next one may free
+        gc.collect()
+    assert [engine() is None for engine in engines[:2]] == [True, True]
 
 
 def test_no_connection_of_the_host_is_held_while_receivers_run(host):
@@ -570,7 +738,7 @@ def test_no_setting_is_left_on_the_connections_of_an_engine_of_the_host(tmp_path
     before = settings()
     app = Flask("shop", instance_path=str(tmp_path))
     app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_DISPATCH=dispatch)
-    store = SQLAlchemyStore(engine, prefix=f"t{uuid4().hex[:12]}_")
+    store = SQLAlchemyStore(engine, prefix=new_prefix())
     WhopWebhooks(app, store=store)
     assert Sender(app).deliver("payment.succeeded").status_code == 200
     assert settings() == before

@@ -20,7 +20,7 @@ import pytest
 from flask import Flask
 
 from flask_whop import GiveUp, RetryLater, WhopWebhooks, signals
-from flask_whop.errors import ProcessDied, ReceiverError
+from flask_whop.errors import ProcessDied, ReceiverError, StoreUnavailable
 from flask_whop.installation import Installation
 from flask_whop.stores import Key, ReceiptState, State
 from flask_whop.stores.sqlite import SqliteStore
@@ -455,6 +455,105 @@ def test_what_has_killed_a_process_runs_alone_in_a_worker(tmp_path):
     assert len(most) == 8
     assert max(map(len, most)) > 1
     assert all(len(running) == 1 for running in most if running & {"msg_2", "msg_5"})
+
+
+def test_one_that_is_to_run_alone_and_hangs_does_not_keep_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr("flask_whop.worker._TOGETHER_AFTER", 0.3)
+    shop = Shop(tmp_path)
+    released = threading.Event()
+    shop.endings = [lambda: released.wait(30)]
+    shop.deliver()
+    assert shop.store.take(Key("shop", "msg_1"), "dead", 0.0)
+    done = []
+    shop.whop.on("refund.created", name="refund")(lambda app, event: done.append(event.id))
+    time.sleep(0.01)
+    worker = Worker(shop.app, concurrency=2)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        wait_until(lambda: "odd" in shop.ran, "the one that hangs", str)
+        for number in range(3):
+            Sender(shop.app).deliver("refund.created", id=f"msg_refund_{number}")
+        wait_until(lambda: len(done) == 3, "the others", str)
+        assert not released.is_set()
+    finally:
+        released.set()
+        worker.stop()
+        thread.join()
+
+
+def test_a_call_of_whops_that_never_ended_is_tried_again_when_it_becomes_ours(tmp_path):
+    shop = Shop(tmp_path, "inline")
+    shop.endings = [ValueError("no")]
+    assert shop.deliver() == "failed"
+    child = os.fork()
+    if child == 0:
+        try:
+            shop.endings = [lambda: os.kill(os.getpid(), signal.SIGKILL)]
+            shop.deliver()
+        finally:
+            os._exit(1)
+    os.waitpid(child, 0)
+    lapse(tmp_path)
+    shop.work()
+    assert (shop.state(), shop.receipt().state) == (State.DUE, ReceiptState.FAILED)
+    assert shop.receipt().error == "The process was killed, crashed, or hung while this receiver ran."
+    shop.advance(60)
+    shop.work()
+    assert (shop.state(), shop.receipt().state, shop.receipt().attempts) == (State.DONE, ReceiptState.DONE, 3)
+
+
+def test_a_handler_of_sigterm_that_raises_an_exception_is_a_stop_too(tmp_path):
+    class Stopped(Exception):  # as some servers call theirs
+        pass
+
+    def stop(number, frame):
+        raise Stopped
+
+    shop = Shop(tmp_path, "inline")
+    heard = shop.told()
+    shop.endings = [kill_by(signal.SIGTERM)]
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        assert shop.deliver() == "failed"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (shop.ran, shop.receipt(), heard, shop.state()) == (["odd"], None, [], State.FAILED)
+
+
+@pytest.mark.parametrize("ending", [SystemExit(3), asyncio.CancelledError("no")], ids=["exit", "cancelled"])
+def test_a_lifecycle_receiver_that_exits_spoils_nothing(tmp_path, ending, caplog):
+    shop = Shop(tmp_path, "inline")
+
+    @signals.delivery_processed.connect_via(shop.app)
+    def end(app, delivery, event):
+        raise ending
+
+    assert shop.deliver() == "processed"
+    assert "a receiver of delivery_processed, raised; the delivery goes on" in caplog.text
+
+
+def test_a_wish_to_wait_of_ones_own_kind_needs_no_time(tmp_path):
+    class Busy(RetryLater):
+        def __init__(self):
+            """Say nothing to RetryLater."""
+
+    shop = Shop(tmp_path, "inline")
+    shop.endings = [Busy()]
+    answer = Sender(shop.app).deliver("payment.succeeded", id="msg_1")
+    assert (answer.json["status"], answer.headers["Retry-After"]) == ("retry_later", "60")
+
+
+def test_a_store_that_is_away_after_the_answer_is_a_line_in_the_log(tmp_path, monkeypatch, caplog):
+    shop = Shop(tmp_path, "after_response")
+
+    def away(*arguments):
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(shop.store, "due", away)
+    assert shop.deliver() == "accepted"
+    assert shop.state() is State.DONE
+    assert "It could not be seen what else is due." in caplog.text
 
 
 def test_a_receiver_that_hangs_is_let_go_after_the_longest_call_and_said_loudly(tmp_path, caplog):

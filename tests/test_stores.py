@@ -366,6 +366,33 @@ def test_a_turn_ends_with_a_failure_and_with_its_time_and_is_renewed_with_its_cl
     assert turn(key(3), "token 3", mark(100.0), LEASE) is Turn.GRANTED
 
 
+@pytest.mark.parametrize("world", WITH_TURNS, indirect=True)
+def test_a_late_holder_leaves_the_turn_of_its_receiver_when_it_would_renew(world):
+    world.claim(1, "late")
+    world.clock.now += LEASE - 5
+    assert world.store.turn(key(1), "late", mark(100.0), LEASE) is Turn.GRANTED
+    world.clock.now += 10
+    assert world.claim(1, "new").granted
+    assert world.store.turn(key(1), "new", mark(100.0), LEASE) is Turn.BUSY
+    lifeline = world.store.lifeline()
+    assert not lifeline.renew(key(1), "late", LEASE, mark(100.0))
+    assert world.store.turn(key(1), "new", mark(100.0), LEASE) is Turn.GRANTED
+
+
+def test_what_is_done_is_not_made_a_failure_by_who_lost_the_claim(world):
+    world.claim(1, "late")
+    world.clock.now += LEASE + 1
+    world.done(1, "new")
+    failed = receipt(world.clock.now, state=ReceiptState.FAILED, error="late", attempts=2)
+    for settlement in (None, FAILED):
+        with pytest.raises(ClaimLost):
+            world.store.record(key(1), "late", failed, settlement)
+    world.claim(1, "again")
+    with pytest.raises(ClaimLost):
+        world.store.record(key(1), "again", failed, None)
+    assert [one.state for one in world.store.receipts(key(1))] == [ReceiptState.DONE]
+
+
 def test_a_receiver_that_was_not_done_is_known_by_name(world):
     world.done(1, receiver="mail")
     world.claim(2)

@@ -8,7 +8,6 @@ from fnmatch import fnmatchcase
 from threading import Lock
 from typing import TypeAlias
 
-from flask_whop.errors import ClaimLost
 from flask_whop.stores.protocol import (
     FINISHED,
     Accepted,
@@ -27,6 +26,7 @@ from flask_whop.stores.protocol import (
     Stored,
     Taken,
     Turn,
+    claim_lost,
 )
 
 DAY = 86_400.0
@@ -210,6 +210,9 @@ class MemoryStore(Store):
         """Keep a receipt, and end the claim if asked to."""
         with self._lock:
             kept = self._held(key, token)
+            before = kept.receipts.get(receipt.receiver)
+            if before is not None and before.state is ReceiptState.DONE and receipt.state is not ReceiptState.DONE:
+                raise claim_lost(key)  # what is done stays done
             kept.receipts[receipt.receiver] = receipt
             if mark is not None and (held := self._marks.get(_about(key, mark))) and held.token == token:
                 held.token = None
@@ -226,9 +229,7 @@ class MemoryStore(Store):
     def _held(self, key: Key, token: str) -> _Delivery:
         kept = self._live.get(key)
         if kept is None or kept.token != token:
-            raise ClaimLost(
-                f"Delivery {key.id} has been taken over by somebody else; nothing more of this run is written."
-            )
+            raise claim_lost(key)
         return kept
 
     def _end(self, key: Key, kept: _Delivery, settlement: Settlement) -> None:

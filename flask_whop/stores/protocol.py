@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
+from flask_whop.errors import ClaimLost
+
 
 class State(str, Enum):
     """Where a delivery stands."""
@@ -219,6 +221,11 @@ class Lifeline(Protocol):
     def rest(self) -> None:
         """Close what was opened for it; the next renewal opens anew."""
         ...
+
+
+def claim_lost(key: Key) -> ClaimLost:
+    """What a store raises where a claim is not held any more."""
+    return ClaimLost(f"Delivery {key.id} has been taken over by somebody else; nothing more of this run is written.")
 
 
 class Store(Lifeline, Protocol):

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from secrets import token_hex
 from typing import Final, Protocol, TypeAlias
 
-from flask_whop.errors import ClaimLost, ConfigError, StoreUnavailable
+from flask_whop.errors import ConfigError, StoreUnavailable
 from flask_whop.stores.protocol import (
     Accepted,
     Arrival,
@@ -27,6 +27,7 @@ from flask_whop.stores.protocol import (
     Stored,
     Taken,
     Turn,
+    claim_lost,
 )
 from flask_whop.stores.statements import PRUNED_AT_ONCE, Statements
 from flask_whop.texts import ascii_of, storable
@@ -198,7 +199,7 @@ class SqlStore(Store, ABC):
             with self._single() as connection:
                 written = connection.change(self._statements.record_held, receipt_values(key, token, receipt))
                 if not written or self._is_done_already(connection, key, receipt):
-                    raise _lost(key)
+                    raise claim_lost(key)
             return
         with self._transaction() as connection:
             self._hold(connection, key, token, settlement)
@@ -211,7 +212,7 @@ class SqlStore(Store, ABC):
         """Write a receipt, unless somebody else has been done with it meanwhile."""
         written = connection.change(self._statements.record, receipt_values(key, None, receipt))
         if not written or self._is_done_already(connection, key, receipt):
-            raise _lost(key)
+            raise claim_lost(key)
 
     def _is_done_already(self, connection: Connection, key: Key, receipt: Receipt) -> bool:
         """Whether a receipt was left as it is, since it is done, by a database that does not tell."""
@@ -231,7 +232,7 @@ class SqlStore(Store, ABC):
             statement = self._statements.settle_without_body if drops else self._statements.settle
             held = connection.change(statement, values) > 0 or self._is_settled(connection, key, token, settlement)
         if not held:
-            raise _lost(key)
+            raise claim_lost(key)
 
     def _is_settled(self, connection: Connection, key: Key, token: str, settlement: Settlement) -> bool:
         """Whether a settlement that is repeated after a lost connection had been written before."""
@@ -317,10 +318,6 @@ def renewed(connection: Connection, statements: Statements, held: Values, until:
         # Whoever has taken the delivery over wants its turn as well.
         connection.change(statements.renew_turn if kept else statements.leave, values)
     return kept
-
-
-def _lost(key: Key) -> ClaimLost:
-    return ClaimLost(f"Delivery {key.id} has been taken over by somebody else; nothing more of this run is written.")
 
 
 def held_values(key: Key, token: str, mark: Mark | None = None) -> dict[str, object]:
