@@ -4,16 +4,25 @@ The app's Celery is set up as Flask's documentation shows it: a task class that 
 the app's context, and the Celery app in ``app.extensions["celery"]``. The tasks are
 shared ones, which every Celery app of the process has:
 
-- ``flask_whop.process`` runs one delivery; it is sent when one has been accepted;
+- ``flask_whop.process`` runs one delivery; it is sent when one has been accepted, after
+  the answer;
 - ``flask_whop.sweep`` sends the former for everything that is due and was lost on the
   way, since a broker was down or a worker died. Let Celery's beat send it once a minute,
   or run ``flask whop work`` beside it.
+
+A delivery has one task at a time: its task expires after :data:`TASK_SECONDS`, and
+until then nobody else looks for the delivery.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary, ref
 
 from flask import current_app
 
@@ -21,6 +30,7 @@ from flask_whop.engine import Status
 from flask_whop.errors import ConfigError, MissingExtraError
 from flask_whop.installation import Installation
 from flask_whop.stores import Key
+from flask_whop.texts import plain
 
 try:
     from celery import Celery, shared_task
@@ -35,32 +45,57 @@ log: logging.Logger = logging.getLogger("flask_whop")
 SWEEP: Final = "flask_whop.sweep"
 """The name of the task that finds what was lost, for a beat schedule."""
 
+TASK_SECONDS = 120.0
+"""How long a task is good for; the delivery of one that has expired is due for the next sweep."""
+
 _PROCESS: Final = "flask_whop.process"
-_SWEPT_AT_ONCE = 500
+_SWEPT_AT_ONCE = 2000
 _LATE = 1.0
+_PUBLISH_SECONDS = 2.0
+_PAUSE_SECONDS = 30.0
 
 
 def process(endpoint: str, delivery_id: str) -> None:
     """Run the receivers of a delivery; a failure is kept in the store, and tried again by a later task."""
     app = _app()
+    installation = Installation.of(app)
+    if endpoint != installation.engine.endpoint:
+        log.error(
+            "A task of Celery's is for deliveries of %s, and came to a worker of %s, which leaves it alone: the two"
+            " apps share a queue. Give each its own by WHOP_CELERY_QUEUE, and let its workers take that one (-Q).",
+            plain(endpoint)[:64],
+            installation.engine.endpoint,
+        )
+        return
     key = Key(endpoint, delivery_id)
-    outcome = Installation.of(app).engine.run(key, early=True)
+    outcome = installation.engine.run(key, early=True)
     if outcome is not None and outcome.status is Status.RETRY_LATER:
-        hand_over(app, key, countdown=(outcome.retry_after or 0.0) + _LATE)
+        _hand_over_again(app, key, (outcome.retry_after or 0.0) + _LATE)
 
 
 def sweep() -> int:
     """Send a task for each delivery that is due; how many they were."""
     app = _app()
     engine = Installation.of(app).engine
-    due = engine.store.due(engine.endpoint, _SWEPT_AT_ONCE)
-    return sum(hand_over(app, one.key) for one in due)
+    sent = 0
+    for one in engine.store.due(engine.endpoint, _SWEPT_AT_ONCE):
+        if not _hand_over_again(app, one.key, 0.0):
+            break  # the broker is away, for the others as well
+        sent += 1
+    return sent
 
 
-def hand_over(app: Flask, key: Key, *, countdown: float | None = None) -> bool:
-    """Send the task for a delivery; False if the broker does not take it.
+def _hand_over_again(app: Flask, key: Key, countdown: float) -> bool:
+    store = Installation.of(app).engine.store
+    store.postpone(key, store.clock() + countdown + TASK_SECONDS)
+    return hand_over(app, key, countdown=countdown)
 
-    The delivery is due in the store all the same, and is found there.
+
+def hand_over(app: Flask, key: Key, *, countdown: float = 0.0) -> bool:
+    """Send the task for a delivery that nobody else looks for yet; False if the broker does not take it.
+
+    Then the delivery is due in the store, where the sweep or a worker finds it. It takes
+    two seconds at most, and none for a while after it has failed.
     """
     celery = app.extensions.get("celery")
     if not isinstance(celery, Celery):
@@ -69,13 +104,74 @@ def hand_over(app: Flask, key: Key, *, countdown: float | None = None) -> bool:
             " shows under Background Tasks with Celery; delivery %s stays due in the store.",
             key.id,
         )
+        sent = False
+    else:
+        queue = Installation.of(app).settings.celery_queue
+        sent = _publishers.setdefault(celery, _Publisher(celery)).send(key, countdown, queue)
+    if not sent:
+        with app.app_context():
+            store = Installation.of(app).engine.store
+            store.postpone(key, store.clock() + countdown)
+    return sent
+
+
+class _Publisher:
+    """Sends tasks to the broker of one Celery app, and leaves it alone for a while when it has failed."""
+
+    def __init__(self, celery: Celery) -> None:
+        self._celery = ref(celery)
+        self._paused_until = 0.0
+        self._stuck: threading.Thread | None = None
+
+    def send(self, key: Key, countdown: float, queue: str | None) -> bool:
+        """Send the task for a delivery, and tell whether the broker has it."""
+        celery = self._celery()
+        if celery is None or time.monotonic() < self._paused_until or (self._stuck and self._stuck.is_alive()):
+            return False
+        publish = partial(_publish, celery, key, countdown, queue)
+        if celery.conf.task_always_eager:
+            if countdown:
+                return False  # it would run at once, and again, and again
+            publish()
+            return True
+        failures: list[BaseException] = []
+        # The drivers of brokers have no time limit in common, and some have none.
+        thread = threading.Thread(target=_noting, args=(publish, failures), name="flask-whop publish", daemon=True)
+        thread.start()
+        thread.join(_PUBLISH_SECONDS)
+        if thread.is_alive():
+            self._stuck = thread
+            failures.append(TimeoutError(f"no answer within {_PUBLISH_SECONDS:.0f} seconds"))
+        if not failures:
+            return True
+        self._paused_until = time.monotonic() + _PAUSE_SECONDS
+        log.warning(
+            "The broker did not take delivery %s, which stays due in the store, like those that come in the next %.0f"
+            " seconds: %s",
+            key.id,
+            _PAUSE_SECONDS,
+            plain(str(failures[0])),
+        )
         return False
+
+
+_publishers: WeakKeyDictionary[Celery, _Publisher] = WeakKeyDictionary()
+
+
+def _publish(celery: Celery, key: Key, countdown: float, queue: str | None) -> None:
+    task = celery.tasks[_PROCESS]
+    where = {} if queue is None else {"queue": queue}
+    expires = countdown + TASK_SECONDS
+    task.apply_async(
+        args=tuple(key), countdown=countdown or None, expires=expires, retry=False, ignore_result=True, **where
+    )
+
+
+def _noting(publish: Callable[[], object], failures: list[BaseException]) -> None:
     try:
-        celery.send_task(_PROCESS, args=tuple(key), countdown=countdown, retry=False, ignore_result=True)
+        publish()
     except Exception as error:  # noqa: BLE001  # each broker has its own
-        log.warning("The broker did not take delivery %s, which stays due in the store: %s", key.id, error)
-        return False
-    return True
+        failures.append(error)
 
 
 def _app() -> Flask:

@@ -69,6 +69,8 @@ class Settings:
     A SQLite file of a relative path stands in the instance folder."""
     dispatch: Mode = Mode.INLINE
     """``WHOP_DISPATCH``: when receivers run: ``inline``, ``after_response``, ``worker`` or ``celery``."""
+    celery_queue: str | None = None
+    """``WHOP_CELERY_QUEUE``: the queue that tasks are sent to; Celery's own routing where it is left out."""
     retry_first: float = 10.0
     """``WHOP_RETRY_FIRST``: how many seconds after a first failure we try again; then twice as many, and so on."""
     retry_longest: float = 3600.0
@@ -98,6 +100,7 @@ class Settings:
             endpoint=_endpoint(config.get("WHOP_ENDPOINT"), name),
             store=_text("WHOP_STORE", config.get("WHOP_STORE", DEFAULT_STORE)),
             dispatch=_mode(config.get("WHOP_DISPATCH", "inline")),
+            celery_queue=_text("WHOP_CELERY_QUEUE", queue) if (queue := config.get("WHOP_CELERY_QUEUE")) else None,
             retry_first=_seconds("WHOP_RETRY_FIRST", config.get("WHOP_RETRY_FIRST", 10)),
             retry_longest=_seconds("WHOP_RETRY_LONGEST", config.get("WHOP_RETRY_LONGEST", 3600)),
             retry_for=_seconds("WHOP_RETRY_FOR", config.get("WHOP_RETRY_FOR", 86_400)),

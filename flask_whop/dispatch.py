@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -45,13 +46,20 @@ def dispatcher(mode: Mode, app: Flask, engine: Engine) -> Callable[[Delivery], D
 
 
 def _celery(app: Flask, engine: Engine) -> Callable[[Delivery], Dispatched]:
-    from flask_whop.celery import hand_over  # noqa: PLC0415  # an extra
+    from flask_whop import celery  # noqa: PLC0415  # an extra
 
     def dispatch(delivery: Delivery) -> Dispatched:
-        outcome = engine.accept(delivery, due_in=GRACE_SECONDS)
-        if outcome.status is Status.ACCEPTED:
-            hand_over(app, Key(engine.endpoint, delivery.id))
-        return Dispatched(outcome)
+        outcome = engine.accept(delivery, due_in=celery.TASK_SECONDS)
+        if outcome.status is not Status.ACCEPTED:
+            return Dispatched(outcome)
+        return Dispatched(outcome, partial(_hand_over, app, Key(engine.endpoint, delivery.id)))
+
+    def _hand_over(app: Flask, key: Key) -> None:
+        try:
+            celery.hand_over(app, key)
+        except Exception:
+            # It is kept, and due in a while.
+            log.exception("No task was sent for delivery %s.", key.id)
 
     return dispatch
 

@@ -65,6 +65,8 @@ class WhopWebhooks:
     ``WHOP_DISPATCH``
         When receivers run: ``inline``, ``after_response``, ``worker`` or ``celery``.
         ``inline``.
+    ``WHOP_CELERY_QUEUE``
+        The queue that tasks of Celery's are sent to. Celery's own routing.
     ``WHOP_RETRY_FIRST``, ``WHOP_RETRY_LONGEST``, ``WHOP_RETRY_FOR``
         How many seconds to wait after a first failure, at most between two tries, and
         in all, where the retry is ours. 10, 3600 and 86400.

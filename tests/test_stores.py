@@ -178,6 +178,19 @@ def test_a_due_delivery_is_taken_early_by_who_is_handed_it(world):
     assert world.store.take(key(), "yours", LEASE, early=True) is None
 
 
+def test_what_is_due_is_postponed_and_nothing_else_is(world):
+    world.store.accept(arrival(), 0)
+    world.store.postpone(key(), world.clock.now + 10)
+    assert world.store.due("shop", 9) == []
+    world.clock.now += 10
+    assert [one.key for one in world.store.due("shop", 9)] == [key()]
+    world.claim(2)
+    world.store.postpone(key(2), world.clock.now)
+    assert world.store.get(key(2)).state is State.RUNNING
+    world.store.postpone(key(3), 0.0)
+    assert world.store.get(key(3)) is None
+
+
 def test_what_is_ours_already_is_not_accepted_twice(world):
     world.store.accept(arrival(), 0)
     assert world.store.accept(arrival(), 0) == (False, State.DUE, True)

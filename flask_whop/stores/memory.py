@@ -177,6 +177,13 @@ class MemoryStore(Store):
         chosen = {one for alone in (True, False) for one in [one for one in due if one.alone is alone][:limit]}
         return [one for one in due if one in chosen]
 
+    def postpone(self, key: Key, due_at: float) -> None:
+        """Let a delivery that is due be due at another time."""
+        with self._lock:
+            kept = self._live.get(key)
+            if kept is not None and kept.state is State.DUE:
+                kept.due_at = due_at
+
     def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
         """Hold a claim, and the turn of ``mark``, for ``lease`` seconds from now."""
         with self._lock:

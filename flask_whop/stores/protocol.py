@@ -285,6 +285,10 @@ class Store(Lifeline, Protocol):
         """
         ...
 
+    def postpone(self, key: Key, due_at: float) -> None:
+        """Let a delivery that is due be due at another time, in unix seconds; anything else is left as it is."""
+        ...
+
     def lifeline(self) -> Lifeline:
         """What renews the claims that are made in this app's context; another thread uses it."""
         return self

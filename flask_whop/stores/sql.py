@@ -157,6 +157,11 @@ class SqlStore(Store, ABC):
             rows = connection.rows(self._statements.due, values)
         return [Due(Key(str(row[0]), str(row[1])), alone=_whole(row[2]) > 0) for row in rows]
 
+    def postpone(self, key: Key, due_at: float) -> None:
+        """Let a delivery that is due be due at another time."""
+        with self._single() as connection:
+            connection.change(self._statements.postpone, {**key._asdict(), "due_at": due_at})
+
     def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
         """Hold a claim for ``lease`` seconds from now."""
         with self._single() as connection:

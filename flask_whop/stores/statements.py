@@ -96,6 +96,7 @@ class Statements:
             f" UNION ALL SELECT endpoint, id, lapses + 1, 0 FROM"
             f" ({due} AND state = 'running' AND lease_until < :now LIMIT :limit) AS left_behind ORDER BY 4"
         )
+        self.postpone: str = f"UPDATE {deliveries} SET due_at = :due_at WHERE {_KEY} AND state = 'due'"
         self.renew: str = f"UPDATE {deliveries} SET lease_until = :until WHERE {_HELD}"
         self.renew_turn: str = f"UPDATE {marks} SET held_until = :until WHERE {_LINE} AND token = :token"
         # The fence: what holds the delivery's row until the transaction ends, and finds it while

@@ -20,6 +20,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
 
 from flask_whop import WhopWebhooks, dispatch
+from flask_whop import celery as tasks
 from flask_whop.errors import ClaimLost
 from flask_whop.installation import Installation
 from flask_whop.signals import delivery_accepted, delivery_processed
@@ -161,6 +162,7 @@ def create_app() -> Flask:
     Installation.of(app).engine.leases.lease = LEASE
     if os.environ["CRASH_DISPATCH"] == "celery":
         make_celery(app)
+        tasks.TASK_SECONDS = 1.0
 
     @whop.on("payment.succeeded", name="first")
     def first(app, event):
