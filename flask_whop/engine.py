@@ -14,7 +14,7 @@ from flask_whop.outcomes import Status as Status
 from flask_whop.receivers import AppSignal
 from flask_whop.run import Run, Tools, calls_for
 from flask_whop.signature import Delivery
-from flask_whop.stores import FINISHED, Arrival, Key, State
+from flask_whop.stores import FINISHED, Arrival, Key, Receipt, ReceiptState, Settlement, State
 
 if TYPE_CHECKING:
     from flask_whop.host import Host
@@ -92,7 +92,8 @@ class Engine:
         :meth:`process` raises.
         """
         event = self._open(delivery)
-        arrival = self._arrival(event, delivery)
+        names = tuple(call.name for call in calls_for(self._host, event))
+        arrival = self._arrival(event, delivery)._replace(receivers=names)
         changed, state, owned = self.store.accept(arrival, due_in)
         if state is State.RUNNING and not owned:
             outcome = Outcome(Status.RUNNING, event)
@@ -122,7 +123,17 @@ class Engine:
         delivery = Delivery(key.id, kept.signed_at, kept.body or b"", kept.secret_index)
         event = parse_event(delivery.body, delivery.id)
         first = kept.attempts == 1
-        run = Run(self._tools, key, token, event, opened_at=kept.opened_at, earlier=taken.receipts, first=first)
+        run = Run(
+            self._tools,
+            key,
+            token,
+            event,
+            opened_at=kept.opened_at,
+            earlier=taken.receipts,
+            first=first,
+            expected=kept.receivers,
+            tries=kept.attempts,
+        )
         try:
             outcome = run.go()
         except ClaimLost as lost:
@@ -130,6 +141,25 @@ class Engine:
             return None
         self._tell(outcome, delivery)
         return outcome
+
+    def drop(self, key: Key, receiver: str) -> bool:
+        """Wait no longer for a receiver with a delivery that is due; False if it does not wait for that.
+
+        Raises :class:`~flask_whop.errors.ClaimLost` and
+        :class:`~flask_whop.errors.StoreUnavailable`.
+        """
+        token = new_token()
+        taken = self.store.take(key, token, self.leases.lease, early=True)
+        if taken is None:
+            return False
+        now = self.store.clock()
+        due_now = Settlement(State.DUE, now)
+        before = taken.receipts.get(receiver, Receipt(receiver, ReceiptState.FAILED, 0, now, now))
+        if before.state in FINISHED:
+            self.store.settle(key, token, due_now)
+            return False
+        self.store.record(key, token, Receipt(receiver, ReceiptState.SKIPPED, before.attempts, now, now), due_now)
+        return True
 
     def notify(self, signal: AppSignal, **keywords: object) -> None:
         """Send a lifecycle signal; what its receivers raise is logged and goes no further."""

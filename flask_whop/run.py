@@ -42,6 +42,11 @@ _TURN_PAUSE = 0.02
 _LONGEST_TURN_PAUSE = 0.2
 _TURN_LATER = 1.0
 _TRACEBACK_CHARACTERS = 2000
+_ABSENT = (
+    "The process that was to run this delivery has no receiver of this name, which the one that accepted it had: they"
+    " run different code. A receiver that was renamed wants its former name (was=); one that is gone for good is"
+    " dropped by `flask whop deliveries drop`."
+)
 _DIED = "The process was killed, crashed, or hung while this receiver ran."
 
 
@@ -62,6 +67,10 @@ class Run:
     connection; later ones note each call before it is made, so that one that kills its
     process is counted, and begin with those that have been called the fewest times, so
     that it starves nobody.
+
+    ``expected`` are the names of the receivers that it was accepted for. What this process
+    lacks of them, as happens while a new release is rolled out, is waited for, the longer
+    the more ``tries`` there have been.
     """
 
     def __init__(  # noqa: PLR0913  # what a claim tells, each by name
@@ -74,6 +83,8 @@ class Run:
         opened_at: float | None,
         earlier: Mapping[str, Receipt],
         first: bool,
+        expected: Sequence[str] = (),
+        tries: int = 1,
     ) -> None:
         self._store, self._leases, self._retries, self._host = tools
         self._key = key
@@ -83,6 +94,8 @@ class Run:
         self._opened_at = opened_at
         self._earlier = earlier
         self._first = first
+        self._expected = expected
+        self._tries = tries
         self._errors: list[BaseException] = []
         self._waiting: list[float] = []  # when receivers that are not done are due, in unix seconds
         self._dead = 0
@@ -114,10 +127,30 @@ class Run:
 
     def _to_be_called(self) -> list[Call]:
         """The receivers that are not done with the event, and not waiting for their time."""
-        calls = [call for call in calls_for(self._host, self._event) if self._is_to_be_called(call)]
+        connected = calls_for(self._host, self._event)
+        if self._expected:
+            self._wait_for_absent(connected)
+        calls = [call for call in connected if self._is_to_be_called(call)]
         if not self._first and len(calls) > 1:
             calls.sort(key=self._attempts)
         return calls
+
+    def _wait_for_absent(self, connected: Sequence[Call]) -> None:
+        """Let the delivery be due again for the receivers that this process has not, until the deadline."""
+        here = {name for call in connected for name in (call.name, *call.was)}
+        for name in self._expected:
+            before = self._earlier.get(name)
+            if name in here or (before is not None and before.state in FINISHED):
+                continue
+            opened_at, now = self._opened_at or 0.0, self._now()
+            due_at = self._retries.next_due(self._tries, opened_at, now)
+            self._waiting += [] if due_at is None else [due_at]
+            self._dead += due_at is None
+            state = ReceiptState.DEAD if due_at is None else ReceiptState.FAILED
+            attempts, first_at = (0, now) if before is None else (before.attempts, before.first_at)
+            receipt = Receipt(name, state, attempts, first_at, now, due_at, _ABSENT)
+            self._store.record(self._key, self._token, receipt, None)
+            log.warning("No receiver %s is here for %s %s, which waits for it.", name, self._event.type, self._event.id)
 
     def _is_to_be_called(self, call: Call) -> bool:
         receipt = self._receipt_of(call)

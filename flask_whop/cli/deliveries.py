@@ -143,6 +143,38 @@ def replay(  # noqa: PLR0913  # one for each option
     _replay([one.key for one in chosen])
 
 
+@command.command("drop")
+@click.argument("receiver", metavar="NAME")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_appcontext
+def drop(receiver: str, *, yes: bool) -> None:
+    """Wait no longer for the receiver of this NAME, which is gone for good.
+
+    A delivery that was accepted for a receiver which no process has any more stays due,
+    and is a dead letter in the end. The other receivers have their turn as before. What
+    is dead already is replayed for those that are left.
+
+    \b
+    Example:
+      flask whop deliveries drop shop:fulfil
+    """  # noqa: D301  # click reads the backspace
+    wanted = _wanted([State.DUE, State.DEAD], None, None, None)
+    waiting = [one for one in _find(wanted, _MOST_REPLAYED) if receiver in one.receivers]
+    if not waiting:
+        click.echo(f"No delivery waits for a receiver called {receiver}.")
+        return
+    if not yes:
+        click.confirm(f"Drop {receiver} from {_number(len(waiting))}?", abort=True)
+    installation = Installation.of(current_app)
+    try:
+        dead = [one.key for one in waiting if one.state is State.DEAD]
+        dropped = [installation.engine.drop(one.key, receiver) for one in waiting if one.state is State.DUE]
+        dropped += [installation.store.replay(key) and installation.engine.drop(key, receiver) for key in dead]
+    except FlaskWhopError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"Dropped {receiver} from {_number(sum(dropped))}; they are due now, for a worker.")
+
+
 def _replay(keys: Sequence[Key]) -> None:
     outcomes: dict[str, str] = {}
     with click.progressbar(keys, label="Replaying", file=sys.stderr) as progress:

@@ -424,6 +424,7 @@ def _stored(kept: _Delivery) -> Stored:
         arrival.signed_at,
         arrival.secret_index,
         arrival.body,
+        arrival.receivers,
     )
 
 

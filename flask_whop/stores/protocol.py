@@ -72,6 +72,8 @@ class Arrival(NamedTuple):
     """Which of the configured secrets matched, counted from 0."""
     body: bytes
     """The signed bytes."""
+    receivers: tuple[str, ...] = ()
+    """The names of the receivers that it is accepted for; empty where they run before the answer."""
 
 
 class Receipt(NamedTuple):
@@ -137,6 +139,8 @@ class Stored(NamedTuple):
     secret_index: int
     body: bytes | None
     """The signed bytes; None if they were dropped when it was done."""
+    receivers: tuple[str, ...] = ()
+    """The names of the receivers that it was accepted for."""
 
 
 class Due(NamedTuple):

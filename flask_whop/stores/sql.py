@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -368,7 +369,7 @@ def check_version(version: int, where: str) -> None:
 
 
 def _arrived(arrival: Arrival, now: float) -> dict[str, object]:
-    key, event_type, account_id, resource, occurred_at, updated_at, signed_at, secret_index, body = arrival
+    key, event_type, account_id, resource, occurred_at, updated_at, signed_at, secret_index, body, receivers = arrival
     return {
         "endpoint": key.endpoint,
         "id": key.id,
@@ -380,6 +381,7 @@ def _arrived(arrival: Arrival, now: float) -> dict[str, object]:
         "signed_at": signed_at,
         "secret_index": secret_index,
         "body": body,
+        "receivers": json.dumps(receivers) if receivers else None,
         "now": now,
     }
 
@@ -406,7 +408,7 @@ def _conditions(wanted: Filter) -> tuple[str, dict[str, object]]:
 
 
 def _stored(row: Row) -> Stored:
-    body = row[13]
+    receivers, body = row[13:15]
     return Stored(
         Key(str(row[0]), str(row[1])),
         event_type=str(row[2]),
@@ -421,6 +423,7 @@ def _stored(row: Row) -> Stored:
         signed_at=_whole(row[11]),
         secret_index=_whole(row[12]),
         body=None if body is None else bytes(body),  # type: ignore[call-overload]  # bytes, or a memoryview by some drivers
+        receivers=tuple(json.loads(str(receivers))) if receivers else (),
     )
 
 

@@ -49,6 +49,7 @@ _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
             lease_until REAL,
             signed_at INTEGER NOT NULL,
             secret_index INTEGER NOT NULL,
+            receivers TEXT,
             body BLOB,
             PRIMARY KEY (endpoint, id)
         )

@@ -10,15 +10,15 @@ from typing import Final, NamedTuple
 
 _STORED = (
     "endpoint, id, event_type, account_id, state, owned, attempts, received_at, opened_at, changed_at,"
-    " due_at, signed_at, secret_index"
+    " due_at, signed_at, secret_index, receivers"
 )
 _ARRIVED = (
     "endpoint, id, event_type, account_id, resource, occurred_at, updated_at, signed_at, secret_index, body,"
-    " received_at, opened_at, changed_at, lapses"
+    " receivers, received_at, opened_at, changed_at, lapses"
 )
 _ARRIVED_VALUES = (
     ":endpoint, :id, :event_type, :account_id, :resource, :occurred_at, :updated_at, :signed_at, :secret_index, :body,"
-    " :now, :now, :now, 0"
+    " :receivers, :now, :now, :now, 0"
 )
 _RECEIPT = "endpoint, delivery_id, receiver, state, attempts, first_at, last_at, due_at, error"
 _RECEIPT_VALUES = ":endpoint, :id, :receiver, :state, :attempts, :first_at, :last_at, :due_at, :error"
@@ -70,7 +70,7 @@ class Statements:
             f" VALUES ({_ARRIVED_VALUES}, 'due', 1, 0, :due_at, :token)"
             f" ON CONFLICT (endpoint, id) DO UPDATE SET state = 'due', owned = 1, due_at = :due_at,"
             f" lapses = {deliveries}.lapses + CASE WHEN {deliveries}.state = 'running' THEN 1 ELSE 0 END,"
-            f" opened_at = :now, changed_at = :now, body = :body, lease = :token"
+            f" opened_at = :now, changed_at = :now, body = :body, receivers = :receivers, lease = :token"
             f" WHERE {deliveries}.state = 'failed' OR {lapsed} RETURNING state"
         )
         # Where an upsert cannot say what it did, the token that it left does.
@@ -219,7 +219,7 @@ class MySQLStatements(Statements):
             f" owned = IF(lease <=> :token, 1, owned),"
             f" changed_at = IF(lease <=> :token, :now, changed_at), opened_at = IF(lease <=> :token, :now, opened_at),"
             f" due_at = IF(lease <=> :token, :due_at, due_at), body = IF(lease <=> :token, :body, body),"
-            f" state = IF(lease <=> :token, 'due', state)"
+            f" receivers = IF(lease <=> :token, :receivers, receivers), state = IF(lease <=> :token, 'due', state)"
         )
         self.accepted: str | None = self.claimed
         # What is done stays done; the state goes last, since the others go by it.
