@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from flask_whop import signals
@@ -14,7 +16,7 @@ from flask_whop.outcomes import Status as Status
 from flask_whop.receivers import AppSignal
 from flask_whop.run import Run, Tools, calls_for
 from flask_whop.signature import Delivery
-from flask_whop.stores import FINISHED, Arrival, Key, Receipt, ReceiptState, Settlement, State
+from flask_whop.stores import FINISHED, Arrival, Filter, Key, Receipt, ReceiptState, Settlement, State
 
 if TYPE_CHECKING:
     from flask_whop.host import Host
@@ -24,13 +26,16 @@ if TYPE_CHECKING:
 log: logging.Logger = logging.getLogger("flask_whop")
 
 _MOST_DRIFT_LOGGED = 10
+_COMPARED = 200
+_BEFORE_AND_AFTER = 2
 
 
 class Engine:
     """Processes the deliveries of one app.
 
-    ``accounts`` are the only accounts to take events of; empty takes all. ``leases``
-    renews what is claimed.
+    ``accounts`` are the only accounts to take events of; empty takes all.
+    ``fingerprints`` are those of the secrets, in their order. ``leases`` renews what is
+    claimed.
     """
 
     def __init__(  # noqa: PLR0913  # what an app wires it to, each by name
@@ -40,6 +45,7 @@ class Engine:
         *,
         endpoint: str,
         accounts: frozenset[str],
+        fingerprints: Sequence[str],
         retries: RetryPolicy,
         leases: LeaseKeeper,
     ) -> None:
@@ -47,6 +53,7 @@ class Engine:
         self.leases = leases
         self._host = host
         self._accounts = accounts
+        self._fingerprints = fingerprints
         self._retries = retries
         self.use(store)
 
@@ -161,6 +168,16 @@ class Engine:
         self.store.record(key, token, Receipt(receiver, ReceiptState.SKIPPED, before.attempts, now, now), due_now)
         return True
 
+    def shares_endpoint(self) -> bool:
+        """Whether another app, with secrets of its own, takes deliveries under the same endpoint.
+
+        Deliveries by other secrets that all came before ours, or all after them, are
+        those of a rotation. Raises :class:`~flask_whop.errors.StoreUnavailable`.
+        """
+        latest = self.store.find(self.endpoint, Filter(), _COMPARED)
+        turns = groupby(kept.signer in self._fingerprints for kept in latest if kept.signer is not None)
+        return len(list(turns)) > _BEFORE_AND_AFTER
+
     def notify(self, signal: AppSignal, **keywords: object) -> None:
         """Send a lifecycle signal; what its receivers raise is logged and goes no further."""
         self._host.notify(signal, **keywords)
@@ -184,6 +201,7 @@ class Engine:
             delivery.timestamp,
             delivery.secret_index,
             delivery.body,
+            signer=self._fingerprints[delivery.secret_index],
         )
 
     def _unfinished(self, key: Key, event: AnyEvent) -> bool:

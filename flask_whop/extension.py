@@ -27,7 +27,7 @@ from flask_whop.ready import UnhandledLog
 from flask_whop.receivers import Connector, EventSignal, Receiver, ResultT
 from flask_whop.retries import RetryPolicy
 from flask_whop.signals import EVENT_SIGNALS, unknown_event
-from flask_whop.signature import Verifier
+from flask_whop.signature import Verifier, fingerprint
 from flask_whop.stores import MemoryStore, Stats, Store, store_for
 
 E1 = TypeVar("E1", bound=AnyEvent)
@@ -109,6 +109,7 @@ class WhopWebhooks:
             store,
             endpoint=settings.endpoint,
             accounts=settings.accounts,
+            fingerprints=[fingerprint(secret) for secret in settings.secrets],
             retries=RetryPolicy(settings.retry_first, settings.retry_longest, settings.retry_for),
             leases=LeaseKeeper(longest=settings.longest_call),
         )
@@ -128,7 +129,9 @@ class WhopWebhooks:
         app.cli.add_command(WhopCommands())
         app.extensions[NAME] = self
         file = store if self._store is None and settings.store == DEFAULT_STORE else None
-        app.extensions[KEY] = Installation(app, settings, verifier, engine, file)
+        app.extensions[KEY] = installation = Installation(app, settings, verifier, engine, file)
+        if store.ready_at_start:
+            installation.warn_of_others()
         UnhandledLog(app)
         self._apps.add(app)
         for subscription in self._subscriptions:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from flask_whop.errors import SetupError
+from flask_whop.errors import SetupError, StoreUnavailable
 from flask_whop.stores import MemoryStore
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from flask_whop.engine import Engine
     from flask_whop.signature import Verifier
     from flask_whop.stores import Store
+
+log: logging.Logger = logging.getLogger("flask_whop")
 
 KEY: Final = "whop.installation"
 """Where in ``app.extensions`` it stands."""
@@ -41,6 +44,20 @@ class Installation:
         if not isinstance(installation, cls):
             raise SetupError("WhopWebhooks is not set up for this app: call WhopWebhooks(app), or whop.init_app(app).")
         return installation
+
+    def warn_of_others(self) -> None:
+        """Say loudly if another app uses the same endpoint in the same store."""
+        try:
+            shares = self.engine.shares_endpoint()
+        except StoreUnavailable:
+            return  # whoever uses it next is told
+        if shares:
+            log.error(
+                "Another app takes deliveries as WHOP_ENDPOINT=%r in the same store: some of the latest were verified"
+                " by secrets that this app has not, in between those that it has. Each may take the other's work, which"
+                " is lost then. Give each app a WHOP_ENDPOINT of its own.",
+                self.engine.endpoint,
+            )
 
     @property
     def store(self) -> Store:

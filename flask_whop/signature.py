@@ -13,6 +13,7 @@ from codecs import getincrementaldecoder
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from hashlib import sha256
 from hmac import compare_digest
 from typing import Final
 
@@ -50,6 +51,11 @@ class Delivery:
     """The signed bytes."""
     secret_index: int
     """Which of the configured secrets matched, counted from 0."""
+
+
+def fingerprint(secret: str) -> str:
+    """What tells secrets apart, and tells nothing else of them: 16 hex digits of a hash."""
+    return sha256(f"flask_whop endpoint {secret}".encode()).hexdigest()[:16]
 
 
 class Verifier:

@@ -41,8 +41,9 @@ def check_store(installation: Installation) -> Check:
                 )
             ],
         )
+    findings = [*_forgetful(installation), *_dead(counts[State.DEAD]), *_shared(installation)]
     kept = ", ".join(f"{counts[state]} {state.value}" for state in State if counts[state]) or "no deliveries yet"
-    return Check("store", f"{name}, read and written; {kept}", [*_forgetful(installation), *_dead(counts[State.DEAD])])
+    return Check("store", f"{name}, read and written; {kept}", findings)
 
 
 def _write(installation: Installation) -> None:
@@ -79,6 +80,20 @@ def _dead(count: int) -> list[Finding]:
             f"Deliveries that are dead, since a receiver failed with them to the end: {count}.",
             "Nobody tries them again, and Whop takes them for delivered.",
             "Mend the receiver, then replay them.",
+        )
+    ]
+
+
+def _shared(installation: Installation) -> list[Finding]:
+    if not installation.engine.shares_endpoint():
+        return []
+    endpoint = installation.engine.endpoint
+    return [
+        error(
+            "W204",
+            f"Another app, with secrets of its own, takes deliveries as WHOP_ENDPOINT={endpoint!r} in the same store.",
+            "Each may take the other's work: what it has no receiver for is done then, and lost.",
+            "Give each app a WHOP_ENDPOINT of its own; the default is the last part of the app's name.",
         )
     ]
 

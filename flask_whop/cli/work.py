@@ -38,6 +38,9 @@ def command(*, once: bool, concurrency: int) -> None:
       flask whop work --concurrency 8
     """  # noqa: D301  # click reads the backspace
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented by Werkzeug
+    installation = Installation.of(app)
+    if not installation.store.ready_at_start:
+        installation.warn_of_others()
     worker = Worker(app, concurrency=concurrency)
     line = _ProgressLine(worker) if sys.stdout.isatty() else None
     if line is None and not once:

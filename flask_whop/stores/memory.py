@@ -425,6 +425,7 @@ def _stored(kept: _Delivery) -> Stored:
         arrival.secret_index,
         arrival.body,
         arrival.receivers,
+        arrival.signer,
     )
 
 

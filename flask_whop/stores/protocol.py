@@ -74,6 +74,8 @@ class Arrival(NamedTuple):
     """The signed bytes."""
     receivers: tuple[str, ...] = ()
     """The names of the receivers that it is accepted for; empty where they run before the answer."""
+    signer: str | None = None
+    """The fingerprint of the secret that verified it."""
 
 
 class Receipt(NamedTuple):
@@ -141,6 +143,8 @@ class Stored(NamedTuple):
     """The signed bytes; None if they were dropped when it was done."""
     receivers: tuple[str, ...] = ()
     """The names of the receivers that it was accepted for."""
+    signer: str | None = None
+    """The fingerprint of the secret that verified it when it came first."""
 
 
 class Due(NamedTuple):
@@ -250,6 +254,9 @@ class Store(Lifeline, Protocol):
 
     clock: Callable[[], float]
     """Gives the unix time that leases and due times go by."""
+
+    ready_at_start: bool = True
+    """Whether it can be used as soon as it is open, and not in the app's context alone."""
 
     def open(self, *, durable: bool, keep_bodies: bool) -> None:
         """Make ready, once at start; create or migrate what is kept.

@@ -55,6 +55,7 @@ def _add(prefix: str, metadata: sa.MetaData) -> None:
         sa.Column("signed_at", sa.BigInteger(), nullable=False),
         sa.Column("secret_index", sa.Integer(), nullable=False),
         sa.Column("receivers", sa.Text()),
+        sa.Column("signer", short),
         sa.Column("body", sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")),
     )
     unfinished = deliveries.c.state != "done"

@@ -369,7 +369,7 @@ def check_version(version: int, where: str) -> None:
 
 
 def _arrived(arrival: Arrival, now: float) -> dict[str, object]:
-    key, event_type, account_id, resource, occurred_at, updated_at, signed_at, secret_index, body, receivers = arrival
+    key, event_type, account_id, resource, occurred_at, updated_at, signed_at, secret_index, body = arrival[:9]
     return {
         "endpoint": key.endpoint,
         "id": key.id,
@@ -381,7 +381,8 @@ def _arrived(arrival: Arrival, now: float) -> dict[str, object]:
         "signed_at": signed_at,
         "secret_index": secret_index,
         "body": body,
-        "receivers": json.dumps(receivers) if receivers else None,
+        "receivers": json.dumps(arrival.receivers) if arrival.receivers else None,
+        "signer": arrival.signer,
         "now": now,
     }
 
@@ -408,7 +409,7 @@ def _conditions(wanted: Filter) -> tuple[str, dict[str, object]]:
 
 
 def _stored(row: Row) -> Stored:
-    receivers, body = row[13:15]
+    receivers, signer, body = row[13:16]
     return Stored(
         Key(str(row[0]), str(row[1])),
         event_type=str(row[2]),
@@ -424,6 +425,7 @@ def _stored(row: Row) -> Stored:
         secret_index=_whole(row[12]),
         body=None if body is None else bytes(body),  # type: ignore[call-overload]  # bytes, or a memoryview by some drivers
         receivers=tuple(json.loads(str(receivers))) if receivers else (),
+        signer=_text(signer),
     )
 
 

@@ -256,6 +256,8 @@ class SessionStore(SQLAlchemyStore):
     store makes them itself, as ``create=True`` lets it always.
     """
 
+    ready_at_start = False
+
     def __init__(
         self,
         session: Session | SessionExtension,

@@ -50,6 +50,7 @@ _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
             signed_at INTEGER NOT NULL,
             secret_index INTEGER NOT NULL,
             receivers TEXT,
+            signer TEXT,
             body BLOB,
             PRIMARY KEY (endpoint, id)
         )

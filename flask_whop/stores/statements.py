@@ -10,15 +10,15 @@ from typing import Final, NamedTuple
 
 _STORED = (
     "endpoint, id, event_type, account_id, state, owned, attempts, received_at, opened_at, changed_at,"
-    " due_at, signed_at, secret_index, receivers"
+    " due_at, signed_at, secret_index, receivers, signer"
 )
 _ARRIVED = (
     "endpoint, id, event_type, account_id, resource, occurred_at, updated_at, signed_at, secret_index, body,"
-    " receivers, received_at, opened_at, changed_at, lapses"
+    " receivers, signer, received_at, opened_at, changed_at, lapses"
 )
 _ARRIVED_VALUES = (
     ":endpoint, :id, :event_type, :account_id, :resource, :occurred_at, :updated_at, :signed_at, :secret_index, :body,"
-    " :receivers, :now, :now, :now, 0"
+    " :receivers, :signer, :now, :now, :now, 0"
 )
 _RECEIPT = "endpoint, delivery_id, receiver, state, attempts, first_at, last_at, due_at, error"
 _RECEIPT_VALUES = ":endpoint, :id, :receiver, :state, :attempts, :first_at, :last_at, :due_at, :error"
