@@ -17,6 +17,7 @@ until then nobody else looks for the delivery.
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -51,23 +52,34 @@ TASK_SECONDS = 120.0
 _PROCESS: Final = "flask_whop.process"
 _SWEPT_AT_ONCE = 2000
 _LATE = 1.0
+_MOST_PASSED_ON = 5
+_PASSED_ON_AFTER = (0.2, 2.0)
 _PUBLISH_SECONDS = 2.0
 _PAUSE_SECONDS = 30.0
 
 
-def process(endpoint: str, delivery_id: str) -> None:
-    """Run the receivers of a delivery; a failure is kept in the store, and tried again by a later task."""
+def process(endpoint: str, delivery_id: str, passed_on: int = 0) -> None:
+    """Run the receivers of a delivery; a failure is kept in the store, and tried again by a later task.
+
+    A task for another app, which shares the queue, is passed on a few times: the next
+    worker that takes it may be that app's.
+    """
     app = _app()
     installation = Installation.of(app)
+    key = Key(endpoint, delivery_id)
     if endpoint != installation.engine.endpoint:
         log.error(
-            "A task of Celery's is for deliveries of %s, and came to a worker of %s, which leaves it alone: the two"
-            " apps share a queue. Give each its own by WHOP_CELERY_QUEUE, and let its workers take that one (-Q).",
+            "A task of Celery's is for deliveries of %s, and came to a worker of %s, which passes it on: the two apps"
+            " share a queue. Give each its own by WHOP_CELERY_QUEUE, and let its workers take that one (-Q).",
             plain(endpoint)[:64],
             installation.engine.endpoint,
         )
+        if passed_on < _MOST_PASSED_ON:
+            # By chance, lest two workers take turns with each other's tasks for ever.
+            wait = random.uniform(*_PASSED_ON_AFTER)  # noqa: S311  # nobody gains from guessing it
+            if (publisher := _publisher_of(app)) is not None:
+                publisher.send(key, wait, None, passed_on + 1)
         return
-    key = Key(endpoint, delivery_id)
     outcome = installation.engine.run(key, early=True)
     if outcome is not None and outcome.status is Status.RETRY_LATER:
         _hand_over_again(app, key, (outcome.retry_after or 0.0) + _LATE)
@@ -97,22 +109,24 @@ def hand_over(app: Flask, key: Key, *, countdown: float = 0.0) -> bool:
     Then the delivery is due in the store, where the sweep or a worker finds it. It takes
     two seconds at most, and none for a while after it has failed.
     """
-    celery = app.extensions.get("celery")
-    if not isinstance(celery, Celery):
-        log.error(
-            'WHOP_DISPATCH="celery" needs the Celery app in app.extensions["celery"], as Flask\'s documentation'
-            " shows under Background Tasks with Celery; delivery %s stays due in the store.",
-            key.id,
-        )
-        sent = False
-    else:
-        queue = Installation.of(app).settings.celery_queue
-        sent = _publishers.setdefault(celery, _Publisher(celery)).send(key, countdown, queue)
+    publisher = _publisher_of(app)
+    sent = publisher is not None and publisher.send(key, countdown, Installation.of(app).settings.celery_queue)
     if not sent:
         with app.app_context():
             store = Installation.of(app).engine.store
             store.postpone(key, store.clock() + countdown)
     return sent
+
+
+def _publisher_of(app: Flask) -> _Publisher | None:
+    celery = app.extensions.get("celery")
+    if isinstance(celery, Celery):
+        return _publishers.setdefault(celery, _Publisher(celery))
+    log.error(
+        'WHOP_DISPATCH="celery" needs the Celery app in app.extensions["celery"], as Flask\'s documentation shows under'
+        " Background Tasks with Celery; the deliveries stay due in the store."
+    )
+    return None
 
 
 class _Publisher:
@@ -123,12 +137,12 @@ class _Publisher:
         self._paused_until = 0.0
         self._stuck: threading.Thread | None = None
 
-    def send(self, key: Key, countdown: float, queue: str | None) -> bool:
+    def send(self, key: Key, countdown: float, queue: str | None, passed_on: int = 0) -> bool:
         """Send the task for a delivery, and tell whether the broker has it."""
         celery = self._celery()
         if celery is None or time.monotonic() < self._paused_until or (self._stuck and self._stuck.is_alive()):
             return False
-        publish = partial(_publish, celery, key, countdown, queue)
+        publish = partial(_publish, celery, key, countdown, queue, passed_on)
         if celery.conf.task_always_eager:
             if countdown:
                 return False  # it would run at once, and again, and again
@@ -158,12 +172,14 @@ class _Publisher:
 _publishers: WeakKeyDictionary[Celery, _Publisher] = WeakKeyDictionary()
 
 
-def _publish(celery: Celery, key: Key, countdown: float, queue: str | None) -> None:
-    task = celery.tasks[_PROCESS]
-    where = {} if queue is None else {"queue": queue}
-    expires = countdown + TASK_SECONDS
-    task.apply_async(
-        args=tuple(key), countdown=countdown or None, expires=expires, retry=False, ignore_result=True, **where
+def _publish(celery: Celery, key: Key, countdown: float, queue: str | None, passed_on: int) -> None:
+    celery.tasks[_PROCESS].apply_async(
+        args=(*key, passed_on) if passed_on else tuple(key),
+        countdown=countdown or None,
+        expires=countdown + TASK_SECONDS,
+        retry=False,
+        ignore_result=True,
+        **({} if queue is None else {"queue": queue}),
     )
 
 
