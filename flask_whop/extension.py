@@ -13,7 +13,7 @@ from flask import Flask, current_app, got_request_exception
 
 from flask_whop.blueprint import NAME, create_blueprint
 from flask_whop.commands import WhopCommands
-from flask_whop.config import DEFAULT_STORE, Mode, Settings
+from flask_whop.config import DEFAULT_STORE, Mode, Settings, strangers
 from flask_whop.connections import Rival, Terms, clash
 from flask_whop.dispatch import dispatcher
 from flask_whop.engine import Engine
@@ -49,8 +49,8 @@ class WhopWebhooks:
     Settings, from ``app.config``:
 
     ``WHOP_WEBHOOK_SECRET``
-        The secret as Whop shows it, or a list of several. Required; it may stand in the
-        environment instead.
+        The secret as Whop shows it, or several: a list, or one text with commas. Required;
+        it may stand in the environment instead.
     ``WHOP_WEBHOOK_PATH``
         The path of the route. ``/webhooks/whop`` where it is left out.
     ``WHOP_WEBHOOK_TOLERANCE``
@@ -58,7 +58,8 @@ class WhopWebhooks:
     ``WHOP_WEBHOOK_MAX_BYTES``
         The size of the largest body that is read. 1048576.
     ``WHOP_ACCOUNTS``
-        The only accounts (``biz_…``) whose events are taken. All.
+        The only accounts (``biz_…``) whose events are taken, a list, or one text with
+        commas. All.
     ``WHOP_STORE``
         Where deliveries are kept: ``memory://``, or the URL of a database.
         ``sqlite:///whop.sqlite3``, a file in the instance folder; in tests, memory.
@@ -99,6 +100,8 @@ class WhopWebhooks:
         if NAME in app.extensions:
             raise SetupError("WhopWebhooks is set up for this app already; one is enough, with a list of secrets.")
         settings = Settings.read(app.config, os.environ, name=app.name)
+        for key, nearest in strangers(app.config):
+            log.warning("app.config has %s, which is no setting of flask_whop; %s is.", key, nearest)
         store = self._store_of(app, settings)
         store.open(durable=settings.dispatch is not Mode.INLINE, keep_bodies=settings.keep_payloads)
         report = _reporter(app)

@@ -1,14 +1,37 @@
-"""Texts from outside, made fit for the columns of any database."""
+"""Texts from outside, made fit for the columns of any database, for a line of a log, and for a terminal."""
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 from typing import Final
 
 LIMIT: Final = 255
 """How many characters a column of a key or a name holds."""
 
+SHOWN: Final = 1000
+"""How many characters of a text are shown."""
+
 _HASH = 16
+_LOOKED_AT = 8 * SHOWN
+_SECRET = re.compile(r"ws_[0-9A-Fa-f]{8,}")
+_PASSWORD = re.compile(r"(://[^\s:/@]*:)\S{0,500}@")
+
+
+def shown(value: object, limit: int = SHOWN) -> str:
+    """The text of a value as a log and a terminal may show it: one line of up to ``limit`` characters.
+
+    What would move the cursor, break the line or turn its direction is written as Python
+    writes it in a literal; secrets of Whop's form and passwords in URLs are left out.
+    """
+    text = value if isinstance(value, str) else str(value)
+    # First a piece that is longer than what is shown, so that the cut goes through no secret.
+    text = text[:_LOOKED_AT]
+    if "ws_" in text or "://" in text:
+        text = _PASSWORD.sub(r"\1***@", _SECRET.sub("ws_***", text))
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def storable(text: str, limit: int = LIMIT) -> str:

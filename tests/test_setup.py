@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 
@@ -10,7 +12,9 @@ from flask import Flask
 from flask_wtf import CSRFProtect
 
 from flask_whop import ConfigError, FlaskWhopError, WhopWebhooks
+from flask_whop.config import Settings
 from flask_whop.errors import SetupError
+from flask_whop.installation import Installation
 from tests.conftest import OTHER_SECRET, PATH, SECRET, Sender
 
 
@@ -91,12 +95,84 @@ def test_the_environment_may_hold_several_secrets(monkeypatch):
         *(("WHOP_WEBHOOK_TOLERANCE", value) for value in (0, -1, "300", True, None, float("inf"), float("nan"), 10**6)),
         *(("WHOP_WEBHOOK_MAX_BYTES", value) for value in (0, -1, "1", True, None, 1.5)),
         *(("WHOP_WEBHOOK_PATH", value) for value in ("hooks", "", None, 7, "/<hook>", "/a b", "/a?b", "/a#b")),
-        *(("WHOP_ACCOUNTS", value) for value in (7, [None], {"biz_1": 1})),
+        *(("WHOP_ACCOUNTS", value) for value in (7, [None], {"biz_1": 1}, "", " ", "biz_…", "biz_", "biz_1,", [""])),
+        *(("WHOP_ACCOUNTS", value) for value in ("acme", ["biz_1", "user_2"], ["biz_1,biz_2"], "biz_1;biz_2")),
+        *((key, "/\udcff") for key in ("WHOP_WEBHOOK_PATH", "WHOP_STORE")),
+        ("WHOP_WEBHOOK_PATH", "/hooks\x1b[2J"),
     ],
 )
 def test_an_unusable_setting_stops_the_app_with_its_name_and_what_it_has_to_be(key, value):
     with pytest.raises(ConfigError, match=f"{key} has to be"):
         set_up(WHOP_WEBHOOK_SECRET=SECRET, **{key: value})
+
+
+@pytest.mark.parametrize(
+    "key", ["WHOP_ACCOUNTS", "WHOP_WEBHOOK_PATH", "WHOP_ENDPOINT", "WHOP_DISPATCH", "WHOP_KEEP_DAYS"]
+)
+def test_a_secret_or_a_password_in_the_wrong_setting_is_not_repeated(key):
+    for value in (SECRET, f"mysql://shop:hunter2{'x' * 80}@db/shop {SECRET}"):
+        with pytest.raises(ConfigError, match=f"{key} has to be") as error:
+            set_up(WHOP_WEBHOOK_SECRET=OTHER_SECRET, **{key: value})
+        assert SECRET[3:] not in str(error.value)
+        assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize("separator", [",", ", ", " , "])
+def test_settings_that_take_several_take_them_with_commas_wherever_they_come_from(monkeypatch, separator):
+    monkeypatch.setenv("FLASK_WHOP_ACCOUNTS", separator.join(["biz_1", "biz_2"]))
+    monkeypatch.setenv("FLASK_WHOP_WEBHOOK_SECRET", separator.join([SECRET, OTHER_SECRET]))
+    monkeypatch.setenv("FLASK_WHOP_STORE", "memory://")
+    app = Flask("shop")
+    app.config.from_prefixed_env()
+    WhopWebhooks(app)
+    for secret in (SECRET, OTHER_SECRET):
+        statuses = {
+            account: Sender(app, secret).deliver("payment.succeeded", company_id=account).status_code
+            for account in ("biz_1", "biz_2", "biz_3")
+        }
+        assert statuses == {"biz_1": 200, "biz_2": 200, "biz_3": 403}
+
+
+def test_a_secret_that_is_no_text_stops_the_app(monkeypatch):
+    with pytest.raises(ConfigError, match="WHOP_WEBHOOK_SECRET is no UTF-8"):
+        set_up(WHOP_WEBHOOK_SECRET=SECRET + "\udcff")
+    monkeypatch.setitem(os.environb, b"WHOP_WEBHOOK_SECRET", SECRET.encode() + b"\xff")
+    with pytest.raises(ConfigError, match="WHOP_WEBHOOK_SECRET is no UTF-8"):
+        set_up()
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("WHOP_ACOUNTS", "WHOP_ACCOUNTS"),
+        ("WHOP_TOLERANCE", "WHOP_WEBHOOK_TOLERANCE"),
+        ("WHOP_PATH", "WHOP_WEBHOOK_PATH"),
+        ("WHOP_SECRET", "WHOP_WEBHOOK_SECRET"),
+        ("WHOP_DISPACH", "WHOP_DISPATCH"),
+        ("WHOP_KEEP_PAYLOAD", "WHOP_KEEP_PAYLOADS"),
+    ],
+)
+def test_a_key_that_is_no_setting_is_named_with_the_one_that_it_is_nearest_to(caplog, written, meant):
+    app = set_up(WHOP_WEBHOOK_SECRET=SECRET, **{written: "x"})
+    assert re.search(rf"{written}, .*{meant} is", caplog.text)
+    told = app.test_cli_runner().invoke(args=["whop", "doctor"]).output
+    assert re.search(rf"W004\n.*{written}, .*{meant} is", told)
+
+
+def test_keys_of_others_and_settings_of_ours_are_not_remarked_upon(caplog):
+    set_up(WHOP_WEBHOOK_SECRET=SECRET, WHOP_API_KEY="x", WHOP_APP_ID="x", WHOP_COMPANY_ID="x", WHOP_KEEP_DAYS=7, SHOP=1)
+    assert caplog.text == ""
+
+
+def test_no_secret_and_no_password_is_in_the_repr_of_what_holds_settings(app):
+    app.config["WHOP_WEBHOOK_SECRET"] = [SECRET, OTHER_SECRET]
+    settings = Settings.read({**app.config, "WHOP_STORE": "mysql://shop:hunter2@db/shop?passwd=hunter2"}, {})
+    WhopWebhooks(app)
+    installation = Installation.of(app)
+    for shown in (repr(settings), repr(installation), repr(installation.verifier), repr(app.extensions)):
+        assert "hunter2" not in shown
+        assert SECRET not in shown
+        assert OTHER_SECRET not in shown
 
 
 def test_the_path_can_be_set():
