@@ -6,10 +6,11 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, NoReturn, TypeVar, overload
 from weakref import WeakSet
 
-from flask import Flask, current_app, got_request_exception
+from flask import Blueprint, Flask, current_app, got_request_exception
 
 from flask_whop.blueprint import NAME, create_blueprint
 from flask_whop.commands import WhopCommands
@@ -95,10 +96,10 @@ class WhopWebhooks:
         """Set ``app`` up to receive webhooks.
 
         Raises :class:`~flask_whop.errors.ConfigError` if a setting is unusable, and
-        :class:`~flask_whop.errors.SetupError` if the app has been set up before.
+        :class:`~flask_whop.errors.SetupError` if the app has been set up before, or has a
+        blueprint, an extension or a command called ``whop`` of somebody else's.
         """
-        if NAME in app.extensions:
-            raise SetupError("WhopWebhooks is set up for this app already; one is enough, with a list of secrets.")
+        _check_names(app)
         settings = Settings.read(app.config, os.environ, name=app.name)
         for key, nearest in strangers(app.config):
             log.warning("app.config has %s, which is no setting of flask_whop; %s is.", key, nearest)
@@ -126,6 +127,7 @@ class WhopWebhooks:
         # TESTING is often set after the app has been made, and tests are to be kept off the file.
         blueprint.url_value_preprocessor(lambda _endpoint, _values: Installation.of(app).keep_off_file())
         app.register_blueprint(blueprint)
+        _keep_name(app)
         app.cli.add_command(WhopCommands())
         app.extensions[NAME] = self
         file = store if self._store is None and settings.store == DEFAULT_STORE else None
@@ -315,6 +317,34 @@ def _select(events: Sequence[type[AnyEvent] | str]) -> tuple[tuple[str, ...], tu
                 f"on() takes events, by class, name or pattern, and got {event!r}; write @whop.on(PaymentSucceeded)."
             )
     return tuple(types), tuple(patterns)
+
+
+def _check_names(app: Flask) -> None:
+    if KEY in app.extensions:
+        raise SetupError("WhopWebhooks is set up for this app already; one is enough, with a list of secrets.")
+    kinds = {"blueprint": app.blueprints, "extension": app.extensions, "command": app.cli.commands}
+    for kind, taken in kinds.items():
+        if NAME in taken:
+            raise _taken(kind)
+
+
+def _keep_name(app: Flask) -> None:
+    """Say it in our words when a later blueprint takes our name, which Flask would refuse without naming us."""
+    register = app.register_blueprint
+
+    @wraps(register)
+    def guarded(blueprint: Blueprint, **options: Any) -> None:
+        if options.get("name", blueprint.name) == NAME:
+            raise _taken("blueprint")
+        register(blueprint, **options)
+
+    app.register_blueprint = guarded  # type: ignore[assignment,method-assign]
+
+
+def _taken(kind: str) -> SetupError:
+    return SetupError(
+        f"The app has a {kind} called {NAME}, and flask_whop's is called that: give the other one another name."
+    )
 
 
 def _waiter(app: Flask) -> Callable[[Awaitable[object]], object]:

@@ -7,8 +7,9 @@ import re
 import subprocess
 import sys
 
+import click
 import pytest
-from flask import Flask
+from flask import Blueprint, Flask
 from flask_wtf import CSRFProtect
 
 from flask_whop import ConfigError, FlaskWhopError, WhopWebhooks
@@ -184,6 +185,39 @@ def test_the_path_can_be_set():
 
 def test_a_second_registration_is_refused_with_advice(app, whop):
     with pytest.raises(SetupError, match="list of secrets"):
+        WhopWebhooks(app)
+
+
+@pytest.mark.parametrize("kind", ["blueprint", "extension", "command"])
+def test_a_name_of_ours_that_is_taken_already_is_told_before_anything_is_changed(app, kind):
+    if kind == "blueprint":
+        app.register_blueprint(Blueprint("whop", "shop"))
+    elif kind == "extension":
+        app.extensions["whop"] = object()
+    else:
+        app.cli.add_command(click.Group("whop"))
+    before = dict(app.extensions)
+    with pytest.raises(SetupError, match=f"{kind} called whop"):
+        WhopWebhooks(app)
+    assert app.extensions == before
+    assert app.test_client().post(PATH).status_code == 404
+
+
+@pytest.mark.parametrize("how", [{}, {"name": "whop"}])
+def test_a_blueprint_that_comes_later_and_is_called_like_ours_is_told_so_by_us(app, sender, how):
+    theirs = Blueprint("theirs" if how else "whop", "shop")
+    with pytest.raises(SetupError, match="blueprint called whop"):
+        app.register_blueprint(theirs, **how)
+    app.register_blueprint(theirs, name="other")
+    assert set(app.blueprints) == {"whop", "other"}
+    assert sender.deliver("payment.succeeded").status_code == 200
+
+
+def test_an_extension_that_takes_our_key_later_breaks_nothing_of_ours(app, sender):
+    app.extensions["whop"] = object()
+    assert sender.deliver("payment.succeeded").status_code == 200
+    assert app.test_cli_runner().invoke(args=["whop", "deliveries"]).exit_code == 0
+    with pytest.raises(SetupError, match="set up for this app already"):
         WhopWebhooks(app)
 
 
