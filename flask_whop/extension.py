@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from flask_whop.host import Host
 from flask_whop.installation import KEY, Installation
 from flask_whop.interruptions import Cause, cause_of
 from flask_whop.leases import LeaseKeeper
+from flask_whop.logs import log
 from flask_whop.ready import UnhandledLog
 from flask_whop.receivers import Connector, EventSignal, Receiver, ResultT
 from flask_whop.retries import RetryPolicy
@@ -35,9 +35,6 @@ E1 = TypeVar("E1", bound=AnyEvent)
 E2 = TypeVar("E2", bound=AnyEvent)
 E3 = TypeVar("E3", bound=AnyEvent)
 E4 = TypeVar("E4", bound=AnyEvent)
-
-
-log: logging.Logger = logging.getLogger("flask_whop")
 
 
 class WhopWebhooks:
