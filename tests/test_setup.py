@@ -6,11 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import requires
+from pathlib import Path
 
 import click
 import pytest
 from flask import Blueprint, Flask
 from flask_wtf import CSRFProtect
+from packaging.requirements import Requirement
 
 from flask_whop import ConfigError, FlaskWhopError, WhopWebhooks
 from flask_whop.config import Settings
@@ -255,3 +258,32 @@ def test_importing_the_package_imports_no_family_of_events_and_no_extra():
         str([f"flask_whop.events.{name}" for name in ("envelope", "payload", "reading", "registry")]),
         "[]",
     ]
+
+
+def test_no_release_with_a_known_hole_is_admitted_and_the_gate_tries_the_oldest_of_the_others():
+    root = Path(__file__).parents[1]
+    listed = re.findall(r'"([a-z-]+)(?:\[\w+\])?>=([\d.]+)', (root / "pyproject.toml").read_text())
+    # CVE-2025-47278 in Flask's keys of sessions, CVE-2024-36039 in PyMySQL's quoting of keys.
+    for name, sound in (("flask", (3, 1, 1)), ("pymysql", (1, 1, 1))):
+        floors = [tuple(map(int, floor.split("."))) for found, floor in listed if found == name]
+        assert floors, name
+        assert all(floor >= sound for floor in floors), (name, floors)
+    oldest = subprocess.run([sys.executable, root / ".ci/oldest"], capture_output=True, text=True, check=True).stdout
+    assert {f"{name}=={floor}" for name, floor in listed if name in {"flask", "blinker", "pydantic"}} <= set(
+        oldest.split()
+    )
+    assert all(re.fullmatch(r"[a-z-]+==[\d.]+", requirement) for requirement in oldest.split())
+
+
+def test_the_extra_for_postgresql_can_be_installed_where_its_driver_has_no_wheel():
+    needs = [Requirement(line) for line in requires("flask-whop") if line.startswith("psycopg")]
+    for machine, extras in (
+        ("armv7l", {()}),
+        ("i686", {()}),
+        ("x86", {()}),
+        ("riscv64", {()}),
+        ("x86_64", {(), ("binary",)}),
+    ):
+        where = {"extra": "postgresql", "platform_machine": machine}
+        found = {tuple(sorted(one.extras)) for one in needs if one.marker.evaluate(where)}
+        assert found == extras, machine
