@@ -36,13 +36,14 @@ def create_blueprint(  # noqa: PLR0913  # what the route is wired to, each by na
     app: Flask,
     *,
     path: str,
+    host: str | None,
     max_bytes: int,
     verifier: Verifier,
     engine: Engine,
     dispatch: Callable[[Delivery], Dispatched],
     report: Callable[[Exception], object],
 ) -> Blueprint:
-    """Make the blueprint with the one route ``POST path``."""
+    """Make the blueprint with the one route ``POST path``, at ``host`` if the app matches hosts."""
     blueprint = Blueprint(NAME, __name__)
     consult = DOCTOR.attend(app)
 
@@ -83,7 +84,9 @@ def create_blueprint(  # noqa: PLR0913  # what the route is wired to, each by na
             return _FAULT()
 
     # A redirect would count as a failure with Whop, so that none may come of a slash.
-    blueprint.add_url_rule(path, "receive", receive, methods=["POST"], strict_slashes=False, merge_slashes=False)
+    blueprint.add_url_rule(
+        path, "receive", receive, methods=["POST"], host=host, strict_slashes=False, merge_slashes=False
+    )
     return blueprint
 
 

@@ -18,6 +18,7 @@ _MAX_TOLERANCE = 86_400
 _MIN_DISTINCT = 5
 _SHOWN = 80
 _NEAR = 0.87
+_HOST = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?", re.ASCII)
 _ACCOUNT = re.compile(r"biz_[A-Za-z0-9_\-]+", re.ASCII)
 _PLACEHOLDERS = re.compile(
     r"fallback|secret|changeme|test|testing|password|placeholder|example|todo|none|null|undefined|dummy"
@@ -57,6 +58,8 @@ class Settings:
     webhooks. As one text, several are separated by commas."""
     path: str = "/webhooks/whop"
     """``WHOP_WEBHOOK_PATH``: where Whop delivers to."""
+    host: str | None = None
+    """``WHOP_WEBHOOK_HOST``: the host of the route, in an app that was made with ``host_matching=True``."""
     tolerance: float = 300.0
     """``WHOP_WEBHOOK_TOLERANCE``: how many seconds old, or early, a signature may be."""
     max_bytes: int = 1_048_576
@@ -99,6 +102,7 @@ class Settings:
         return cls(
             secrets=_secrets(config, environ),
             path=_path(config.get("WHOP_WEBHOOK_PATH", "/webhooks/whop")),
+            host=_host(config.get("WHOP_WEBHOOK_HOST")),
             tolerance=_tolerance(config.get("WHOP_WEBHOOK_TOLERANCE", 300)),
             max_bytes=_max_bytes(config.get("WHOP_WEBHOOK_MAX_BYTES", 1_048_576)),
             accounts=_accounts(config.get("WHOP_ACCOUNTS")),
@@ -115,7 +119,7 @@ class Settings:
 
 
 _FIRST_WORDS = {"secrets": "WHOP_WEBHOOK_SECRET"} | {
-    name: f"WHOP_WEBHOOK_{name.upper()}" for name in ("path", "tolerance", "max_bytes")
+    name: f"WHOP_WEBHOOK_{name.upper()}" for name in ("path", "host", "tolerance", "max_bytes")
 }
 KEYS: Final = tuple(_FIRST_WORDS.get(one.name, f"WHOP_{one.name.upper()}") for one in fields(Settings))
 """The keys in ``app.config``, in the order of the fields."""
@@ -204,6 +208,17 @@ def _path(value: object) -> str:
     ):
         raise ConfigError(f"WHOP_WEBHOOK_PATH has to be a path such as /webhooks/whop; it is {_repr(value)}.")
     return value
+
+
+def _host(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _HOST.fullmatch(value):
+        raise ConfigError(
+            "WHOP_WEBHOOK_HOST has to be a host such as hooks.example.com, with its port if that is none of the usual"
+            f" ones; it is {_repr(value)}."
+        )
+    return value.lower()
 
 
 def _tolerance(value: object) -> float:

@@ -51,6 +51,8 @@ class WhopWebhooks:
         it may stand in the environment instead.
     ``WHOP_WEBHOOK_PATH``
         The path of the route. ``/webhooks/whop`` where it is left out.
+    ``WHOP_WEBHOOK_HOST``
+        The host of the route, in an app that was made with ``host_matching=True``.
     ``WHOP_WEBHOOK_TOLERANCE``
         How many seconds old, or early, a signature may be. 300.
     ``WHOP_WEBHOOK_MAX_BYTES``
@@ -100,6 +102,7 @@ class WhopWebhooks:
         settings = Settings.read(app.config, os.environ, name=app.name)
         for key, nearest in strangers(app.config):
             log.warning("app.config has %s, which is no setting of flask_whop; %s is.", key, nearest)
+        _check_host(app, settings.host)
         store = self._store_of(app, settings)
         store.open(durable=settings.dispatch is not Mode.INLINE, keep_bodies=settings.keep_payloads)
         report = _reporter(app)
@@ -115,6 +118,7 @@ class WhopWebhooks:
         blueprint = create_blueprint(
             app,
             path=settings.path,
+            host=settings.host,
             max_bytes=settings.max_bytes,
             verifier=verifier,
             engine=engine,
@@ -323,6 +327,19 @@ def _check_names(app: Flask) -> None:
     for kind, taken in kinds.items():
         if NAME in taken:
             raise _taken(kind)
+
+
+def _check_host(app: Flask, host: str | None) -> None:
+    if app.url_map.host_matching and host is None:
+        raise ConfigError(
+            "WHOP_WEBHOOK_HOST is not set. The app was made with host_matching=True, so that no request would reach a"
+            " route without a host: set it to that of the address which Whop has, such as hooks.example.com."
+        )
+    if host is not None and not app.url_map.host_matching:
+        raise ConfigError(
+            "WHOP_WEBHOOK_HOST is for apps that are made with host_matching=True, and would be ignored in this one:"
+            " take it out, or make the app with Flask(__name__, host_matching=True, static_host=…)."
+        )
 
 
 def _keep_name(app: Flask) -> None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from importlib.metadata import requires
 from pathlib import Path
+from threading import Thread
 
 import click
 import pytest
 from flask import Blueprint, Flask
 from flask_wtf import CSRFProtect
 from packaging.requirements import Requirement
+from werkzeug.serving import make_server
 
 from flask_whop import ConfigError, FlaskWhopError, WhopWebhooks
 from flask_whop.config import Settings
 from flask_whop.errors import SetupError
 from flask_whop.installation import Installation
+from flask_whop.testing import WhopTestClient
 from tests.conftest import OTHER_SECRET, PATH, SECRET, Sender
 
 
@@ -184,6 +188,44 @@ def test_the_path_can_be_set():
     client = app.test_client()
     assert client.post("/hooks").status_code == client.post("/hooks/").status_code == 401
     assert client.post(PATH).status_code == 404
+
+
+def test_an_app_that_matches_hosts_takes_deliveries_at_the_one_that_is_set():
+    app = Flask("shop", host_matching=True, static_folder=None)
+    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_STORE="memory://", WHOP_WEBHOOK_HOST="Hooks.shop.example")
+    WhopWebhooks(app).on("payment.succeeded", name="fulfil")(lambda app, event: None)
+    client = app.test_client()
+    for host, status in (("hooks.shop.example", 401), ("HOOKS.shop.example", 401), ("www.shop.example", 404)):
+        assert client.post(PATH, base_url=f"https://{host}").status_code == status
+    with WhopTestClient(app) as kit:
+        assert kit.deliver("payment.succeeded").status == "processed"
+    assert app.test_cli_runner().invoke(args=["whop", "trigger", "payment.succeeded", "--in-process"]).exit_code == 0
+    with make_server("127.0.0.1", 0, app, threaded=True) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.port}{PATH}"
+        assert app.test_cli_runner().invoke(args=["whop", "trigger", "payment.succeeded", "--url", url]).exit_code == 0
+        server.shutdown()
+    told = json.loads(app.test_cli_runner().invoke(args=["whop", "doctor", "--json"]).stdout)
+    assert [one["id"] for check in told["checks"] for one in check["findings"]] == ["W202"]
+
+
+@pytest.mark.parametrize(
+    "host", ["", "https://shop.example", "shop.example/hooks", "<sub>.shop.example", 7, "a b", "é.example"]
+)
+def test_a_host_that_is_none_stops_the_app(host):
+    app = Flask("shop", host_matching=True, static_folder=None)
+    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_WEBHOOK_HOST=host)
+    with pytest.raises(ConfigError, match="WHOP_WEBHOOK_HOST has to be"):
+        WhopWebhooks(app)
+
+
+def test_a_host_is_needed_where_the_app_matches_hosts_and_only_there():
+    app = Flask("shop", host_matching=True, static_folder=None)
+    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    with pytest.raises(ConfigError, match="WHOP_WEBHOOK_HOST is not set"):
+        WhopWebhooks(app)
+    with pytest.raises(ConfigError, match="host_matching=True"):
+        set_up(WHOP_WEBHOOK_SECRET=SECRET, WHOP_WEBHOOK_HOST="hooks.shop.example")
 
 
 def test_a_second_registration_is_refused_with_advice(app, whop):

@@ -85,7 +85,7 @@ def _check(app: Flask, *, as_json: bool) -> bool:
         }
         print_json(told)
         return good
-    click.echo(f"{shown(app.name)}, at {Installation.of(app).settings.path}:\n")
+    click.echo(f"{shown(app.name)}, at {Installation.of(app).path}:\n")
     for check in checks:
         click.echo(_line(check))
         if check.name == "receivers":

@@ -86,9 +86,9 @@ def command(  # noqa: PLR0913  # one for each option
     body = _body(event_type, source, pin, settings)
     signed_at = int(installation.verifier.clock()) - age
     parcels = _parcels(body, secret, signed_at, times=times, duplicate=duplicate, reorder=reorder)
-    target = url or f"http://127.0.0.1:5000{installation.settings.path}"
+    target = url or f"http://127.0.0.1:5000{installation.path}"
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented by Werkzeug
-    send = in_process(app, installation.settings.path) if local else over_http(target)
+    send = in_process(app, installation.address) if local else over_http(target, installation.settings.host)
     refused = bad_signature or abs(age) > installation.settings.tolerance
     answers = _deliver(parcels, send, concurrent, quiet=machine)
     _show(answers, machine=machine)
