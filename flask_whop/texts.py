@@ -18,6 +18,7 @@ _HASH = 16
 _LOOKED_AT = 8 * SHOWN
 _SECRET = re.compile(r"ws_[0-9A-Fa-f]{8,}")
 _MOST_ERRORS = 20
+_PARAMETERS = "[parameters: "  # what SQLAlchemy puts before the values of a statement, which are those of a payload
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
 _PASSWORD = re.compile(r"(://[^\s:/@]*:)\S{0,500}@")
@@ -69,7 +70,9 @@ def _error_lines(error: BaseException, seen: set[int]) -> Iterator[str]:
 
 def _summary(error: BaseException) -> str:
     try:
-        return shown("".join(traceback.format_exception_only(type(error), error)).strip())
+        told = "".join(traceback.format_exception_only(type(error), error)).strip()
+        head, parameters, _ = told.partition(_PARAMETERS)
+        return shown(f"{head}{_PARAMETERS}left out]" if parameters else head)
     except Exception:  # noqa: BLE001  # whatever an exception does that cannot be written
         return shown(type(error).__qualname__)
 

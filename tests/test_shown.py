@@ -14,7 +14,10 @@ from contextlib import contextmanager
 from functools import partial
 from uuid import uuid4
 
+import pytest
+import sqlalchemy as sa
 from flask import Flask, got_request_exception
+from flask_sqlalchemy import SQLAlchemy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -216,6 +219,28 @@ def test_no_error_about_a_setting_is_more_than_one_line_or_shows_a_secret(text, 
         told = str(error)
     check(told)
     assert "\n" not in told
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_a_receiver_wanted_to_write_is_not_in_the_error_of_its_database(app, tmp_path, caplog, wrapped):
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path}/shop.sqlite3"
+    db = SQLAlchemy(app)
+
+    @WhopWebhooks(app).on("payment.succeeded")
+    def keep(app, event):
+        try:
+            db.session.execute(sa.text("insert into orders values (:name)"), {"name": event.raw["data"]["name"]})
+        except sa.exc.OperationalError as error:
+            if wrapped:
+                raise ValueError(f"No order: {error}") from None
+            raise
+
+    Sender(app).deliver("payment.succeeded", {"id": "pay_1", "name": PRIVATE}, id="msg_1")
+    told = app.test_cli_runner().invoke(args=["whop", "deliveries", "show", "msg_1"]).output
+    for shown in (caplog.text, told):
+        check(shown)
+        assert "no such table: orders" in shown
+        assert "[parameters: left out]" in shown
 
 
 def test_an_exception_stays_with_its_record_for_error_trackers(app, whop, caplog):
