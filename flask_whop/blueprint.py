@@ -17,17 +17,17 @@ from flask_whop.dispatch import Dispatched
 from flask_whop.doctor import DOCTOR, Captured
 from flask_whop.engine import Engine, Outcome, Status
 from flask_whop.errors import Reason, Rejected, StoreUnavailable
+from flask_whop.logs import log
 from flask_whop.signals import delivery_rejected
 from flask_whop.signature import HEADERS_READ, Delivery, Verifier
+from flask_whop.texts import ascii_of, shown
 
 NAME: Final = "whop"
 """The name of the blueprint, so that its endpoint is ``whop.receive``."""
 
-log: logging.Logger = logging.getLogger("flask_whop")
-
 _BODY = "flask_whop.body"
 _HEADERS = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS_READ}
-_ENCODING_SHOWN = 40
+_SHOWN = 100
 _RETRY_RUNNING = 30
 _RETRY_STORE = 60
 
@@ -36,13 +36,14 @@ def create_blueprint(  # noqa: PLR0913  # what the route is wired to, each by na
     app: Flask,
     *,
     path: str,
+    host: str | None,
     max_bytes: int,
     verifier: Verifier,
     engine: Engine,
     dispatch: Callable[[Delivery], Dispatched],
     report: Callable[[Exception], object],
 ) -> Blueprint:
-    """Make the blueprint with the one route ``POST path``."""
+    """Make the blueprint with the one route ``POST path``, at ``host`` if the app matches hosts."""
     blueprint = Blueprint(NAME, __name__)
     consult = DOCTOR.attend(app)
 
@@ -83,7 +84,9 @@ def create_blueprint(  # noqa: PLR0913  # what the route is wired to, each by na
             return _FAULT()
 
     # A redirect would count as a failure with Whop, so that none may come of a slash.
-    blueprint.add_url_rule(path, "receive", receive, methods=["POST"], strict_slashes=False, merge_slashes=False)
+    blueprint.add_url_rule(
+        path, "receive", receive, methods=["POST"], host=host, strict_slashes=False, merge_slashes=False
+    )
     return blueprint
 
 
@@ -165,8 +168,8 @@ def _log_outcome(outcome: Outcome, delivery_id: str, secret_index: int, started:
         "Delivery %s %s %s: %s, %d receivers called, %d failed, secret %d, %.1f ms",
         delivery_id,
         # A type that is not known is whatever somebody wrote.
-        outcome.event.type.encode("unicode_escape").decode()[:100] or "-",
-        (outcome.event.account_id or "-").encode("unicode_escape").decode()[:100],
+        shown(ascii_of(outcome.event.type or "-"), _SHOWN),
+        shown(ascii_of(outcome.event.account_id or "-"), _SHOWN),
         outcome.status.value,
         outcome.ran,
         outcome.failed,
@@ -189,8 +192,8 @@ def _log_rejection(rejection: Rejected, started: float) -> None:
 def _detail(rejection: Rejected) -> str:
     """What a log is to say of this very request."""
     if rejection.reason is Reason.BODY_ENCODED:
-        encoding = _headers_of(_incoming()).get("content-encoding", "")[:_ENCODING_SHOWN]
-        return f"; Content-Encoding: {encoding.encode('unicode_escape').decode()}"
+        encoding = _headers_of(_incoming()).get("content-encoding", "")
+        return f"; Content-Encoding: {shown(ascii_of(encoding[:_SHOWN]), _SHOWN)}"
     if rejection.reason is Reason.BODY_UNREADABLE:
         return f"; {type(_cause(rejection.__cause__)).__name__}"
     return ""

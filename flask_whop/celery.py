@@ -16,7 +16,6 @@ until then nobody else looks for the delivery.
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 import time
@@ -30,8 +29,8 @@ from flask import current_app
 from flask_whop.engine import Status
 from flask_whop.errors import ConfigError, MissingExtraError
 from flask_whop.installation import Installation
+from flask_whop.logs import log
 from flask_whop.stores import Key
-from flask_whop.texts import plain
 
 try:
     from celery import Celery, shared_task
@@ -40,8 +39,6 @@ except ImportError:
 
 if TYPE_CHECKING:
     from flask import Flask
-
-log: logging.Logger = logging.getLogger("flask_whop")
 
 SWEEP: Final = "flask_whop.sweep"
 """The name of the task that finds what was lost, for a beat schedule."""
@@ -71,7 +68,7 @@ def process(endpoint: str, delivery_id: str, passed_on: int = 0) -> None:
         log.error(
             "A task of Celery's is for deliveries of %s, and came to a worker of %s, which passes it on: the two apps"
             " share a queue. Give each its own by WHOP_CELERY_QUEUE, and let its workers take that one (-Q).",
-            plain(endpoint)[:64],
+            endpoint,
             installation.engine.endpoint,
         )
         if passed_on < _MOST_PASSED_ON:
@@ -164,7 +161,7 @@ class _Publisher:
             " seconds: %s",
             key.id,
             _PAUSE_SECONDS,
-            plain(str(failures[0])),
+            failures[0],
         )
         return False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,14 +10,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flask_whop.config import Mode
 from flask_whop.engine import Engine, Outcome, Status
+from flask_whop.logs import log
 from flask_whop.stores import Due, Key
 
 if TYPE_CHECKING:
     from flask import Flask
 
     from flask_whop.signature import Delivery
-
-log: logging.Logger = logging.getLogger("flask_whop")
 
 GRACE_SECONDS: Final = 30.0
 """How long a delivery is left to whom it was handed, before a worker looks for it."""

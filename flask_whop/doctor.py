@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import threading
@@ -15,13 +14,12 @@ from weakref import WeakKeyDictionary
 
 from flask_whop.errors import Reason, Rejected
 from flask_whop.installation import KEY, Installation
+from flask_whop.logs import log
 
 if TYPE_CHECKING:
     from flask import Flask
 
     from flask_whop.diagnosis.mistakes import Diagnosis, Mistake
-
-log: logging.Logger = logging.getLogger("flask_whop")
 
 _EXPLAINABLE = frozenset(
     {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from flask_whop import signals
 from flask_whop.errors import ClaimLost, Reason, Rejected
 from flask_whop.events import AnyEvent, parse_event
 from flask_whop.leases import LeaseKeeper, new_token
+from flask_whop.logs import log
 from flask_whop.outcomes import Outcome as Outcome
 from flask_whop.outcomes import Status as Status
 from flask_whop.receivers import AppSignal
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from flask_whop.host import Host
     from flask_whop.retries import RetryPolicy
     from flask_whop.stores import Store
-
-log: logging.Logger = logging.getLogger("flask_whop")
 
 _MOST_DRIFT_LOGGED = 10
 _COMPARED = 200

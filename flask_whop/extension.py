@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, NoReturn, TypeVar, overload
 from weakref import WeakSet
 
-from flask import Flask, current_app, got_request_exception
+from flask import Blueprint, Flask, current_app, got_request_exception
 
 from flask_whop.blueprint import NAME, create_blueprint
 from flask_whop.commands import WhopCommands
-from flask_whop.config import DEFAULT_STORE, Mode, Settings
+from flask_whop.config import DEFAULT_STORE, Mode, Settings, strangers
 from flask_whop.connections import Rival, Terms, clash
 from flask_whop.dispatch import dispatcher
 from flask_whop.engine import Engine
@@ -23,6 +23,7 @@ from flask_whop.host import Host
 from flask_whop.installation import KEY, Installation
 from flask_whop.interruptions import Cause, cause_of
 from flask_whop.leases import LeaseKeeper
+from flask_whop.logs import log
 from flask_whop.ready import UnhandledLog
 from flask_whop.receivers import Connector, EventSignal, Receiver, ResultT
 from flask_whop.retries import RetryPolicy
@@ -36,9 +37,6 @@ E3 = TypeVar("E3", bound=AnyEvent)
 E4 = TypeVar("E4", bound=AnyEvent)
 
 
-log: logging.Logger = logging.getLogger("flask_whop")
-
-
 class WhopWebhooks:
     """Receives Whop's webhooks for a Flask app.
 
@@ -49,16 +47,19 @@ class WhopWebhooks:
     Settings, from ``app.config``:
 
     ``WHOP_WEBHOOK_SECRET``
-        The secret as Whop shows it, or a list of several. Required; it may stand in the
-        environment instead.
+        The secret as Whop shows it, or several: a list, or one text with commas. Required;
+        it may stand in the environment instead.
     ``WHOP_WEBHOOK_PATH``
         The path of the route. ``/webhooks/whop`` where it is left out.
+    ``WHOP_WEBHOOK_HOST``
+        The host of the route, in an app that was made with ``host_matching=True``.
     ``WHOP_WEBHOOK_TOLERANCE``
         How many seconds old, or early, a signature may be. 300.
     ``WHOP_WEBHOOK_MAX_BYTES``
         The size of the largest body that is read. 1048576.
     ``WHOP_ACCOUNTS``
-        The only accounts (``biz_…``) whose events are taken. All.
+        The only accounts (``biz_…``) whose events are taken, a list, or one text with
+        commas. All.
     ``WHOP_STORE``
         Where deliveries are kept: ``memory://``, or the URL of a database.
         ``sqlite:///whop.sqlite3``, a file in the instance folder; in tests, memory.
@@ -96,11 +97,14 @@ class WhopWebhooks:
         """Set ``app`` up to receive webhooks.
 
         Raises :class:`~flask_whop.errors.ConfigError` if a setting is unusable, and
-        :class:`~flask_whop.errors.SetupError` if the app has been set up before.
+        :class:`~flask_whop.errors.SetupError` if the app has been set up before, or has a
+        blueprint, an extension or a command called ``whop`` of somebody else's.
         """
-        if NAME in app.extensions:
-            raise SetupError("WhopWebhooks is set up for this app already; one is enough, with a list of secrets.")
+        _check_names(app)
         settings = Settings.read(app.config, os.environ, name=app.name)
+        for key, nearest in strangers(app.config):
+            log.warning("app.config has %s, which is no setting of flask_whop; %s is.", key, nearest)
+        _check_host(app, settings.host)
         store = self._store_of(app, settings)
         store.open(durable=settings.dispatch is not Mode.INLINE, keep_bodies=settings.keep_payloads)
         report = _reporter(app)
@@ -117,6 +121,7 @@ class WhopWebhooks:
         blueprint = create_blueprint(
             app,
             path=settings.path,
+            host=settings.host,
             max_bytes=settings.max_bytes,
             verifier=verifier,
             engine=engine,
@@ -126,6 +131,7 @@ class WhopWebhooks:
         # TESTING is often set after the app has been made, and tests are to be kept off the file.
         blueprint.url_value_preprocessor(lambda _endpoint, _values: Installation.of(app).keep_off_file())
         app.register_blueprint(blueprint)
+        _keep_name(app)
         app.cli.add_command(WhopCommands())
         app.extensions[NAME] = self
         file = store if self._store is None and settings.store == DEFAULT_STORE else None
@@ -317,6 +323,47 @@ def _select(events: Sequence[type[AnyEvent] | str]) -> tuple[tuple[str, ...], tu
                 f"on() takes events, by class, name or pattern, and got {event!r}; write @whop.on(PaymentSucceeded)."
             )
     return tuple(types), tuple(patterns)
+
+
+def _check_names(app: Flask) -> None:
+    if KEY in app.extensions:
+        raise SetupError("WhopWebhooks is set up for this app already; one is enough, with a list of secrets.")
+    kinds = {"blueprint": app.blueprints, "extension": app.extensions, "command": app.cli.commands}
+    for kind, taken in kinds.items():
+        if NAME in taken:
+            raise _taken(kind)
+
+
+def _check_host(app: Flask, host: str | None) -> None:
+    if app.url_map.host_matching and host is None:
+        raise ConfigError(
+            "WHOP_WEBHOOK_HOST is not set. The app was made with host_matching=True, so that no request would reach a"
+            " route without a host: set it to that of the address which Whop has, such as hooks.example.com."
+        )
+    if host is not None and not app.url_map.host_matching:
+        raise ConfigError(
+            "WHOP_WEBHOOK_HOST is for apps that are made with host_matching=True, and would be ignored in this one:"
+            " take it out, or make the app with Flask(__name__, host_matching=True, static_host=…)."
+        )
+
+
+def _keep_name(app: Flask) -> None:
+    """Say it in our words when a later blueprint takes our name, which Flask would refuse without naming us."""
+    register = app.register_blueprint
+
+    @wraps(register)
+    def guarded(blueprint: Blueprint, **options: Any) -> None:
+        if options.get("name", blueprint.name) == NAME:
+            raise _taken("blueprint")
+        register(blueprint, **options)
+
+    app.register_blueprint = guarded  # type: ignore[assignment,method-assign]
+
+
+def _taken(kind: str) -> SetupError:
+    return SetupError(
+        f"The app has a {kind} called {NAME}, and flask_whop's is called that: give the other one another name."
+    )
 
 
 def _waiter(app: Flask) -> Callable[[Awaitable[object]], object]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from flask_whop.errors import MissingExtraError, ReceiverError
 from flask_whop.interruptions import Cause, cause_of
+from flask_whop.logs import log
 from flask_whop.receivers import AppSignal, unrun
 
 if TYPE_CHECKING:
     from flask import Flask
-
-log: logging.Logger = logging.getLogger("flask_whop")
 
 
 class Host:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
 from flask_whop.errors import SetupError, StoreUnavailable
+from flask_whop.logs import log
 from flask_whop.stores import MemoryStore
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from flask_whop.signature import Verifier
     from flask_whop.stores import Store
 
-log: logging.Logger = logging.getLogger("flask_whop")
+_MOST_LAYERS = 20
 
 KEY: Final = "whop.installation"
 """Where in ``app.extensions`` it stands."""
@@ -60,6 +62,16 @@ class Installation:
             )
 
     @property
+    def path(self) -> str:
+        """The path of the route, with that at which the app has been mounted by WSGI middleware of its own."""
+        return f"{mount_of(self.app)}{self.settings.path}"
+
+    @property
+    def address(self) -> str:
+        """Where a test client of the app delivers to: the path, behind the host if that is set."""
+        return f"http://{self.settings.host}{self.path}" if self.settings.host else self.path
+
+    @property
     def store(self) -> Store:
         """Where deliveries are kept."""
         self.keep_off_file()
@@ -69,3 +81,22 @@ class Installation:
         """Keep an app under test off the default file, in which the tests of yesterday have left theirs."""
         if (testing or self.app.testing) and self.engine.store is self.file:
             self.engine.use(MemoryStore(clock=self.engine.store.clock))
+
+
+def mount_of(app: Flask) -> str:
+    """The path at which a ``DispatcherMiddleware`` that is wrapped around ``app`` has it; empty if there is none."""
+    return _mount(app.wsgi_app, app, _MOST_LAYERS) or ""
+
+
+def _mount(outer: object, app: Flask, left: int) -> str | None:
+    """The path under ``outer`` that leads to ``app``; None if it cannot be seen that one does."""
+    if getattr(outer, "__self__", None) is app:
+        return ""
+    if left == 0 or outer is None:
+        return None
+    if isinstance(outer, DispatcherMiddleware):
+        ways: dict[str, object] = {"": outer.app, **outer.mounts}
+    else:
+        ways = {"": getattr(outer, "app", None) or getattr(outer, "wsgi_app", None)}
+    found = ((prefix, _mount(inner, app, left - 1)) for prefix, inner in ways.items())
+    return next((f"{prefix}{rest}" for prefix, rest in found if rest is not None), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import threading
 import time
@@ -11,10 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
+from flask_whop.logs import log
+
 if TYPE_CHECKING:
     from flask_whop.stores import Key, Lifeline, Mark
-
-log: logging.Logger = logging.getLogger("flask_whop")
 
 LEASE_SECONDS: Final = 30.0
 """How long a claim holds when its holder dies: about Whop's first retry, which comes after 30 seconds."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING
 
 from flask_whop.events import AnyEvent, UnknownEvent, event_class
+from flask_whop.logs import log
 from flask_whop.signals import event_unhandled
 
 if TYPE_CHECKING:
     from flask import Flask
-
-log: logging.Logger = logging.getLogger("flask_whop")
 
 
 def ready_receiver(event_type: str) -> str:
@@ -45,6 +43,9 @@ class UnhandledLog:
             self._told.add(event.type)
         if not known:
             # A type that is not known is whatever somebody wrote.
-            shown = "an unknown type" if isinstance(event, UnknownEvent) else event.type
-            receiver = ready_receiver("" if isinstance(event, UnknownEvent) else event.type)
-            log.info("Nobody handles %s. A receiver to copy:\n\n%s", shown, receiver)
+            known_type = "" if isinstance(event, UnknownEvent) else event.type
+            # As a whole, since it is all ours: a value would become one line.
+            message = (
+                f"Nobody handles {known_type or 'an unknown type'}. A receiver to copy:\n\n{ready_receiver(known_type)}"
+            )
+            log.info(message)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -23,17 +21,17 @@ from flask_whop.errors import (
 )
 from flask_whop.events import AnyEvent, UnknownEvent
 from flask_whop.interruptions import Cause, cause_of
+from flask_whop.logs import log
 from flask_whop.outcomes import Outcome, Status
 from flask_whop.receivers import Call
 from flask_whop.stores import FINISHED, Key, Mark, Receipt, ReceiptState, Settlement, State, Turn
+from flask_whop.texts import shown_error
 
 if TYPE_CHECKING:
     from flask_whop.host import Host
     from flask_whop.leases import Held, LeaseKeeper
     from flask_whop.retries import RetryPolicy
     from flask_whop.stores import Store
-
-log: logging.Logger = logging.getLogger("flask_whop")
 
 TURN_SECONDS: Final = 2.0
 """How long a sender is kept waiting for the turn of a receiver that wants its events in order."""
@@ -425,12 +423,8 @@ def _told(error: BaseException | None) -> str | None:
     """What a receiver raised, with the end of its traceback, and without the values that it held."""
     if error is None:
         return None
-    try:
-        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    except Exception:  # noqa: BLE001  # an exception that cannot be written, which is no reason to lose its receipt
-        text = type(error).__qualname__
-    clean = text.replace("\x00", "").encode("utf-8", "replace").decode()
-    if len(clean) <= _TRACEBACK_CHARACTERS:
-        return clean
+    text = shown_error(error)
+    if len(text) <= _TRACEBACK_CHARACTERS:
+        return text
     kind = f"{type(error).__qualname__[:100]} …"
-    return kind + clean[len(kind) - _TRACEBACK_CHARACTERS :]
+    return kind + text[len(kind) - _TRACEBACK_CHARACTERS :]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 import time
@@ -13,14 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from flask_whop.errors import StoreUnavailable
 from flask_whop.installation import Installation
+from flask_whop.logs import log
 
 if TYPE_CHECKING:
     from flask import Flask
 
     from flask_whop.engine import Outcome
     from flask_whop.stores import Due, Key
-
-log: logging.Logger = logging.getLogger("flask_whop")
 
 DAY: Final = 86_400.0
 

@@ -17,12 +17,14 @@ from pathlib import Path
 import pytest
 from flask import Flask, abort, got_request_exception, redirect, request
 from flask_wtf import CSRFProtect
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from flask_whop import WhopWebhooks, signals
 from flask_whop.installation import Installation
 from flask_whop.stores import Arrival, Key, Receipt, ReceiptState, Settlement, State
 from flask_whop.stores.sqlite import SqliteStore
-from flask_whop.testing import sample, signed
+from flask_whop.testing import WhopTestClient, sample, signed
 from tests.conftest import OTHER_SECRET, SECRET, Sender
 
 
@@ -132,16 +134,17 @@ def test_a_secret_of_the_environment_that_is_not_looked_at_is_a_warning(shop, mo
 # The way through the app.
 
 
-def test_a_hook_that_asks_for_a_login_is_named(shop):
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_hook_that_asks_for_a_login_is_named_whichever_redirect_it_uses(shop, code):
     app = shop()
 
     @app.before_request
     def require_login():
-        return redirect("/login")
+        return redirect("/login", code)
 
     status, findings = diagnosed(app)
     assert status == 1
-    assert "require_login answered 302" in findings["W103"]
+    assert f"require_login answered {code}" in findings["W103"]
     assert "/login" in findings["W103"]
 
 
@@ -155,10 +158,10 @@ def test_a_hook_that_aborts_and_the_error_handler_behind_it_are_named(shop):
 
     @app.errorhandler(403)
     def to_login(error):
-        return redirect("/login")
+        return redirect("/login", 303)
 
     _, findings = diagnosed(app)
-    assert "require_token answered 403; Whop sees 302" in findings["W103"]
+    assert "require_token answered 403; Whop sees 303" in findings["W103"]
 
 
 def test_an_async_hook_is_watched_as_well(shop):
@@ -316,6 +319,61 @@ def test_the_app_is_asked_for_under_its_own_name(shop, config):
     assert diagnosed(shop(**config)) == (0, {})
 
 
+class Around:
+    """WSGI middleware as most of it is."""
+
+    def __init__(self, app):
+        self.app = app
+
+    def __call__(self, environ, start_response):
+        return self.app(environ, start_response)
+
+
+@pytest.mark.parametrize("config", [{}, {"APPLICATION_ROOT": "/shop"}])
+@pytest.mark.parametrize("around", [lambda app: app, Around])
+def test_an_app_that_mounts_itself_is_asked_for_where_it_is_mounted(shop, config, around):
+    app = shop(**config)
+    app.wsgi_app = around(DispatcherMiddleware(NotFound(), {"/shop": around(app.wsgi_app)}))
+    assert app.test_client().post("/shop/webhooks/whop").status_code == 401
+    assert diagnosed(app) == (0, {})
+    assert "POST /shop/webhooks/whop: a signed request is answered 200" in doctor(app).stdout
+    assert app.test_cli_runner().invoke(args=["whop", "trigger", "payment.succeeded", "--in-process"]).exit_code == 0
+    with WhopTestClient(app) as kit:
+        assert kit.deliver("payment.succeeded").status == "processed"
+
+
+def test_a_mount_that_takes_the_path_is_named(shop):
+    app = shop()
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/webhooks": NotFound()})
+    assert "DispatcherMiddleware) answers 404" in diagnosed(app)[1]["W113"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"SERVER_NAME": "internal.example", "TRUSTED_HOSTS": ["shop.example"]},
+        {"SERVER_NAME": "shop.example", "TRUSTED_HOSTS": ["localhost", ".shop.example"]},
+        {"TRUSTED_HOSTS": ["localhost", "shop.example"]},
+    ],
+)
+def test_trusted_hosts_among_which_whop_finds_one_are_no_finding(shop, config):
+    assert diagnosed(shop(**config)) == (0, {})
+
+
+@pytest.mark.parametrize("hosts", [["localhost"], ["127.0.0.1", "localhost", "[::1]"], [".localhost"]])
+def test_trusted_hosts_among_which_whop_finds_none_are_a_warning(shop, hosts):
+    status, findings = diagnosed(shop(TRUSTED_HOSTS=hosts))
+    assert (status, list(findings)) == (0, ["W114"])
+    assert hosts[0] in findings["W114"]
+
+
+def test_a_host_of_the_route_that_is_not_trusted_is_an_error(tmp_path):
+    app = Flask("shop", instance_path=str(tmp_path), host_matching=True, static_folder=None)
+    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_WEBHOOK_HOST="hooks.example", TRUSTED_HOSTS=["shop.example"])
+    WhopWebhooks(app)
+    assert "TRUSTED_HOSTS does not list hooks.example" in diagnosed(app)[1]["W101"]
+
+
 # Store, dispatch, receivers, clock.
 
 
@@ -365,6 +423,30 @@ def test_a_broker_that_cannot_be_reached_is_an_error(shop, broker, status):
     app = shop(WHOP_DISPATCH="celery")
     app.extensions["celery"] = Celery("shop", broker=broker, set_as_current=False)
     assert diagnosed(app)[0] == status
+
+
+def test_celery_without_its_sweep_is_a_warning(shop):
+    from celery import Celery
+
+    app = shop(WHOP_DISPATCH="celery")
+    celery = app.extensions["celery"] = Celery("shop", broker="memory://", set_as_current=False)
+    celery.conf.beat_schedule = {"other": {"task": "shop.count", "schedule": 60.0}}
+    assert list(diagnosed(app)[1]) == ["W304"]
+    celery.conf.beat_schedule["whop"] = {"task": "flask_whop.sweep", "schedule": 60.0}
+    assert diagnosed(app) == (0, {})
+
+
+def test_a_sweep_that_is_added_when_celery_is_ready_is_seen(shop):
+    from celery import Celery
+
+    app = shop(WHOP_DISPATCH="celery")
+    celery = app.extensions["celery"] = Celery("shop", broker="memory://", set_as_current=False)
+
+    @celery.on_after_finalize.connect
+    def add_sweep(sender, **extra):
+        sender.add_periodic_task(60.0, sender.signature("flask_whop.sweep"))
+
+    assert diagnosed(app) == (0, {})
 
 
 def test_an_app_that_nobody_listens_in_gets_a_warning(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -12,6 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from examples.identity_desk import create_app
 from flask_whop.testing import WhopSimulator, WhopTestClient
@@ -131,6 +134,63 @@ def test_people_are_called_by_the_best_name_there_is(app, whop, profile, name):
 def test_what_is_no_secure_web_address_is_no_link(app, whop, address):
     needs_action(whop, **verification(session_url=address, last_error_reason="Blurry."))
     assert "<a " not in page(app)
+
+
+@pytest.mark.parametrize("address", ["https://[x", "https://[::1", "https://a]b/", ["https://a"], {}, 7])
+def test_an_address_that_cannot_be_read_is_no_link(app, whop, address):
+    needs_action(whop, **verification(session_url=address))
+    assert shown(app) == ["idpf_1"]
+    assert 'href="https://[' not in page(app)
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00", "1969-12-31T00:00Z", 7],
+)
+def test_a_time_at_the_end_of_the_calendar_is_no_end_of_the_page(app, whop, time):
+    for event in ("needs_action", "approved", "needs_action"):
+        assert whop.deliver(f"identity_profile.{event}", data={"id": "idpf_1"}, envelope={"timestamp": time}).ok
+        assert app.test_client().get("/").status_code == 200
+
+
+odd_texts = st.text(max_size=9) | st.sampled_from(
+    ["https://[x", "https://verify.example", "\ud800", "\x00", "</li><script>", "<string>", "0001-01-01T00:00:00+14:00"]
+)
+odd = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | odd_texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(odd_texts, inner, max_size=3),
+    max_leaves=5,
+)
+verifications = odd | st.lists(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(("id", "session_url", "last_error_reason", "created_at"), odd)),
+    max_size=2,
+)
+NAMES = ("first_name", "last_name", "business_name", "email", "status", "country")
+optional = {**dict.fromkeys(NAMES, odd), "verifications": verifications}
+profiles = st.fixed_dictionaries({"id": st.just("idpf_1") | odd}, optional=optional) | odd
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["needs_action", "approved", "rejected", "updated"]),
+    profiles,
+    odd | st.datetimes(timezones=st.timezones()).map(str),
+)
+def test_the_page_survives_every_event_that_it_can_be_sent(app, whop, event, profile, time):
+    body = {"type": f"identity_profile.{event}", "timestamp": time, "data": profile}
+    assert whop.send(json.dumps(body).encode()).ok
+    for path in ("/", "/rows"):
+        assert app.test_client().get(path).status_code == 200
+
+
+def test_the_page_is_shown_under_the_names_of_this_machine_alone(app, whop, tmp_path):
+    needs_action(whop)
+    client = app.test_client()
+    for host, status in (("localhost:5000", 200), ("127.0.0.1:5000", 200), ("attacker.example", 400), ("", 400)):
+        for path in ("/", "/rows"):
+            assert client.get(path, headers={"host": host}).status_code == status
+    named = create_app(SECRET, tmp_path / "desk.sqlite3", hosts=["desk.example"]).test_client()
+    assert named.get("/", headers={"host": "desk.example"}).status_code == 200
 
 
 def test_nothing_that_arrives_becomes_markup(app, whop):

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import subprocess
 import sys
+from importlib.metadata import requires
+from pathlib import Path
+from threading import Thread
 
+import click
 import pytest
-from flask import Flask
+from flask import Blueprint, Flask
 from flask_wtf import CSRFProtect
+from packaging.requirements import Requirement
+from werkzeug.serving import make_server
 
 from flask_whop import ConfigError, FlaskWhopError, WhopWebhooks
+from flask_whop.config import Settings
 from flask_whop.errors import SetupError
+from flask_whop.installation import Installation
+from flask_whop.testing import WhopTestClient
 from tests.conftest import OTHER_SECRET, PATH, SECRET, Sender
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_kept_in_the_checkout(tmp_path, monkeypatch):
+    """Let the instance folder of an app without a module of its own be one of the test's."""
+    monkeypatch.chdir(tmp_path)
 
 
 def set_up(**config):
@@ -91,12 +109,84 @@ def test_the_environment_may_hold_several_secrets(monkeypatch):
         *(("WHOP_WEBHOOK_TOLERANCE", value) for value in (0, -1, "300", True, None, float("inf"), float("nan"), 10**6)),
         *(("WHOP_WEBHOOK_MAX_BYTES", value) for value in (0, -1, "1", True, None, 1.5)),
         *(("WHOP_WEBHOOK_PATH", value) for value in ("hooks", "", None, 7, "/<hook>", "/a b", "/a?b", "/a#b")),
-        *(("WHOP_ACCOUNTS", value) for value in (7, [None], {"biz_1": 1})),
+        *(("WHOP_ACCOUNTS", value) for value in (7, [None], {"biz_1": 1}, "", " ", "biz_…", "biz_", "biz_1,", [""])),
+        *(("WHOP_ACCOUNTS", value) for value in ("acme", ["biz_1", "user_2"], ["biz_1,biz_2"], "biz_1;biz_2")),
+        *((key, "/\udcff") for key in ("WHOP_WEBHOOK_PATH", "WHOP_STORE")),
+        ("WHOP_WEBHOOK_PATH", "/hooks\x1b[2J"),
     ],
 )
 def test_an_unusable_setting_stops_the_app_with_its_name_and_what_it_has_to_be(key, value):
     with pytest.raises(ConfigError, match=f"{key} has to be"):
         set_up(WHOP_WEBHOOK_SECRET=SECRET, **{key: value})
+
+
+@pytest.mark.parametrize(
+    "key", ["WHOP_ACCOUNTS", "WHOP_WEBHOOK_PATH", "WHOP_ENDPOINT", "WHOP_DISPATCH", "WHOP_KEEP_DAYS"]
+)
+def test_a_secret_or_a_password_in_the_wrong_setting_is_not_repeated(key):
+    for value in (SECRET, f"mysql://shop:hunter2{'x' * 80}@db/shop {SECRET}"):
+        with pytest.raises(ConfigError, match=f"{key} has to be") as error:
+            set_up(WHOP_WEBHOOK_SECRET=OTHER_SECRET, **{key: value})
+        assert SECRET[3:] not in str(error.value)
+        assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize("separator", [",", ", ", " , "])
+def test_settings_that_take_several_take_them_with_commas_wherever_they_come_from(monkeypatch, separator):
+    monkeypatch.setenv("FLASK_WHOP_ACCOUNTS", separator.join(["biz_1", "biz_2"]))
+    monkeypatch.setenv("FLASK_WHOP_WEBHOOK_SECRET", separator.join([SECRET, OTHER_SECRET]))
+    monkeypatch.setenv("FLASK_WHOP_STORE", "memory://")
+    app = Flask("shop")
+    app.config.from_prefixed_env()
+    WhopWebhooks(app)
+    for secret in (SECRET, OTHER_SECRET):
+        statuses = {
+            account: Sender(app, secret).deliver("payment.succeeded", company_id=account).status_code
+            for account in ("biz_1", "biz_2", "biz_3")
+        }
+        assert statuses == {"biz_1": 200, "biz_2": 200, "biz_3": 403}
+
+
+def test_a_secret_that_is_no_text_stops_the_app(monkeypatch):
+    with pytest.raises(ConfigError, match="WHOP_WEBHOOK_SECRET is no UTF-8"):
+        set_up(WHOP_WEBHOOK_SECRET=SECRET + "\udcff")
+    monkeypatch.setitem(os.environb, b"WHOP_WEBHOOK_SECRET", SECRET.encode() + b"\xff")
+    with pytest.raises(ConfigError, match="WHOP_WEBHOOK_SECRET is no UTF-8"):
+        set_up()
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("WHOP_ACOUNTS", "WHOP_ACCOUNTS"),
+        ("WHOP_TOLERANCE", "WHOP_WEBHOOK_TOLERANCE"),
+        ("WHOP_PATH", "WHOP_WEBHOOK_PATH"),
+        ("WHOP_SECRET", "WHOP_WEBHOOK_SECRET"),
+        ("WHOP_DISPACH", "WHOP_DISPATCH"),
+        ("WHOP_KEEP_PAYLOAD", "WHOP_KEEP_PAYLOADS"),
+    ],
+)
+def test_a_key_that_is_no_setting_is_named_with_the_one_that_it_is_nearest_to(caplog, written, meant):
+    app = set_up(WHOP_WEBHOOK_SECRET=SECRET, **{written: "x"})
+    assert re.search(rf"{written}, .*{meant} is", caplog.text)
+    told = app.test_cli_runner().invoke(args=["whop", "doctor"]).output
+    assert re.search(rf"W004\n.*{written}, .*{meant} is", told)
+
+
+def test_keys_of_others_and_settings_of_ours_are_not_remarked_upon(caplog):
+    set_up(WHOP_WEBHOOK_SECRET=SECRET, WHOP_API_KEY="x", WHOP_APP_ID="x", WHOP_COMPANY_ID="x", WHOP_KEEP_DAYS=7, SHOP=1)
+    assert caplog.text == ""
+
+
+def test_no_secret_and_no_password_is_in_the_repr_of_what_holds_settings(app):
+    app.config["WHOP_WEBHOOK_SECRET"] = [SECRET, OTHER_SECRET]
+    settings = Settings.read({**app.config, "WHOP_STORE": "mysql://shop:hunter2@db/shop?passwd=hunter2"}, {})
+    WhopWebhooks(app)
+    installation = Installation.of(app)
+    for shown in (repr(settings), repr(installation), repr(installation.verifier), repr(app.extensions)):
+        assert "hunter2" not in shown
+        assert SECRET not in shown
+        assert OTHER_SECRET not in shown
 
 
 def test_the_path_can_be_set():
@@ -106,8 +196,79 @@ def test_the_path_can_be_set():
     assert client.post(PATH).status_code == 404
 
 
+def test_an_app_that_matches_hosts_takes_deliveries_at_the_one_that_is_set():
+    app = Flask("shop", host_matching=True, static_folder=None)
+    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_STORE="memory://", WHOP_WEBHOOK_HOST="Hooks.shop.example")
+    WhopWebhooks(app).on("payment.succeeded", name="fulfil")(lambda app, event: None)
+    client = app.test_client()
+    for host, status in (("hooks.shop.example", 401), ("HOOKS.shop.example", 401), ("www.shop.example", 404)):
+        assert client.post(PATH, base_url=f"https://{host}").status_code == status
+    with WhopTestClient(app) as kit:
+        assert kit.deliver("payment.succeeded").status == "processed"
+    assert app.test_cli_runner().invoke(args=["whop", "trigger", "payment.succeeded", "--in-process"]).exit_code == 0
+    with make_server("127.0.0.1", 0, app, threaded=True) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.port}{PATH}"
+        assert app.test_cli_runner().invoke(args=["whop", "trigger", "payment.succeeded", "--url", url]).exit_code == 0
+        server.shutdown()
+    told = json.loads(app.test_cli_runner().invoke(args=["whop", "doctor", "--json"]).stdout)
+    assert [one["id"] for check in told["checks"] for one in check["findings"]] == ["W202"]
+
+
+@pytest.mark.parametrize(
+    "host", ["", "https://shop.example", "shop.example/hooks", "<sub>.shop.example", 7, "a b", "é.example"]
+)
+def test_a_host_that_is_none_stops_the_app(host):
+    app = Flask("shop", host_matching=True, static_folder=None)
+    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_WEBHOOK_HOST=host)
+    with pytest.raises(ConfigError, match="WHOP_WEBHOOK_HOST has to be"):
+        WhopWebhooks(app)
+
+
+def test_a_host_is_needed_where_the_app_matches_hosts_and_only_there():
+    app = Flask("shop", host_matching=True, static_folder=None)
+    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    with pytest.raises(ConfigError, match="WHOP_WEBHOOK_HOST is not set"):
+        WhopWebhooks(app)
+    with pytest.raises(ConfigError, match="host_matching=True"):
+        set_up(WHOP_WEBHOOK_SECRET=SECRET, WHOP_WEBHOOK_HOST="hooks.shop.example")
+
+
 def test_a_second_registration_is_refused_with_advice(app, whop):
     with pytest.raises(SetupError, match="list of secrets"):
+        WhopWebhooks(app)
+
+
+@pytest.mark.parametrize("kind", ["blueprint", "extension", "command"])
+def test_a_name_of_ours_that_is_taken_already_is_told_before_anything_is_changed(app, kind):
+    if kind == "blueprint":
+        app.register_blueprint(Blueprint("whop", "shop"))
+    elif kind == "extension":
+        app.extensions["whop"] = object()
+    else:
+        app.cli.add_command(click.Group("whop"))
+    before = dict(app.extensions)
+    with pytest.raises(SetupError, match=f"{kind} called whop"):
+        WhopWebhooks(app)
+    assert app.extensions == before
+    assert app.test_client().post(PATH).status_code == 404
+
+
+@pytest.mark.parametrize("how", [{}, {"name": "whop"}])
+def test_a_blueprint_that_comes_later_and_is_called_like_ours_is_told_so_by_us(app, sender, how):
+    theirs = Blueprint("theirs" if how else "whop", "shop")
+    with pytest.raises(SetupError, match="blueprint called whop"):
+        app.register_blueprint(theirs, **how)
+    app.register_blueprint(theirs, name="other")
+    assert set(app.blueprints) == {"whop", "other"}
+    assert sender.deliver("payment.succeeded").status_code == 200
+
+
+def test_an_extension_that_takes_our_key_later_breaks_nothing_of_ours(app, sender):
+    app.extensions["whop"] = object()
+    assert sender.deliver("payment.succeeded").status_code == 200
+    assert app.test_cli_runner().invoke(args=["whop", "deliveries"]).exit_code == 0
+    with pytest.raises(SetupError, match="set up for this app already"):
         WhopWebhooks(app)
 
 
@@ -145,3 +306,32 @@ def test_importing_the_package_imports_no_family_of_events_and_no_extra():
         str([f"flask_whop.events.{name}" for name in ("envelope", "payload", "reading", "registry")]),
         "[]",
     ]
+
+
+def test_no_release_with_a_known_hole_is_admitted_and_the_gate_tries_the_oldest_of_the_others():
+    root = Path(__file__).parents[1]
+    listed = re.findall(r'"([a-z-]+)(?:\[\w+\])?>=([\d.]+)', (root / "pyproject.toml").read_text())
+    # CVE-2025-47278 in Flask's keys of sessions, CVE-2024-36039 in PyMySQL's quoting of keys.
+    for name, sound in (("flask", (3, 1, 1)), ("pymysql", (1, 1, 1))):
+        floors = [tuple(map(int, floor.split("."))) for found, floor in listed if found == name]
+        assert floors, name
+        assert all(floor >= sound for floor in floors), (name, floors)
+    oldest = subprocess.run([sys.executable, root / ".ci/oldest"], capture_output=True, text=True, check=True).stdout
+    assert {f"{name}=={floor}" for name, floor in listed if name in {"flask", "blinker", "pydantic"}} <= set(
+        oldest.split()
+    )
+    assert all(re.fullmatch(r"[a-z-]+==[\d.]+", requirement) for requirement in oldest.split())
+
+
+def test_the_extra_for_postgresql_can_be_installed_where_its_driver_has_no_wheel():
+    needs = [Requirement(line) for line in requires("flask-whop") if line.startswith("psycopg")]
+    for machine, extras in (
+        ("armv7l", {()}),
+        ("i686", {()}),
+        ("x86", {()}),
+        ("riscv64", {()}),
+        ("x86_64", {(), ("binary",)}),
+    ):
+        where = {"extra": "postgresql", "platform_machine": machine}
+        found = {tuple(sorted(one.extras)) for one in needs if one.marker.evaluate(where)}
+        assert found == extras, machine

@@ -10,6 +10,7 @@ signed as Whop signs them, prints what arrived, and goes on serving until stoppe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from flask_whop.events import (
     IdentityProfileApproved,
     IdentityProfileNeedsAction,
     IdentityProfileRejected,
+    Verification,
 )
 
 CONTENT_SECURITY_POLICY = (
@@ -30,9 +32,18 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
-def create_app(secret: str | None = None, database: Path | None = None) -> Flask:
-    """Make the app; ``secret`` comes from the environment where it is left out."""
+# Without these, any page that a browser has open could read this one, by a name of its own
+# for the address 127.0.0.1.
+LOCAL_HOSTS = ("localhost", "127.0.0.1")
+
+
+def create_app(secret: str | None = None, database: Path | None = None, hosts: Sequence[str] = ()) -> Flask:
+    """Make the app; ``secret`` comes from the environment where it is left out.
+
+    It answers for this machine's own names and for ``hosts``: that of the address that Whop has.
+    """
     app = Flask(__name__, instance_path=str(Path(__file__).parent / "instance"))
+    app.config["TRUSTED_HOSTS"] = [*LOCAL_HOSTS, *hosts]
     app.config["WHOP_WEBHOOK_SECRET"] = secret
     database = database or Path(app.instance_path) / "desk.sqlite3"
     app.config["WHOP_STORE"] = f"sqlite:///{database.with_name('whop.sqlite3').absolute()}"
@@ -52,20 +63,23 @@ def connect_receivers(whop: WhopWebhooks, desk: Desk) -> None:
     @whop.on(IdentityProfileNeedsAction)
     def open_row(app: Flask, event: IdentityProfileNeedsAction, **extra: object) -> None:
         profile = event.data
-        newest = profile.verifications[0] if profile.verifications else None
+        if (profile_id := told(profile.id)) is None:
+            return  # nobody can be told from others by it
+        newest = next((one for one in profile.verifications if isinstance(one, Verification)), None)
         desk.open(
             Row(
-                profile_id=profile.id,
+                profile_id=profile_id,
                 name=name_of(profile),
-                reason=newest.last_error_reason if newest else None,
-                session_url=newest.session_url if newest else None,
+                reason=told(newest.last_error_reason) if newest else None,
+                session_url=told(newest.session_url) if newest else None,
                 happened_at=event.timestamp or datetime.now(timezone.utc),
             )
         )
 
     @whop.on(IdentityProfileApproved, IdentityProfileRejected)
     def close_row(app: Flask, event: IdentityProfileApproved | IdentityProfileRejected, **extra: object) -> None:
-        desk.close(event.data.id, event.timestamp or datetime.now(timezone.utc))
+        if (profile_id := told(event.data.id)) is not None:
+            desk.close(profile_id, event.timestamp or datetime.now(timezone.utc))
 
 
 def name_of(profile: IdentityProfile) -> str | None:
@@ -75,10 +89,11 @@ def name_of(profile: IdentityProfile) -> str | None:
 
 
 def told(text: object) -> str | None:
-    """The text, if it says something: Whop's own samples have ``<string>`` in the place of names."""
+    """The text, if it is one and says something: Whop's own samples have ``<string>`` in the place of names."""
     if not isinstance(text, str) or not text.strip() or (text.startswith("<") and text.endswith(">")):
         return None
-    return text.strip()
+    # Half a character, which JSON can hold, is for no page and no database.
+    return text.strip().encode("utf-8", "replace").decode()
 
 
 def add_pages(app: Flask, desk: Desk) -> None:

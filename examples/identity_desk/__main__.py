@@ -107,6 +107,7 @@ def main() -> None:
     """Run the desk."""
     parser = argparse.ArgumentParser(prog="python -m examples.identity_desk", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="the address to serve on (default: %(default)s)")
+    parser.add_argument("--trust", action="append", default=[], metavar="HOST", help="answer for this name as well")
     parser.add_argument("--port", type=int, default=5000, help="the port, 0 for any free one (default: %(default)s)")
     parser.add_argument("--database", type=Path, help="the SQLite file (default: in the instance folder)")
     options = parser.parse_args()
@@ -115,7 +116,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stopped.set())
 
     secret = f"ws_{secrets.token_hex(32)}"
-    app = create_app(secret, options.database)
+    app = create_app(secret, options.database, [options.host, *options.trust])
     server = start(app, options.host, options.port)
     address = f"http://{options.host}:{server.port}"
 

@@ -42,6 +42,8 @@ on conflict (profile_id) do update set happened_at = excluded.happened_at, is_op
 where excluded.happened_at >= profiles.happened_at
 """
 
+LATEST = datetime(9999, 1, 1, tzinfo=timezone.utc).timestamp()
+
 ROWS = """
 select profile_id, name, reason, session_url, happened_at from profiles
 where is_open order by happened_at desc, profile_id
@@ -61,7 +63,15 @@ class Row:
     @property
     def link(self) -> str | None:
         """Where to go on, if it is a web address: anything else stays text."""
-        return self.session_url if self.session_url and urlsplit(self.session_url).scheme == "https" else None
+        try:
+            return self.session_url if self.session_url and urlsplit(self.session_url).scheme == "https" else None
+        except ValueError:
+            return None
+
+
+def seconds_of(moment: datetime) -> float:
+    """The time in unix seconds, kept within the years that every calendar and zone can show."""
+    return min(max(moment.timestamp(), 0.0), LATEST)
 
 
 class Desk:
@@ -78,13 +88,13 @@ class Desk:
         """Note that somebody has to act, unless something newer is known."""
         with self._connection() as connection:
             connection.execute(
-                OPEN, (row.profile_id, row.name, row.reason, row.session_url, row.happened_at.timestamp())
+                OPEN, (row.profile_id, row.name, row.reason, row.session_url, seconds_of(row.happened_at))
             )
 
     def close(self, profile_id: str, happened_at: datetime) -> None:
         """Note that somebody need not act any more, unless something newer is known."""
         with self._connection() as connection:
-            connection.execute(CLOSE, (profile_id, happened_at.timestamp()))
+            connection.execute(CLOSE, (profile_id, seconds_of(happened_at)))
 
     def rows(self) -> list[Row]:
         """Who has to act, the newest first."""

@@ -11,6 +11,7 @@ from flask_whop.checkup.findings import Check, Finding, error, warning
 from flask_whop.checkup.receivers import check_receivers
 from flask_whop.checkup.route import check_route
 from flask_whop.checkup.store import check_dispatch, check_store
+from flask_whop.config import strangers
 from flask_whop.diagnosis.guesses import WHOP_SECRET, cleaned, decoded
 from flask_whop.errors import StoreUnavailable
 from flask_whop.installation import Installation
@@ -63,7 +64,7 @@ def check_secret(installation: Installation) -> Check:
                 "Set the one that is missing, or take the second away.",
             )
         )
-    findings += _hidden(installation)
+    findings += [*_hidden(installation), *_strange(installation)]
     whole = sum(WHOP_SECRET.fullmatch(secret) is not None for secret in secrets)
     return Check("secret", f"{whole} of {len(secrets)} with ws_ and 64 hex digits", findings)
 
@@ -100,6 +101,18 @@ def _hidden(installation: Installation) -> list[Finding]:
             "app.config comes first, so that the variable is not looked at.",
             "Set the secret in one of the two places.",
         )
+    ]
+
+
+def _strange(installation: Installation) -> list[Finding]:
+    return [
+        warning(
+            "W004",
+            f"app.config has {key}, which is no setting of flask_whop; {nearest} is.",
+            "Nothing reads it, so that the default holds.",
+            "Write the setting's name as the README does.",
+        )
+        for key, nearest in strangers(installation.app.config)
     ]
 
 

@@ -18,12 +18,13 @@ from uuid import uuid4
 
 from flask import Flask, got_request_exception
 from flask.testing import EnvironBuilder
+from werkzeug.sansio.utils import host_is_trusted
 from werkzeug.test import run_wsgi_app
 
 from flask_whop import signals
 from flask_whop.checkup.hooks import Hook, watched
 from flask_whop.doctor import Refused, watching
-from flask_whop.installation import Installation
+from flask_whop.installation import Installation, mount_of
 from flask_whop.receivers import AppSignal
 from flask_whop.signature import sign
 from flask_whop.stores import Accepted, Arrival, Claim, MemoryStore, State
@@ -87,12 +88,16 @@ class Rehearsal:
         return self._send(f"ws_{uuid4().hex}{uuid4().hex}", "https")
 
     def _send(self, secret: str, scheme: str, *, running: bool = False, past_middleware: bool = False) -> Answer:
-        environ = self._environ(secret, scheme)
+        environ = self._environ(secret, scheme, past_middleware=past_middleware)
         # In a context of its own, as a server would: without the app context of a command.
         return Context().run(self._perform, environ, running=running, past_middleware=past_middleware)
 
-    def _environ(self, secret: str, scheme: str) -> WSGIEnvironment:
+    def _environ(self, secret: str, scheme: str, *, past_middleware: bool) -> WSGIEnvironment:
         settings = self._installation.settings
+        # A server puts the whole path into PATH_INFO, and a mount of the app's own takes its part from there.
+        mount = mount_of(self.app)
+        path = settings.path if past_middleware else f"{mount}{settings.path}"
+        root = mount if past_middleware else "" if mount else self.app.config["APPLICATION_ROOT"]
         headers = sign(
             self.body,
             secret,
@@ -101,8 +106,8 @@ class Rehearsal:
         )
         builder = EnvironBuilder(
             self.app,
-            settings.path,
-            base_url=f"{scheme}://{_host(self.app)}{self.app.config['APPLICATION_ROOT']}",
+            path,
+            base_url=f"{scheme}://{host_of(self._installation)}{root or '/'}",
             method="POST",
             data=self.body,
             headers={"content-type": "application/json", "x-forwarded-proto": scheme, **headers},
@@ -169,10 +174,15 @@ class _Stage(MemoryStore):
         return Accepted(changed=False, state=State.DUE if self._owned else State.RUNNING, owned=self._owned)
 
 
-def _host(app: Flask) -> str:
+def host_of(installation: Installation) -> str:
     """A host that the app answers for."""
-    trusted = app.config.get("TRUSTED_HOSTS") or ["localhost"]
-    return str(app.config.get("SERVER_NAME") or str(trusted[0]).lstrip("."))
+    config = installation.app.config
+    named = installation.settings.host or config.get("SERVER_NAME") or "localhost"
+    trusted = config.get("TRUSTED_HOSTS")
+    # Flask asks TRUSTED_HOSTS alone whether it answers, so that SERVER_NAME need not be among them.
+    if not trusted or host_is_trusted(named, trusted) or installation.settings.host:
+        return str(named)
+    return str(next(iter([trusted] if isinstance(trusted, str) else trusted))).lstrip(".")
 
 
 def _close(answered: object) -> None:

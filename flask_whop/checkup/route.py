@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from flask import request_started
 from werkzeug.exceptions import HTTPException
+from werkzeug.sansio.utils import host_is_trusted
 
 from flask_whop.blueprint import NAME
 from flask_whop.checkup.findings import Check, Finding, error, warning
-from flask_whop.checkup.rehearsal import Answer, Rehearsal
+from flask_whop.checkup.rehearsal import Answer, Rehearsal, host_of
 from flask_whop.doctor import Refused, examine
 from flask_whop.errors import Reason
 from flask_whop.installation import Installation
@@ -20,18 +22,19 @@ if TYPE_CHECKING:
 
 _OK, _MULTIPLE, _BAD, _NOT_FOUND, _NOT_ALLOWED, _FAULT = 200, 300, 400, 404, 405, 500
 _SLOW = 2.5
+_LOCAL = re.compile(r"\.?localhost|127\..*|0\.0\.0\.0|\[?::1\]?", re.ASCII)
 _UNVERIFIED = "Deliveries never reach their receivers; after 72 hours of failures Whop disables the webhook."
 
 
 def check_route(app: Flask) -> Check:
     """Send a genuine, a failing and a forged request through the WSGI stack of ``app``."""
-    path = Installation.of(app).settings.path
+    path = Installation.of(app).path
     rehearsal = Rehearsal(app)
     genuine = rehearsal.genuine()
     if not (genuine.reached and genuine.status == _OK):
         findings = [_why_not_taken(rehearsal, genuine)]
         return Check("route", f"POST {path}: a signed request is answered {genuine.status}", findings)
-    findings = [*_failures(rehearsal), *_plain_http(rehearsal), *_slow(genuine)]
+    findings = [*_failures(rehearsal), *_plain_http(rehearsal), *_slow(genuine), *_local_hosts(app)]
     forged = "" if any(finding.id == "W107" for finding in findings) else ", a forged one 401"
     return Check("route", f"POST {path}: a signed request is answered 200{forged}", findings)
 
@@ -155,8 +158,8 @@ def _fault(genuine: Answer) -> Finding:
 
 def _other_view(app: Flask, genuine: Answer) -> Finding:
     try:
-        host = app.url_map.bind("localhost", url_scheme="https")
-        endpoint: str | None = host.match(Installation.of(app).settings.path, method="POST", return_rule=False)[0]
+        adapter = app.url_map.bind(host_of(Installation.of(app)), url_scheme="https")
+        endpoint: str | None = adapter.match(Installation.of(app).settings.path, method="POST", return_rule=False)[0]
     except HTTPException:
         endpoint = None
     if endpoint is not None and endpoint != f"{NAME}.receive":
@@ -165,10 +168,34 @@ def _other_view(app: Flask, genuine: Answer) -> Finding:
     elif genuine.status in (_NOT_FOUND, _NOT_ALLOWED):
         what = f"The webhook's path is not routed to it: {genuine.status}."
         mend = "Look at SERVER_NAME, host_matching and subdomain_matching, and at other rules for the path."
+    elif (host := _untrusted(app)) is not None:
+        what = f"TRUSTED_HOSTS does not list {host}, so that a delivery there is answered {genuine.status}."
+        mend = "Add the host of the address that Whop has, which is WHOP_WEBHOOK_HOST where that is set."
     else:
         what = f"Something answers {genuine.status} before the webhook's route does."
-        mend = "Look at TRUSTED_HOSTS, at the limits for requests, and at Flask.dispatch_request, if it is overridden."
+        mend = "Look at the limits for requests, and at Flask.dispatch_request, if it is overridden."
     return error("W101", what, _UNVERIFIED, mend)
+
+
+def _untrusted(app: Flask) -> str | None:
+    """The host of the route, if TRUSTED_HOSTS does not list it."""
+    host, trusted = host_of(Installation.of(app)), app.config.get("TRUSTED_HOSTS")
+    return host if trusted is not None and not host_is_trusted(host, trusted) else None
+
+
+def _local_hosts(app: Flask) -> list[Finding]:
+    trusted = app.config.get("TRUSTED_HOSTS")
+    hosts = [trusted] if isinstance(trusted, str) else list(trusted or ())
+    if not hosts or not all(_LOCAL.fullmatch(host) for host in hosts):
+        return []
+    return [
+        warning(
+            "W114",
+            f"TRUSTED_HOSTS lists nothing but this machine: {', '.join(hosts)}.",
+            "Whop delivers to a public host, and what asks for that is answered 400, unless a proxy changes the host.",
+            "Add the host of the address that Whop has.",
+        )
+    ]
 
 
 def _failures(rehearsal: Rehearsal) -> list[Finding]:

@@ -14,6 +14,7 @@ from flask_whop.installation import Installation
 from flask_whop.stores import Arrival, Key, MemoryStore, Settlement, State
 
 if TYPE_CHECKING:
+    from celery import Celery
     from flask import Flask
 
 _OVERDUE = 120.0
@@ -157,6 +158,25 @@ def _celery(app: Flask) -> list[Finding]:
                 f"Celery's broker cannot be reached ({type(unreachable).__name__}).",
                 "Deliveries are kept, and wait until a sweep finds them.",
                 "Look whether the broker runs, and whether broker_url names it.",
-            )
+            ),
+            *_sweep(celery),
         ]
-    return []
+    return _sweep(celery)
+
+
+def _sweep(celery: Celery) -> list[Finding]:
+    from flask_whop.celery import SWEEP  # noqa: PLC0415  # an extra
+
+    celery.finalize()  # periodic tasks are often added when that happens
+    if any(entry.get("task") == SWEEP for entry in (celery.conf.beat_schedule or {}).values()):
+        return []
+    return [
+        warning(
+            "W304",
+            f"The Celery app's beat_schedule has no task {SWEEP}.",
+            "A delivery whose task is lost, since the broker was away or a worker died, waits for a sweep or for flask"
+            " whop work.",
+            f'Add {{"task": "{SWEEP}", "schedule": 60.0}} to it and run celery beat, unless a scheduler with a database'
+            " of its own sends it, or flask whop work runs beside the app.",
+        )
+    ]

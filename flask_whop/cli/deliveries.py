@@ -10,10 +10,11 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from flask_whop.cli.durations import Duration, moment
-from flask_whop.cli.output import as_json, styled, table
+from flask_whop.cli.output import as_json, fault, printable_json, styled, table
 from flask_whop.errors import FlaskWhopError, StoreUnavailable
 from flask_whop.installation import Installation
 from flask_whop.stores import Filter, Key, Receipt, ReceiptState, State, Stored
+from flask_whop.texts import shown
 
 _COLUMNS = ("id", "state", "tries", "type", "received (UTC)", "account")
 _ASK_FROM = 2
@@ -85,10 +86,8 @@ def show(delivery_id: str, *, body: bool, machine: bool) -> None:
     delivery, receipts = _look_up(delivery_id)
     if body:
         if delivery.body is None:
-            raise click.ClickException(
-                "Its body was dropped when it was done: WHOP_KEEP_PAYLOADS is False, or it is kept in memory."
-            )
-        click.echo(delivery.body, nl=False)
+            raise fault("Its body was dropped when it was done: WHOP_KEEP_PAYLOADS is False, or it is kept in memory.")
+        click.echo(printable_json(delivery.body.decode()) if sys.stdout.isatty() else delivery.body, nl=False)
     elif machine:
         as_json(_plain(delivery) | {"receipts": [receipt._asdict() for receipt in receipts]})
     else:
@@ -161,18 +160,18 @@ def drop(receiver: str, *, yes: bool) -> None:
     wanted = _wanted([State.DUE, State.DEAD], None, None, None)
     waiting = [one for one in _find(wanted, _MOST_REPLAYED) if receiver in one.receivers]
     if not waiting:
-        click.echo(f"No delivery waits for a receiver called {receiver}.")
+        click.echo(f"No delivery waits for a receiver called {shown(receiver)}.")
         return
     if not yes:
-        click.confirm(f"Drop {receiver} from {_number(len(waiting))}?", abort=True)
+        click.confirm(f"Drop {shown(receiver)} from {_number(len(waiting))}?", abort=True)
     installation = Installation.of(current_app)
     try:
         dead = [one.key for one in waiting if one.state is State.DEAD]
         dropped = [installation.engine.drop(one.key, receiver) for one in waiting if one.state is State.DUE]
         dropped += [installation.store.replay(key) and installation.engine.drop(key, receiver) for key in dead]
     except FlaskWhopError as error:
-        raise click.ClickException(str(error)) from None
-    click.echo(f"Dropped {receiver} from {_number(sum(dropped))}; they are due now, for a worker.")
+        raise fault(error) from None
+    click.echo(f"Dropped {shown(receiver)} from {_number(sum(dropped))}; they are due now, for a worker.")
 
 
 def _replay(keys: Sequence[Key]) -> None:
@@ -194,7 +193,7 @@ def _replay_one(key: Key) -> str:
             return "not replayable: it runs at this moment, or its body is gone"
         outcome = installation.engine.run(key, early=True)
     except StoreUnavailable as error:
-        raise click.ClickException(str(error)) from None
+        raise fault(error) from None
     except FlaskWhopError as error:
         return str(error)
     return "taken by a worker" if outcome is None else outcome.status.value
@@ -210,7 +209,7 @@ def _find(wanted: Filter, limit: int) -> Sequence[Stored]:
     try:
         return installation.store.find(installation.engine.endpoint, wanted, limit)
     except StoreUnavailable as error:
-        raise click.ClickException(str(error)) from None
+        raise fault(error) from None
 
 
 def _look_up(delivery_id: str) -> tuple[Stored, Sequence[Receipt]]:
@@ -220,11 +219,9 @@ def _look_up(delivery_id: str) -> tuple[Stored, Sequence[Receipt]]:
         found = installation.store.get(key)
         receipts = installation.store.receipts(key) if found else ()
     except StoreUnavailable as error:
-        raise click.ClickException(str(error)) from None
+        raise fault(error) from None
     if found is None:
-        raise click.ClickException(
-            f"There is no delivery {delivery_id}. `flask whop deliveries` lists those there are."
-        )
+        raise fault(f"There is no delivery {delivery_id}. `flask whop deliveries` lists those there are.")
     return found, receipts
 
 
@@ -233,19 +230,20 @@ def _row(one: Stored) -> tuple[object, ...]:
 
 
 def _describe(delivery: Stored, receipts: Sequence[Receipt]) -> None:
-    click.echo(f"{delivery.key.id}  {delivery.event_type}  {styled(delivery.state.value, _COLOURS[delivery.state])}")
-    click.echo(f"  account   {delivery.account_id or '-'}")
+    state = styled(delivery.state.value, _COLOURS[delivery.state])
+    click.echo(f"{shown(delivery.key.id)}  {shown(delivery.event_type)}  {state}")
+    click.echo(f"  account   {shown(delivery.account_id or '-')}")
     click.echo(f"  received  {moment(delivery.received_at)} UTC, tried {delivery.attempts} times")
     click.echo(f"  retry     {_whose(delivery)}")
     if not receipts:
         click.echo("  No receiver has been called with it.")
     for receipt in receipts:
-        click.echo(f"\n  {receipt.receiver}  {_RECEIPTS.get(receipt.state, receipt.state.value)}")
+        click.echo(f"\n  {shown(receipt.receiver)}  {_RECEIPTS.get(receipt.state, receipt.state.value)}")
         click.echo(f"    called {receipt.attempts} times, last at {moment(receipt.last_at)} UTC")
         if receipt.due_at is not None:
             click.echo(f"    due at {moment(receipt.due_at)} UTC")
         for line in (receipt.error or "").splitlines():
-            click.echo(f"    | {line}")
+            click.echo(f"    | {shown(line)}")
 
 
 _RECEIPTS = {ReceiptState.STARTED: "started, and has not ended"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,10 +16,13 @@ from flask_whop.checkup import check_app
 from flask_whop.checkup.captures import read_capture
 from flask_whop.checkup.findings import Check, Finding, Level
 from flask_whop.checkup.receivers import receivers_by_event
+from flask_whop.cli.output import as_json as print_json
+from flask_whop.cli.output import fault
 from flask_whop.doctor import Captured, examine
 from flask_whop.errors import FlaskWhopError, Rejected
 from flask_whop.installation import Installation
 from flask_whop.signature import Verifier
+from flask_whop.texts import shown
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _COLOURS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTE: "cyan"}
 _WIDEST = 100
 _EVENTS_SHOWN = 3
+_LONGEST = 4000
 
 
 @click.command("doctor")
@@ -64,8 +67,8 @@ def command(*, captured: BinaryIO | None, at: int | None, as_json: bool) -> None
         raise click.UsageError("--at goes with --request FILE.")
     try:
         good = _check(app, as_json=as_json) if captured is None else _explain(app, captured, at, as_json=as_json)
-    except FlaskWhopError as fault:
-        raise click.ClickException(str(fault)) from None
+    except FlaskWhopError as error:
+        raise fault(error) from None
     sys.exit(0 if good else 1)
 
 
@@ -80,9 +83,9 @@ def _check(app: Flask, *, as_json: bool) -> bool:
             "checks": [{**asdict(check), "level": check.level.value if check.level else "ok"} for check in checks],
             "receivers": receivers_by_event(app),
         }
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        print_json(told)
         return good
-    click.echo(f"{app.name}, at {Installation.of(app).settings.path}:\n")
+    click.echo(f"{shown(app.name)}, at {Installation.of(app).path}:\n")
     for check in checks:
         click.echo(_line(check))
         if check.name == "receivers":
@@ -96,7 +99,7 @@ def _check(app: Flask, *, as_json: bool) -> bool:
 def _line(check: Check) -> str:
     level = check.level
     word = click.style(f"{level.value if level else 'ok':9}", fg=_COLOURS[level] if level else "green")
-    return f"  {word}{check.name:11}{check.summary}"
+    return f"  {word}{check.name:11}{shown(check.summary)}"
 
 
 def _show_receivers(by_event: Mapping[str, Sequence[str]]) -> None:
@@ -106,7 +109,7 @@ def _show_receivers(by_event: Mapping[str, Sequence[str]]) -> None:
         together.setdefault(tuple(names), []).append("unknown events" if event == "*" else event)
     for names, events in together.items():
         more = f" and {len(events) - _EVENTS_SHOWN} more" if len(events) > _EVENTS_SHOWN else ""
-        click.echo(f"{'':22}{', '.join(events[:_EVENTS_SHOWN])}{more}: {', '.join(names)}")
+        click.echo(f"{'':22}{', '.join(events[:_EVENTS_SHOWN])}{more}: {shown(', '.join(names))}")
 
 
 def _show(finding: Finding) -> None:
@@ -117,7 +120,7 @@ def _show(finding: Finding) -> None:
 
 def _tell(what: str, why: str, mend: str) -> None:
     for label, text in (("what", what), ("why", why), ("mend", mend)):
-        click.echo(_wrapped(f"  {label:6}{text}"))
+        click.echo(_wrapped(f"  {label:6}{shown(text, _LONGEST)}"))
 
 
 def _wrapped(text: str) -> str:
@@ -150,7 +153,7 @@ def _explain(app: Flask, file: BinaryIO, at: int | None, *, as_json: bool) -> bo
         _tell_why(app, captured, rejection, now, as_json=as_json)
         return False
     if as_json:
-        click.echo(json.dumps({"ok": True, "reason": None, "diagnosis": None}))
+        print_json({"ok": True, "reason": None, "diagnosis": None})
     else:
         click.secho("The signature is good: this request is verified.", fg="green")
     return True
@@ -160,7 +163,7 @@ def _tell_why(app: Flask, captured: Captured, rejection: Rejected, now: float, *
     found = examine(app, captured, now=now)
     reason = rejection.reason
     if as_json:
-        click.echo(json.dumps({"ok": False, "reason": reason.value, "diagnosis": asdict(found) if found else None}))
+        print_json({"ok": False, "reason": reason.value, "diagnosis": asdict(found) if found else None})
         return
     click.echo(f"Rejected: {click.style(reason.value, fg='red', bold=True)}")
     if found is None:

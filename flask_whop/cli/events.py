@@ -10,7 +10,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 from pydantic import BaseModel
 
-from flask_whop.cli.output import as_json, fitted, styled, table
+from flask_whop.cli.output import as_json, fault, fitted, styled, table
 from flask_whop.errors import UnknownEventError
 from flask_whop.events import EVENT_TYPES, AnyEvent, event_class, matching
 from flask_whop.ready import ready_receiver
@@ -59,7 +59,7 @@ def _matching(wanted: str | None) -> list[str]:
     try:
         return list(EVENT_TYPES if wanted is None else matching(wanted))
     except UnknownEventError as error:
-        raise click.ClickException(str(error)) from None
+        raise fault(error) from None
 
 
 def _listeners(event_type: str) -> list[str]:

@@ -6,6 +6,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from flask_whop.cli.output import fault
 from flask_whop.errors import FlaskWhopError
 from flask_whop.installation import Installation
 
@@ -29,5 +30,5 @@ def command() -> None:
     try:
         create()
     except FlaskWhopError as error:
-        raise click.ClickException(f"{error} {error.__cause__ or ''}".strip()) from None
+        raise fault(f"{error} {error.__cause__ or ''}".strip()) from None
     click.echo("The tables are there.")

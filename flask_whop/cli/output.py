@@ -1,4 +1,4 @@
-"""How the commands print: tables for people, JSON for programs."""
+"""How the commands print: tables for people, JSON for programs, and nothing that a terminal would obey."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import sys
 from collections.abc import Iterable, Sequence
 
 import click
+
+from flask_whop.texts import redacted, shown
+
+_DELETE = 0x7F
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -26,7 +30,25 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 def as_json(value: object) -> None:
     """Print ``value`` as JSON, for a script to read."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    # With an indent, white space stands between all values, which is where a password ends.
+    click.echo(printable_json(redacted(json.dumps(value, indent=2, ensure_ascii=False, default=str))))
+
+
+def printable_json(text: str) -> str:
+    """The same JSON, with escapes for what a terminal would obey, or could not write."""
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
+
+
+def _escape(letter: str) -> str:
+    # Outside of its texts, JSON has no such characters but white space, and inside no such white space.
+    if letter in "\n\r\t":
+        return "" if letter == "\r" else letter
+    return json.dumps(letter)[1:-1] if ord(letter) > _DELETE else f"\\u{ord(letter):04x}"
+
+
+def fault(error: object) -> click.ClickException:
+    """What ends a command with a message, as it may be shown."""
+    return click.ClickException(shown(error))
 
 
 def styled(text: str, colour: str) -> str:
@@ -40,7 +62,7 @@ def _colour() -> bool | None:
 
 
 def _text(cell: object) -> str:
-    return "-" if cell is None or cell == "" else str(cell)
+    return "-" if cell is None or cell == "" else shown(cell)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

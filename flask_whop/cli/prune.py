@@ -6,6 +6,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from flask_whop.cli.output import fault
 from flask_whop.config import MIN_KEEP_DAYS
 from flask_whop.errors import FlaskWhopError
 from flask_whop.installation import Installation
@@ -33,5 +34,5 @@ def command(days: float | None) -> None:
     try:
         pruned = installation.store.prune(installation.engine.endpoint, installation.store.clock() - kept * DAY)
     except FlaskWhopError as error:
-        raise click.ClickException(str(error)) from None
+        raise fault(error) from None
     click.echo(f"Forgot {pruned} deliveries that had not changed for {kept:g} days.")

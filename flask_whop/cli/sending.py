@@ -39,8 +39,8 @@ class Answer(NamedTuple):
 Send = Callable[[Parcel], Answer]
 
 
-def over_http(url: str) -> Send:
-    """Deliver to the server at ``url``.
+def over_http(url: str, host: str | None = None) -> Send:
+    """Deliver to the server at ``url``, which is asked for ``host`` if that is another one.
 
     Raises :class:`ConnectionError` with a sentence if it cannot be reached.
     """
@@ -56,7 +56,7 @@ def over_http(url: str) -> Send:
         connection = kind(parts.hostname or "", parts.port, timeout=_SECONDS)
         started = time.perf_counter()
         try:
-            connection.request("POST", path, parcel.body, dict(parcel.headers))
+            connection.request("POST", path, parcel.body, {**parcel.headers, **({"host": host} if host else {})})
             response = connection.getresponse()
             return _answer(parcel, response.status, response.read(), started)
         except (OSError, http.client.HTTPException) as error:
@@ -70,12 +70,12 @@ def over_http(url: str) -> Send:
     return send
 
 
-def in_process(app: Flask, path: str) -> Send:
+def in_process(app: Flask, address: str) -> Send:
     """Deliver to ``app`` through its own WSGI stack."""
 
     def send(parcel: Parcel) -> Answer:
         started = time.perf_counter()
-        response = app.test_client().post(path, buffered=True, data=parcel.body, headers=dict(parcel.headers))
+        response = app.test_client().post(address, buffered=True, data=parcel.body, headers=dict(parcel.headers))
         return _answer(parcel, response.status_code, response.get_data(), started)
 
     return send

@@ -17,12 +17,13 @@ from flask.cli import with_appcontext
 from pydantic import JsonValue
 
 from flask_whop.cli.events import complete
-from flask_whop.cli.output import as_json, styled, table
+from flask_whop.cli.output import as_json, fault, styled, table
 from flask_whop.cli.sending import Answer, Parcel, Send, in_process, over_http
 from flask_whop.errors import UnknownEventError
 from flask_whop.installation import Installation
 from flask_whop.signature import sign
 from flask_whop.testing import sample
+from flask_whop.texts import shown
 
 _PROGRESS_FROM = 50
 _MOST_SHOWN = 30
@@ -85,9 +86,9 @@ def command(  # noqa: PLR0913  # one for each option
     body = _body(event_type, source, pin, settings)
     signed_at = int(installation.verifier.clock()) - age
     parcels = _parcels(body, secret, signed_at, times=times, duplicate=duplicate, reorder=reorder)
-    target = url or f"http://127.0.0.1:5000{installation.settings.path}"
+    target = url or f"http://127.0.0.1:5000{installation.path}"
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented by Werkzeug
-    send = in_process(app, installation.settings.path) if local else over_http(target)
+    send = in_process(app, installation.address) if local else over_http(target, installation.settings.host)
     refused = bad_signature or abs(age) > installation.settings.tolerance
     answers = _deliver(parcels, send, concurrent, quiet=machine)
     _show(answers, machine=machine)
@@ -100,7 +101,7 @@ def _body(event_type: str, source: str | None, pin: str | None, settings: Sequen
         body = sample(event_type, pin)
     except UnknownEventError as error:
         if source is None:
-            raise click.ClickException(str(error)) from None
+            raise fault(error) from None
         body = {}
     if source is not None:
         body = _read(source)
@@ -115,11 +116,11 @@ def _read(source: str) -> dict[str, JsonValue]:
         text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
         body = json.loads(text)
     except OSError as error:
-        raise click.ClickException(f"{source} cannot be read: {error.strerror}.") from None
+        raise fault(f"{source} cannot be read: {error.strerror}.") from None
     except ValueError as error:
-        raise click.ClickException(f"{source} is no JSON: {error}.") from None
+        raise fault(f"{source} is no JSON: {error}.") from None
     if not isinstance(body, dict):
-        raise click.ClickException(f"{source} has to hold a JSON object, as every body of Whop's is.")
+        raise fault(f"{source} has to hold a JSON object, as every body of Whop's is.")
     return body
 
 
@@ -184,7 +185,7 @@ def _deliver(parcels: Sequence[Parcel], send: Send, concurrent: int, *, quiet: b
         try:
             return [future.result() for future in sent]
         except ConnectionError as error:
-            raise click.ClickException(str(error)) from None
+            raise fault(error) from None
 
 
 def _show(answers: Sequence[Answer], *, machine: bool) -> None:
@@ -197,5 +198,5 @@ def _show(answers: Sequence[Answer], *, machine: bool) -> None:
         counts: dict[tuple[int, str], int] = {}
         for answer in answers:
             counts[answer.code, answer.status] = counts.get((answer.code, answer.status), 0) + 1
-        told = ", ".join(f"{count} times {code} {status}" for (code, status), count in sorted(counts.items()))
+        told = ", ".join(f"{count} times {code} {shown(status)}" for (code, status), count in sorted(counts.items()))
         click.echo(f"… and {len(rows) - _MOST_SHOWN} more. In all: {styled(told, 'green')}.")

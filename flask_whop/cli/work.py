@@ -14,6 +14,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from flask_whop.cli.output import fault
 from flask_whop.errors import FlaskWhopError
 from flask_whop.installation import Installation
 from flask_whop.stores import State, Stats
@@ -49,7 +50,7 @@ def command(*, once: bool, concurrency: int) -> None:
         with _stopped_by_signals(worker):
             worker.run(once=once, idle=line.draw if line else lambda: None)
     except FlaskWhopError as error:
-        raise click.ClickException(str(error)) from None
+        raise fault(error) from None
     finally:
         if line:
             line.end()

@@ -13,9 +13,8 @@ from flask import Flask
 
 from flask_whop.errors import ScriptedFailure
 from flask_whop.events import AnyEvent
+from flask_whop.logs import log
 from flask_whop.testing.clock import FakeClock
-
-log: logging.Logger = logging.getLogger("flask_whop")
 
 Script: TypeAlias = Callable[[AnyEvent, timedelta], bool]
 """Says whether a receiver fails with an event, this long after the start."""
@@ -88,5 +87,5 @@ def without_tracebacks() -> Iterator[None]:
 
 def _strip(record: logging.LogRecord) -> bool:
     if record.exc_info and isinstance(record.exc_info[1], ScriptedFailure):
-        record.exc_info = None
+        record.exc_info = record.exc_text = None
     return True
