@@ -13,7 +13,7 @@ from weakref import ref
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError, StatementError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from flask_whop.errors import ConfigError, MissingExtraError, StoreUnavailable
@@ -35,7 +35,10 @@ _DRIVERS: Final = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+p
 _EXTRAS: Final = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 _KINDS: Final = {"postgresql": PostgreSQLStatements, "mysql": MySQLStatements, "mariadb": MySQLStatements}
 _MYSQL_TIME = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1e6"
-_MYSQL_LIMIT = f"SET SESSION innodb_lock_wait_timeout = {CONNECT_SECONDS}"
+# The one is for rows, the other for tables, whose default is a day at least.
+_MYSQL_LIMIT = (
+    f"SET SESSION innodb_lock_wait_timeout = {CONNECT_SECONDS}, SESSION lock_wait_timeout = {CONNECT_SECONDS}"
+)
 _TIMES: Final = {
     "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp())",
     "mysql": _MYSQL_TIME,
@@ -163,7 +166,7 @@ class Database(Lifeline):
     @cached_property
     def _renewals(self) -> Engine:
         """An engine with a pool of its own, whose connections are made as those of the given one are."""
-        engine = sa.create_engine(self.engine.url, pool=self.engine.pool.recreate())
+        engine = sa.create_engine(self.engine.url, pool=self.engine.pool.recreate(), hide_parameters=True)
         if self.dialect in _LOCK_LIMITS:
             # It is one connection for all that this process holds: a row that is locked must not keep it.
             event.listen(engine, "connect", partial(_limit_waiting, _LOCK_LIMITS[self.dialect]))
@@ -196,12 +199,17 @@ def faults_named() -> Iterator[None]:
     """Raise what a database raises as :class:`~flask_whop.errors.StoreUnavailable`."""
     try:
         yield
-    except (DataError, UnicodeError) as error:
-        raise Unstorable("The database cannot keep a text as it is.") from error
+    except UnicodeError as error:
+        raise Unstorable(_NO_TEXT) from error
     except SQLAlchemyError as error:
+        if isinstance(error, StatementError):
+            error.hide_parameters = True  # a payload is among them, and the engine may be the host's
+        if isinstance(error, DataError):
+            raise Unstorable(_NO_TEXT) from error
         raise StoreUnavailable(_NO_TABLES if _lacks_table(error) else _NOT_NOW) from error
 
 
+_NO_TEXT = "The database cannot keep a text as it is."
 _NOT_NOW = "The store cannot be used at the moment; its database says why."
 _NO_TABLES = (
     "The tables of the store are not there. Make them with `flask whop init-db`; where they belong to the app's own"
@@ -266,7 +274,7 @@ def make_engine(url: str | URL, *, durable: bool = True) -> Engine:
         if name == "postgresql":
             arguments["options"] = f"-c lock_timeout={CONNECT_SECONDS}s"
         limits = {"pool_timeout": CONNECT_SECONDS} if name in _EXTRAS else {}
-        engine = sa.create_engine(parsed, connect_args=arguments, **limits)
+        engine = sa.create_engine(parsed, connect_args=arguments, hide_parameters=True, **limits)
     except (ArgumentError, NoSuchModuleError):
         raise ConfigError(
             "WHOP_STORE is no URL of a database that is known. Write memory://, sqlite:///whop.sqlite3,"
@@ -277,6 +285,8 @@ def make_engine(url: str | URL, *, durable: bool = True) -> Engine:
         raise MissingExtraError(f'WHOP_STORE needs {error.name}: pip install "flask-whop[{extra}]"') from None
     if name == "postgresql" and not durable:
         event.listen(engine, "connect", _relax)
+    elif name in _LOCK_LIMITS and name != "postgresql":
+        event.listen(engine, "connect", partial(_limit_waiting, _LOCK_LIMITS[name]))
     return engine
 
 

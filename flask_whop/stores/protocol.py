@@ -9,6 +9,12 @@ from typing import Final, NamedTuple, Protocol
 from flask_whop.errors import ClaimLost
 
 
+def _without_body(one: Arrival | Stored) -> str:
+    fields = one._asdict()
+    del fields["body"]
+    return f"{type(one).__name__}({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
+
+
 class State(str, Enum):
     """Where a delivery stands."""
 
@@ -72,6 +78,10 @@ class Arrival(NamedTuple):
     """Which of the configured secrets matched, counted from 0."""
     body: bytes
     """The signed bytes."""
+
+    def __repr__(self) -> str:
+        """All of it but the body."""
+        return _without_body(self)
 
 
 class Receipt(NamedTuple):
@@ -137,6 +147,10 @@ class Stored(NamedTuple):
     secret_index: int
     body: bytes | None
     """The signed bytes; None if they were dropped when it was done."""
+
+    def __repr__(self) -> str:
+        """All of it but the body."""
+        return _without_body(self)
 
 
 class Due(NamedTuple):
