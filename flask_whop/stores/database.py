@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache, cached_property, partial
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from weakref import ref
@@ -18,7 +19,8 @@ from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from flask_whop.errors import ConfigError, MissingExtraError, StoreUnavailable
 from flask_whop.stores.protocol import Key, Lifeline, Mark
-from flask_whop.stores.sql import Row, Unstorable, Values, held_values, renewed
+from flask_whop.stores.sql import ResultT, Row, Unstorable, Values, held_values, renewed
+from flask_whop.stores.sqlite import GONE, Identity, identity, make_private
 from flask_whop.stores.statements import MySQLStatements, Names, PostgreSQLStatements, Statements
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ _LOCK_LIMITS: Final = {
     "mariadb": _MYSQL_LIMIT,
 }
 
-
+_REPEATS: Final = 2
+_DEADLOCKS: Final = {"40P01", "40001", 1213}
 _LACKING_TABLE: Final = {"42P01", 1146}
 
 
@@ -113,6 +116,9 @@ class Database(Lifeline):
         self.statements: Statements = _KINDS.get(self.dialect, Statements)(names)
         self._now = clock
         self._clock = clock if isinstance(clock, DatabaseClock) and self.dialect in _TIMES else None
+        dbapi = engine.dialect.loaded_dbapi
+        self._file = None if self.is_in_memory else file_of(engine.url)
+        self._driver_error: type[Exception] = dbapi.Error
         self._pid = opened_in
         self._lock = Lock()
 
@@ -139,6 +145,9 @@ class Database(Lifeline):
 
     def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
         """Hold a claim for ``lease`` seconds from now, by a connection that no receiver can take away."""
+        return persisted(partial(self._renew, key, token, lease, mark))
+
+    def _renew(self, key: Key, token: str, lease: float, mark: Mark | None) -> bool:
         with self.apart() as connection:
             return renewed(connection, self.statements, held_values(key, token, mark), self._now() + lease)
 
@@ -151,11 +160,19 @@ class Database(Lifeline):
         """Reach it for one statement, by a connection that no receiver can take away."""
         return self._connected(self._connect_apart)
 
-    def _connect_for_one(self) -> sa.Connection:
-        return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    def _connect_for_one(self, engine: Engine | None = None) -> sa.Connection:
+        connection = (engine or self.engine).connect()
+        try:
+            return connection.execution_options(isolation_level="AUTOCOMMIT")
+        except self._driver_error:
+            # Some drivers ask the database for it. What they raise tells SQLAlchemy nothing of a
+            # lost connection; what a statement raises does, and the whole pool is opened anew.
+            with connection:
+                connection.exec_driver_sql("SELECT 1")
+            raise
 
     def _connect_apart(self) -> sa.Connection:
-        return self._connect_for_one() if self.is_in_memory else self._renewals.connect()
+        return self._connect_for_one(None if self.is_in_memory else self._renewals)
 
     def measure(self) -> None:
         """Compare the clock with the database's, if that was long ago, or this machine slept since."""
@@ -170,17 +187,34 @@ class Database(Lifeline):
         if self.dialect in _LOCK_LIMITS:
             # It is one connection for all that this process holds: a row that is locked must not keep it.
             event.listen(engine, "connect", partial(_limit_waiting, _LOCK_LIMITS[self.dialect]))
-        return engine.execution_options(isolation_level="AUTOCOMMIT")
+        return engine
 
     @contextmanager
     def _connected(self, connect: Callable[[], AbstractContextManager[sa.Connection]]) -> Iterator[Connection]:
         if self._pid != os.getpid():
             self._leave_to_parent()
-        with faults_named(), connect() as raw:
+        with self._file_watched() as watch, faults_named(), connect() as raw:
+            watch(raw)
             connection = Connection(raw)
             if self._clock is not None and self._clock.is_old:
                 self._clock.measure(lambda: float(str(connection.rows(_TIMES[self.dialect], {})[0][0])))
             yield connection
+
+    @contextmanager
+    def _file_watched(self) -> Iterator[Callable[[sa.Connection], object]]:
+        """Raise if the file that a connection has opened stands no longer at its path when all is written."""
+        opened: list[Identity | None] = []
+
+        def watch(connection: sa.Connection) -> None:
+            if self._file is not None:
+                opened.append(connection.info.setdefault("flask_whop.file", identity(self._file)))
+
+        try:
+            yield watch
+        finally:
+            if self._file is not None and opened and opened[0] != identity(self._file):
+                self.engine.dispose()
+                raise StoreUnavailable(GONE.format(self._file))
 
     def _leave_to_parent(self) -> None:
         """Begin anew after a fork: what is open belongs to the parent, which goes on using it."""
@@ -259,6 +293,18 @@ def was_cut(error: BaseException | None) -> bool:
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
+def persisted(call: Callable[[], ResultT]) -> ResultT:
+    """Do what may be repeated, and once more where it was refused by a deadlock or lost its connection."""
+    for _ in range(_REPEATS):
+        try:
+            return call()
+        except StoreUnavailable as error:
+            cause = error.__cause__
+            if not was_cut(cause) and codes_of(cause).isdisjoint(_DEADLOCKS):
+                raise
+    return call()
+
+
 def make_engine(url: str | URL, *, durable: bool = True) -> Engine:
     """The engine for ``url``, with a driver that its extra installs and with time limits.
 
@@ -283,11 +329,26 @@ def make_engine(url: str | URL, *, durable: bool = True) -> Engine:
     except ImportError as error:
         extra = _EXTRAS.get(sa.make_url(url).get_backend_name(), "sqlalchemy")
         raise MissingExtraError(f'WHOP_STORE needs {error.name}: pip install "flask-whop[{extra}]"') from None
+    file = file_of(parsed)
+    if file is not None:
+        event.listen(engine, "do_connect", lambda *_: _keep_private(file))
     if name == "postgresql" and not durable:
         event.listen(engine, "connect", _relax)
     elif name in _LOCK_LIMITS and name != "postgresql":
         event.listen(engine, "connect", partial(_limit_waiting, _LOCK_LIMITS[name]))
     return engine
+
+
+def _keep_private(file: Path) -> None:
+    with suppress(OSError):  # the connection that is made next says better what is wrong
+        make_private(file)
+
+
+def file_of(url: URL) -> Path | None:
+    """The file of a SQLite database; None for one that is none, or whose URL is for SQLite to read."""
+    name = url.database
+    is_file = url.get_backend_name() == "sqlite" and name and name != ":memory:" and not name.startswith("file:")
+    return Path(str(name)) if is_file else None
 
 
 def _relax(connection: Any, _record: object) -> None:
