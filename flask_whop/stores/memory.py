@@ -27,6 +27,7 @@ from flask_whop.stores.protocol import (
     Taken,
     Turn,
     claim_lost,
+    warn_of_dead_letters,
 )
 
 DAY = 86_400.0
@@ -317,10 +318,11 @@ class MemoryStore(Store):
         """Delete what has not changed since ``before``."""
         with self._lock:
             found = [(key, self._look(key)) for key in self._keys(endpoint)]
-            old = [key for key, kept in found if kept and kept.changed_at < before and kept.state in _CLAIMABLE]
-            for key in old:
-                self._drop(key)
-            return len(old)
+            old = [kept for _, kept in found if kept and kept.changed_at < before and kept.state in _CLAIMABLE]
+            for kept in old:
+                self._drop(kept.key)
+        warn_of_dead_letters(sum(kept.state is State.DEAD for kept in old))
+        return len(old)
 
     def _keys(self, endpoint: str) -> list[Key]:
         return [Key(of, delivery_id) for of, delivery_id in (*self._live, *self._done) if of == endpoint]

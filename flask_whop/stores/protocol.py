@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
 from flask_whop.errors import ClaimLost
+
+log: logging.Logger = logging.getLogger("flask_whop")
 
 
 def _without_body(one: Arrival | Stored) -> str:
@@ -242,6 +245,14 @@ def claim_lost(key: Key) -> ClaimLost:
     return ClaimLost(f"Delivery {key.id} has been taken over by somebody else; nothing more of this run is written.")
 
 
+def warn_of_dead_letters(count: int) -> None:
+    """Say in the log how many deliveries a store forgets with which a receiver has never been done."""
+    if count:
+        log.warning(
+            "Forgot %d dead letters that nobody has replayed; a larger WHOP_KEEP_DAYS keeps them for longer.", count
+        )
+
+
 class Store(Lifeline, Protocol):
     """Remembers deliveries, and a receipt for each of their receivers.
 
@@ -374,5 +385,8 @@ class Store(Lifeline, Protocol):
         ...
 
     def prune(self, endpoint: str, before: float) -> int:
-        """Delete what has not changed since ``before`` and is not running or due; how many they were."""
+        """Delete what has not changed since ``before`` and is not running or due; how many they were.
+
+        Dead letters among them are told of in the log.
+        """
         ...

@@ -29,6 +29,7 @@ from flask_whop.stores.protocol import (
     Taken,
     Turn,
     claim_lost,
+    warn_of_dead_letters,
 )
 from flask_whop.stores.statements import PRUNED_AT_ONCE, Statements
 from flask_whop.texts import ascii_of, storable
@@ -324,7 +325,7 @@ class SqlStore(Store, ABC):
     @repeatable
     def stats(self, endpoint: str) -> Stats:
         """Count the deliveries by state."""
-        with self._transaction() as connection:
+        with self._single() as connection:  # two looks, lest a probe takes the write lock of SQLite
             counted = connection.rows(self._statements.counts, {"endpoint": endpoint})
             [(oldest,)] = connection.rows(self._statements.oldest, {"endpoint": endpoint})
         counts = dict.fromkeys(State, 0) | {State(state): _whole(count) for state, count in counted}
@@ -332,21 +333,29 @@ class SqlStore(Store, ABC):
 
     def prune(self, endpoint: str, before: float) -> int:
         """Delete what has not changed since ``before``, some at a time so that nobody waits for long."""
-        pruned = 0
+        pruned, dead = 0, 0
         while True:
-            some = self._prune_some(endpoint, before)
-            pruned += some
-            if some < PRUNED_AT_ONCE:
+            found, forgotten = self._prune_some(endpoint, before)
+            pruned += len(forgotten)
+            dead += forgotten.count(State.DEAD.value)
+            # Where some have been replayed meanwhile, the next look does not find them any more.
+            if found < PRUNED_AT_ONCE:
+                warn_of_dead_letters(dead)
                 return pruned
 
     @repeatable
-    def _prune_some(self, endpoint: str, before: float) -> int:
+    def _prune_some(self, endpoint: str, before: float) -> tuple[int, list[object]]:
+        """Delete some of what is old; how many were found, and the states of those that are gone."""
+        forgotten: list[object] = []
         with self._transaction() as connection:
             old = connection.rows(self._statements.old, {"endpoint": endpoint, "before": before})
-            for (delivery_id,) in old:
-                for statement in self._statements.forget:
-                    connection.change(statement, {"endpoint": endpoint, "id": delivery_id})
-        return len(old)
+            for delivery_id, state in old:
+                values = {"endpoint": endpoint, "id": delivery_id}
+                if connection.change(self._statements.forget, {**values, "before": before}):
+                    forgotten.append(state)
+                    for statement in self._statements.forget_with:
+                        connection.change(statement, values)
+        return len(old), forgotten
 
 
 _END_OF_TIME: Final = 1e12

@@ -168,13 +168,16 @@ class Statements:
             f" AND state IN ('running', 'failed', 'due')"
         )
         self.old: str = (
-            f"SELECT id FROM {deliveries} WHERE endpoint = :endpoint AND received_at < :before"
+            f"SELECT id, state FROM {deliveries} WHERE endpoint = :endpoint AND received_at < :before"
             f" AND changed_at < :before AND state IN ('failed', 'done', 'dead') LIMIT {PRUNED_AT_ONCE}"
         )
-        self.forget: tuple[str, ...] = (
+        # What a replay has made due since it was found is not deleted.
+        self.forget: str = (
+            f"DELETE FROM {deliveries} WHERE {_KEY} AND changed_at < :before AND state IN ('failed', 'done', 'dead')"
+        )
+        self.forget_with: tuple[str, ...] = (
             f"DELETE FROM {receipts} WHERE endpoint = :endpoint AND delivery_id = :id",
             f"DELETE FROM {marks} WHERE endpoint = :endpoint AND delivery_id = :id",
-            f"DELETE FROM {deliveries} WHERE {_KEY}",
         )
 
 
