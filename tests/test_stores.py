@@ -265,6 +265,16 @@ def test_a_receipt_is_replaced_by_the_next_one_and_keeps_its_first_time(world):
     assert world.store.get(key()).state is State.DONE
 
 
+def test_a_receipt_may_count_its_time_anew(world):
+    world.claim()
+    world.store.record(key(), "mine", receipt(world.clock.now, state=ReceiptState.FAILED, error="no"), FAILED)
+    world.clock.now += 30
+    world.claim()
+    anew = receipt(world.clock.now, attempts=2, state=ReceiptState.FAILED)
+    world.store.record(key(), "mine", anew, FAILED)
+    assert list(world.store.receipts(key())) == [anew]
+
+
 def test_texts_that_a_database_would_refuse_are_kept_as_far_as_they_go(world):
     odd = arrival(1, event_type="odd\x00\ud800" + "x" * 400, account_id="b" * 400, resource="r\x00" * 300)
     assert world.store.claim(odd, "mine", LEASE).granted

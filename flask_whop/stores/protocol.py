@@ -95,7 +95,7 @@ class Receipt(NamedTuple):
     attempts: int
     """How often it has been called."""
     first_at: float
-    """When it was called first, in unix seconds."""
+    """When it was called first, or first since it became ours or was replayed, in unix seconds."""
     last_at: float
     """When it was called last, in unix seconds."""
     due_at: float | None = None
@@ -143,7 +143,7 @@ class Stored(NamedTuple):
     received_at: float
     """When it came first, in unix seconds."""
     opened_at: float
-    """When it became ours, or was replayed last, in unix seconds: what the time to retry counts from."""
+    """When it became ours, or was replayed last, in unix seconds: retries last from the first call since."""
     changed_at: float
     due_at: float | None
     signed_at: int

@@ -22,7 +22,7 @@ _ARRIVED_VALUES = (
 )
 _RECEIPT = "endpoint, delivery_id, receiver, state, attempts, first_at, last_at, due_at, error"
 _RECEIPT_VALUES = ":endpoint, :id, :receiver, :state, :attempts, :first_at, :last_at, :due_at, :error"
-_RECEIPT_NEW = ("state", "attempts", "last_at", "due_at", "error")
+_RECEIPT_NEW = ("state", "attempts", "first_at", "last_at", "due_at", "error")
 _MARK = "endpoint, receiver, line, delivery_id, latest_at, token, held_until"
 _KEY = "endpoint = :endpoint AND id = :id"
 _LINE = "endpoint = :endpoint AND receiver = :receiver AND line = :line"
@@ -227,8 +227,9 @@ class MySQLStatements(Statements):
         # What is done stays done; the state goes last, since the others go by it.
         same = f"VALUES(state) = 'done' AND {receipts}.attempts = VALUES(attempts)"
         kept = f"{receipts}.state = 'done' AND NOT ({same})"
-        columns = ("error", "due_at", "last_at", "attempts", "state")
-        new = ", ".join(f"{column} = IF({kept}, {receipts}.{column}, VALUES({column}))" for column in columns)
+        new = ", ".join(
+            f"{column} = IF({kept}, {receipts}.{column}, VALUES({column}))" for column in reversed(_RECEIPT_NEW)
+        )
         # A transaction sees what was there when it began, unless it asks for what is there now.
         self.mark_now: str = f"{self.mark} FOR UPDATE"
         self.record: str = (
