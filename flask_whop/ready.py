@@ -40,11 +40,11 @@ class UnhandledLog:
     def _tell(self, app: Flask, *, event: AnyEvent) -> None:
         if not app.debug:
             return
+        # A type that is not known is whatever somebody wrote.
+        shown = "an unknown type" if isinstance(event, UnknownEvent) else event.type
         with self._lock:
-            known = event.type in self._told or len(self._told) > 1000  # noqa: PLR2004  # types that are not known are anybody's
-            self._told.add(event.type)
+            known = shown in self._told
+            self._told.add(shown)
         if not known:
-            # A type that is not known is whatever somebody wrote.
-            shown = "an unknown type" if isinstance(event, UnknownEvent) else event.type
             receiver = ready_receiver("" if isinstance(event, UnknownEvent) else event.type)
             log.info("Nobody handles %s. A receiver to copy:\n\n%s", shown, receiver)
