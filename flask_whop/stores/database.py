@@ -52,6 +52,9 @@ _LOCK_LIMITS: Final = {
     "mariadb": _MYSQL_LIMIT,
 }
 
+_CONNECT_LIMITS: Final = dict.fromkeys(("psycopg", "psycopg2", "pymysql", "mysqldb"), "connect_timeout") | {
+    "pg8000": "timeout"
+}
 _REPEATS: Final = 2
 _DEADLOCKS: Final = {"40P01", "40001", 1213}
 _LACKING_TABLE: Final = {"42P01", 1146}
@@ -316,12 +319,14 @@ def make_engine(url: str | URL, *, durable: bool = True) -> Engine:
         parsed = sa.make_url(url)
         parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
         name = parsed.get_backend_name()
-        arguments: dict[str, object] = {"connect_timeout": CONNECT_SECONDS} if name in _EXTRAS else {}
-        if name == "postgresql":
-            arguments["options"] = f"-c lock_timeout={CONNECT_SECONDS}s"
+        _refuse(parsed)
+        arguments = {key: value for key, value in _limits_of(parsed).items() if key not in parsed.query}
         limits = {"pool_timeout": CONNECT_SECONDS} if name in _EXTRAS else {}
         engine = sa.create_engine(parsed, connect_args=arguments, hide_parameters=True, **limits)
-    except (ArgumentError, NoSuchModuleError):
+    except ConfigError:
+        raise
+    except (ArgumentError, NoSuchModuleError, TypeError, ValueError):
+        # Without what they say, in which a password may be.
         raise ConfigError(
             "WHOP_STORE is no URL of a database that is known. Write memory://, sqlite:///whop.sqlite3,"
             " postgresql://user:password@host/database, or mysql://user:password@host/database."
@@ -334,9 +339,34 @@ def make_engine(url: str | URL, *, durable: bool = True) -> Engine:
         event.listen(engine, "do_connect", lambda *_: _keep_private(file))
     if name == "postgresql" and not durable:
         event.listen(engine, "connect", _relax)
-    elif name in _LOCK_LIMITS and name != "postgresql":
+    if name in _LOCK_LIMITS and "lock_timeout" not in f"{arguments.get('options')} {parsed.query.get('options')}":
         event.listen(engine, "connect", partial(_limit_waiting, _LOCK_LIMITS[name]))
     return engine
+
+
+def _refuse(url: URL) -> None:
+    """Raise for a URL that SQLAlchemy would read, and we cannot use."""
+    if "@" in (url.host or ""):
+        raise ConfigError(
+            "WHOP_STORE: the name or the password in the URL has an @, which ends it there; write %40 for it, as"
+            " urllib.parse.quote_plus does."
+        )
+    if url.get_dialect().is_async:
+        raise ConfigError(
+            f"WHOP_STORE: {url.drivername} is for asyncio, and receivers run without it. Write"
+            f" {url.get_backend_name()}://…, and leave the driver to us; the app itself may go on using its own."
+        )
+
+
+def _limits_of(url: URL) -> dict[str, object]:
+    """How a driver is told how long to wait; where one does not know the words, the database is told."""
+    driver = url.get_driver_name()
+    limits: dict[str, object] = {}
+    if (word := _CONNECT_LIMITS.get(driver)) is not None:
+        limits[word] = CONNECT_SECONDS
+    if driver in ("psycopg", "psycopg2"):
+        limits["options"] = f"-c lock_timeout={CONNECT_SECONDS}s"
+    return limits
 
 
 def _keep_private(file: Path) -> None:

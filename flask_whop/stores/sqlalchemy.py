@@ -136,6 +136,13 @@ class SQLAlchemyStore(SqlStore):
                 f"WHOP_STORE: the database cannot be used ({error.__cause__}). Start it, or correct the URL; the app"
                 " does not start without the place where deliveries are kept."
             ) from None
+        except ConfigError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"WHOP_STORE: the driver of the database takes its URL for no good ({type(error).__name__}). Look at"
+                " what stands behind its question mark."
+            ) from None
 
     def create_tables(self) -> None:
         """Make the tables that are not there, and migrate those that are older."""
