@@ -38,14 +38,12 @@ class UnhandledLog:
     def _tell(self, app: Flask, *, event: AnyEvent) -> None:
         if not app.debug:
             return
+        # A type that is not known is whatever somebody wrote.
+        shown = "an unknown type" if isinstance(event, UnknownEvent) else event.type
         with self._lock:
-            known = event.type in self._told or len(self._told) > 1000  # noqa: PLR2004  # types that are not known are anybody's
-            self._told.add(event.type)
+            known = shown in self._told
+            self._told.add(shown)
         if not known:
-            # A type that is not known is whatever somebody wrote.
-            known_type = "" if isinstance(event, UnknownEvent) else event.type
+            receiver = ready_receiver("" if isinstance(event, UnknownEvent) else event.type)
             # As a whole, since it is all ours: a value would become one line.
-            message = (
-                f"Nobody handles {known_type or 'an unknown type'}. A receiver to copy:\n\n{ready_receiver(known_type)}"
-            )
-            log.info(message)
+            log.info(f"Nobody handles {shown}. A receiver to copy:\n\n{receiver}")  # noqa: G004  # see above

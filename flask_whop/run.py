@@ -180,7 +180,7 @@ class Run:
         receipt = started._replace(receiver=call.name, state=ReceiptState.FAILED, error=_DIED)
         if self._opened_at is not None and started.due_at is None:
             # A time is missing after the deadline, or where the call was Whop's to repeat.
-            due_at = self._retries.next_due(started.attempts, self._opened_at, self._now())
+            due_at = self._retries.next_due(started.attempts, self._tried_since(started), self._now())
             state = ReceiptState.DEAD if due_at is None else ReceiptState.FAILED
             receipt = receipt._replace(state=state, due_at=due_at)
         self._store.record(self._key, self._token, receipt, None)
@@ -302,7 +302,7 @@ class Run:
         """Count a call before it is made, with the time of the next one should it never end."""
         receipt = self._receipt(call, ReceiptState.STARTED, started)
         if self._opened_at is not None:
-            due_at = self._retries.next_due(receipt.attempts, self._opened_at, started)
+            due_at = self._retries.next_due(receipt.attempts, self._tried_since(receipt), started)
             receipt = receipt._replace(due_at=due_at)
         self._store.record(self._key, self._token, receipt, None)
 
@@ -329,7 +329,7 @@ class Run:
         receipt = self._receipt(call, state, started, _told(error))
         if state is ReceiptState.FAILED and self._opened_at is not None:
             wish = error.after if isinstance(error, RetryLater) else None
-            due_at = self._retries.next_due(receipt.attempts, self._opened_at, self._now(), wish)
+            due_at = self._retries.next_due(receipt.attempts, self._tried_since(receipt), self._now(), wish)
             if due_at is None:
                 receipt = receipt._replace(state=ReceiptState.DEAD)
                 self._dead += 1
@@ -344,7 +344,13 @@ class Run:
         called = state is not ReceiptState.SKIPPED
         if before is None:
             return Receipt(call.name, state, int(called), started, started, None, error)
-        return Receipt(call.name, state, before.attempts + called, before.first_at, started, None, error)
+        anew = self._opened_at is not None and before.last_at < self._opened_at
+        first_at = started if anew else before.first_at
+        return Receipt(call.name, state, before.attempts + called, first_at, started, None, error)
+
+    def _tried_since(self, receipt: Receipt) -> float:
+        """What the time to retry counts from: the first call, since nobody may have been there to make it before."""
+        return max(receipt.first_at, self._opened_at or 0.0)
 
     def _settlement(self) -> Settlement:
         """How the claim ends, as things stand."""

@@ -18,6 +18,7 @@ from flask_whop.stores import Key, MemoryStore, State
 from flask_whop.stores.sqlite import SqliteStore
 from flask_whop.worker import Worker
 from tests.conftest import SECRET, Sender
+from tests.test_stores import arrival
 
 OURS = ["after_response", "worker"]
 
@@ -262,6 +263,32 @@ def test_a_dead_letter_that_whop_sends_again_is_tried_again(tmp_path):
     assert shop.deliver() == "accepted"
     shop.work()
     assert shop.state() is State.DONE
+
+
+@pytest.mark.parametrize("opened", ["accepted", "left by a dead process", "replayed"])
+def test_the_first_failure_after_workers_were_away_for_long_is_no_dead_letter(tmp_path, opened):
+    shop = Shop(tmp_path, WHOP_RETRY_FOR=2000, WHOP_RETRY_LONGEST=300)
+    shop.errors = [ValueError("no")] * 99
+    if opened == "left by a dead process":
+        shop.store.claim(arrival(body=b'{"type": "payment.succeeded", "data": {"id": "pay_1"}}'), "died", 1.0)
+    else:
+        shop.deliver()
+    if opened == "replayed":
+        while shop.state() is not State.DEAD:
+            shop.work()
+            shop.advance(361)
+        assert shop.store.replay(Key("shop", "msg_1"))
+    shop.advance(90_000)
+    for _ in range(3):
+        ran = len(shop.ran)
+        shop.work()
+        assert len(shop.ran) == ran + 1
+        assert shop.state() is State.DUE
+        shop.advance(361)
+    for _ in range(9):
+        shop.work()
+        shop.advance(361)
+    assert shop.state() is State.DEAD
 
 
 def test_waits_are_settings(tmp_path):

@@ -660,13 +660,15 @@ def test_a_connection_that_is_cut_in_mid_commit_is_looked_after(host, reached):
 )
 def test_a_deadlock_is_known_by_whatever_driver_tells_of_it(monkeypatch, error):
     tries = []
+    reach = SQLAlchemyStore._transaction
 
-    def refused_once(*arguments, **options):
-        tries.append(arguments)
+    def refused_once(store):
+        tries.append(store)
         if len(tries) == 1:
             raise StoreUnavailable("no") from sa.exc.OperationalError("UPDATE", {}, error)
+        return reach(store)
 
-    monkeypatch.setattr("flask_whop.stores.sql.SqlStore.take", refused_once)
+    monkeypatch.setattr(SQLAlchemyStore, "_transaction", refused_once)
     assert SQLAlchemyStore("sqlite://").take(Key("shop", "msg_1"), "token", 30.0) is None
     assert len(tries) == 2
 

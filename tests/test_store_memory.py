@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from flask_whop.stores import MemoryStore
+import tracemalloc
+
+from flask_whop import WhopWebhooks
+from flask_whop.stores import Mark, MemoryStore, Turn
 from flask_whop.stores.memory import DAY
-from tests.test_stores import Clock, World, key
+from tests.conftest import Sender
+from tests.test_stores import DONE, FAILED, Clock, World, arrival, key, receipt
 
 
 def world(**how):
@@ -53,3 +57,55 @@ def test_a_body_is_kept_while_it_may_be_needed_and_dropped_with_the_last_receipt
     memory.done(2)
     assert memory.store.get(key(2)).body is None
     assert not memory.store.replay(key(2))
+
+
+def test_bodies_are_bounded_by_their_bytes_and_what_was_done_stays_known():
+    """Whop sends a body again with each retry; what a receiver has done it does not."""
+    memory = world(max_bytes=100_000)
+    for number in range(500):
+        memory.claim(number, body=b"x" * 10_000)
+        memory.store.record(key(number), "mine", receipt(memory.clock.now), FAILED)
+    kept = [memory.store.get(key(number)).body for number in range(500)]
+    assert sum(len(body) for body in kept if body) <= 110_000
+    assert (kept[0], kept[-1]) == (None, b"x" * 10_000)
+    assert not memory.store.replay(key(0))
+    assert memory.store.replay(key(499))
+    again = memory.claim(0, body=b"x" * 10_000)
+    assert (again.attempts, list(again.receipts)) == (2, ["mail"])
+    assert memory.store.get(key(0)).body == b"x" * 10_000
+
+
+def test_the_body_of_what_is_processed_or_due_is_never_dropped():
+    memory = world(max_bytes=10)
+    memory.claim("running", body=b"x" * 99)
+    memory.store.accept(arrival("due", body=b"y" * 99), 0)
+    for number in range(5):
+        memory.done(number)
+    assert [len(memory.store.get(key(name)).body) for name in ("running", "due")] == [99, 99]
+
+
+def test_texts_of_a_sender_are_no_longer_than_they_need_to_be():
+    """A payload of a megabyte may be all type, or all id."""
+    memory = world()
+    long = "x" * 1_000_000
+    resource = f"payment:{long}"
+    tracemalloc.start()
+    for number in range(20):
+        memory.claim(number, event_type=f"{long}{number}", account_id=f"{long}{number}", resource=f"{resource}{number}")
+        mark = Mark("mail", f"{resource}{number}", "timestamp", 100.0)
+        assert memory.store.turn(key(number), "mine", mark, 30.0) is Turn.GRANTED
+        memory.store.record(key(number), "mine", receipt(memory.clock.now), DONE, mark)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 3_000_000
+    memory.claim("other", resource=f"{resource}1")
+    assert memory.store.newer(key("other"), Mark("mail", f"{resource}1", "timestamp", 1.0), ["mail"])
+
+
+def test_types_that_are_not_known_are_noted_once(app, caplog):
+    app.debug = True
+    caplog.set_level("INFO", "flask_whop")
+    WhopWebhooks(app)
+    for number in range(30):
+        assert Sender(app).deliver(f"made.up_{number}").status_code == 200
+    assert caplog.text.count("Nobody handles an unknown type") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -52,6 +53,43 @@ def test_a_url_means_the_driver_that_its_extra_installs(url, driver):
 def test_a_driver_that_is_not_installed_is_named_with_its_extra():
     with pytest.raises(MissingExtraError, match=r'pip install "flask-whop\[postgresql\]"'):
         make_engine("postgresql+psycopg2://u@h/d")
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("postgresql://shop:hunter2@h:port/d", "no URL of a database"),
+        ("hunter2", "no URL of a database"),
+        ("oracle+none://shop:hunter2@h/d", "no URL of a database"),
+        ("postgresql://shop:me@hunter2@h/d", "write %40"),
+        ("postgresql+asyncpg://shop:hunter2@h/d", "is for asyncio.*Write postgresql://"),
+        ("mysql+aiomysql://shop:hunter2@h/d", "is for asyncio.*Write mysql://"),
+        ("mysql://shop:hunter2@127.0.0.1/d?connect_timeout=soon", "WHOP_STORE"),
+        ("mysql://shop:hunter2@127.0.0.1/d?unheard_of=hunter2", "WHOP_STORE"),
+        ("postgresql://shop:hunter2@127.0.0.1/d?unheard_of=1", "WHOP_STORE"),
+    ],
+)
+def test_a_url_that_is_no_good_is_a_config_error_and_shows_no_password(url, advice):
+    with pytest.raises(ConfigError, match=advice) as raised:
+        SQLAlchemyStore(url).open(durable=True, keep_bodies=True)
+    assert "hunter2" not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "asked", "expected"),
+    [
+        ("PostgreSQL", "options=-c%20lock_timeout%3D7s", "SHOW lock_timeout", "7s"),
+        ("PostgreSQL", "options=-c%20work_mem%3D2MB", "SHOW work_mem", "2MB"),
+        ("PostgreSQL", "options=-c%20work_mem%3D2MB", "SHOW lock_timeout", "3s"),
+        ("PostgreSQL", "connect_timeout=9", "SHOW lock_timeout", "3s"),
+        ("MariaDB", "connect_timeout=9", "SELECT @@innodb_lock_wait_timeout", 3),
+    ],
+)
+def test_what_a_url_asks_for_wins_over_our_own_and_locks_stay_bounded(name, query, asked, expected):
+    engine = make_engine(f"{url_of(name)}?{query}")
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text(asked)) == expected
+    engine.dispose()
 
 
 def test_without_sqlalchemy_the_extra_is_named():

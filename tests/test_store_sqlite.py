@@ -13,7 +13,7 @@ import pytest
 
 from flask_whop import ConfigError
 from flask_whop.errors import StoreUnavailable
-from flask_whop.stores import sql, sqlite
+from flask_whop.stores import Filter, sql, sqlite
 from flask_whop.stores.sqlite import SqliteStore
 from tests.test_stores import Clock, World, arrival, key
 
@@ -228,3 +228,13 @@ def test_a_file_without_tables_that_a_writer_holds_is_refused(tmp_path):
         frozen.execute("BEGIN IMMEDIATE")
         with pytest.raises(ConfigError, match="locked"):
             SqliteStore(path).open(durable=False, keep_bodies=True)
+
+
+def test_whoever_only_looks_does_not_wait_for_a_writer(file):
+    """A health check that takes the write lock slows every delivery down."""
+    store = opened(file).store
+    with closing(sqlite3.connect(file, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        assert store.stats("shop").oldest_unfinished is None
+        assert (store.due("shop", 9), store.find("shop", Filter(), 9), store.receivers("shop")) == ([], [], [])
+        assert (store.get(key()), store.receipts(key())) == (None, [])

@@ -278,6 +278,16 @@ def test_a_receipt_is_replaced_by_the_next_one_and_keeps_its_first_time(world):
     assert world.store.get(key()).state is State.DONE
 
 
+def test_a_receipt_may_count_its_time_anew(world):
+    world.claim()
+    world.store.record(key(), "mine", receipt(world.clock.now, state=ReceiptState.FAILED, error="no"), FAILED)
+    world.clock.now += 30
+    world.claim()
+    anew = receipt(world.clock.now, attempts=2, state=ReceiptState.FAILED)
+    world.store.record(key(), "mine", anew, FAILED)
+    assert list(world.store.receipts(key())) == [anew]
+
+
 def test_texts_that_a_database_would_refuse_are_kept_as_far_as_they_go(world):
     odd = arrival(1, event_type="odd\x00\ud800" + "x" * 400, account_id="b" * 400, resource="r\x00" * 300)
     assert world.store.claim(odd, "mine", LEASE).granted
@@ -469,3 +479,36 @@ def test_pruning_ends_however_much_there_is_to_forget(world):
         world.store.settle(key(number), "mine", DONE)
     world.clock.now += 100
     assert world.store.prune("shop", world.clock.now) == 1203
+
+
+def test_dead_letters_that_are_forgotten_are_told_of(world, caplog):
+    for number in (1, 2):
+        world.claim(number)
+        world.store.settle(key(number), "mine", DEAD)
+    world.done(3)
+    world.clock.now += 100
+    assert world.store.prune("shop", world.clock.now) == 3
+    assert "Forgot 2 dead letters" in caplog.text
+
+
+@pytest.mark.parametrize("world", ["PostgreSQL", "MariaDB", "SessionStore on PostgreSQL"], indirect=True)
+def test_what_is_replayed_while_it_is_being_forgotten_stays(world):
+    world.claim()
+    world.store.record(key(), "mine", receipt(world.clock.now, state=ReceiptState.DEAD), DEAD)
+    table = world.store._tables.deliveries
+    pruned = []
+
+    def prune():
+        with world.context():
+            pruned.append(world.store.prune("shop", world.clock.now + 1))
+
+    with world.store._engine.begin() as replaying:
+        replaying.execute(table.update().values(state="due", due_at=world.clock.now, changed_at=world.clock.now + 9))
+        other = threading.Thread(target=prune)
+        other.start()
+        other.join(1)  # it finds the delivery as it was, and waits for its row
+        assert pruned == []
+    other.join()
+    assert pruned == [0]
+    assert world.store.get(key()).state is State.DUE
+    assert len(world.store.receipts(key())) == 1

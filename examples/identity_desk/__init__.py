@@ -54,6 +54,12 @@ def create_app(secret: str | None = None, database: Path | None = None, hosts: S
     return app
 
 
+def newest_of(verifications: object) -> Verification | None:
+    """The verification that Whop lists first, whatever came in place of the list."""
+    listed = verifications if isinstance(verifications, list) else []
+    return next((one for one in listed if isinstance(one, Verification)), None)
+
+
 def connect_receivers(whop: WhopWebhooks, desk: Desk) -> None:
     """Put people on the desk when they have to act, and take them off when it is decided.
 
@@ -65,7 +71,7 @@ def connect_receivers(whop: WhopWebhooks, desk: Desk) -> None:
         profile = event.data
         if (profile_id := told(profile.id)) is None:
             return  # nobody can be told from others by it
-        newest = next((one for one in profile.verifications if isinstance(one, Verification)), None)
+        newest = newest_of(profile.verifications)
         desk.open(
             Row(
                 profile_id=profile_id,

@@ -79,7 +79,8 @@ class Desk:
 
     def __init__(self, database: Path) -> None:
         self._database = database
-        database.parent.mkdir(parents=True, exist_ok=True)
+        database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database.touch(mode=0o600)  # names and addresses of people are in it
         with self._connection() as connection:
             connection.execute("pragma journal_mode = wal")
             connection.execute(SCHEMA)

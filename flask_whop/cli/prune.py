@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import click
 from flask import current_app
 from flask.cli import with_appcontext
@@ -31,6 +33,8 @@ def command(days: float | None) -> None:
     """  # noqa: D301  # click reads the backspace
     installation = Installation.of(current_app)
     kept = installation.settings.keep_days if days is None else days
+    if not math.isfinite(kept):
+        raise click.UsageError(f"--days has to be a number of days; it is {kept}.")
     try:
         pruned = installation.store.prune(installation.engine.endpoint, installation.store.clock() - kept * DAY)
     except FlaskWhopError as error:

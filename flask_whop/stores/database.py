@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache, cached_property, partial
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from weakref import ref
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError, StatementError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from flask_whop.errors import ConfigError, MissingExtraError, StoreUnavailable
 from flask_whop.stores.protocol import Key, Lifeline, Mark
-from flask_whop.stores.sql import Row, Unstorable, Values, held_values, renewed
+from flask_whop.stores.sql import ResultT, Row, Unstorable, Values, held_values, renewed
+from flask_whop.stores.sqlite import GONE, Identity, identity, make_private
 from flask_whop.stores.statements import MySQLStatements, Names, PostgreSQLStatements, Statements
 
 if TYPE_CHECKING:
@@ -35,7 +37,10 @@ _DRIVERS: Final = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+p
 _EXTRAS: Final = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 _KINDS: Final = {"postgresql": PostgreSQLStatements, "mysql": MySQLStatements, "mariadb": MySQLStatements}
 _MYSQL_TIME = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1e6"
-_MYSQL_LIMIT = f"SET SESSION innodb_lock_wait_timeout = {CONNECT_SECONDS}"
+# The one is for rows, the other for tables, whose default is a day at least.
+_MYSQL_LIMIT = (
+    f"SET SESSION innodb_lock_wait_timeout = {CONNECT_SECONDS}, SESSION lock_wait_timeout = {CONNECT_SECONDS}"
+)
 _TIMES: Final = {
     "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp())",
     "mysql": _MYSQL_TIME,
@@ -47,7 +52,11 @@ _LOCK_LIMITS: Final = {
     "mariadb": _MYSQL_LIMIT,
 }
 
-
+_CONNECT_LIMITS: Final = dict.fromkeys(("psycopg", "psycopg2", "pymysql", "mysqldb"), "connect_timeout") | {
+    "pg8000": "timeout"
+}
+_REPEATS: Final = 2
+_DEADLOCKS: Final = {"40P01", "40001", 1213}
 _LACKING_TABLE: Final = {"42P01", 1146}
 
 
@@ -110,6 +119,9 @@ class Database(Lifeline):
         self.statements: Statements = _KINDS.get(self.dialect, Statements)(names)
         self._now = clock
         self._clock = clock if isinstance(clock, DatabaseClock) and self.dialect in _TIMES else None
+        dbapi = engine.dialect.loaded_dbapi
+        self._file = None if self.is_in_memory else file_of(engine.url)
+        self._driver_error: type[Exception] = dbapi.Error
         self._pid = opened_in
         self._lock = Lock()
 
@@ -136,6 +148,9 @@ class Database(Lifeline):
 
     def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
         """Hold a claim for ``lease`` seconds from now, by a connection that no receiver can take away."""
+        return persisted(partial(self._renew, key, token, lease, mark))
+
+    def _renew(self, key: Key, token: str, lease: float, mark: Mark | None) -> bool:
         with self.apart() as connection:
             return renewed(connection, self.statements, held_values(key, token, mark), self._now() + lease)
 
@@ -148,11 +163,19 @@ class Database(Lifeline):
         """Reach it for one statement, by a connection that no receiver can take away."""
         return self._connected(self._connect_apart)
 
-    def _connect_for_one(self) -> sa.Connection:
-        return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    def _connect_for_one(self, engine: Engine | None = None) -> sa.Connection:
+        connection = (engine or self.engine).connect()
+        try:
+            return connection.execution_options(isolation_level="AUTOCOMMIT")
+        except self._driver_error:
+            # Some drivers ask the database for it. What they raise tells SQLAlchemy nothing of a
+            # lost connection; what a statement raises does, and the whole pool is opened anew.
+            with connection:
+                connection.exec_driver_sql("SELECT 1")
+            raise
 
     def _connect_apart(self) -> sa.Connection:
-        return self._connect_for_one() if self.is_in_memory else self._renewals.connect()
+        return self._connect_for_one(None if self.is_in_memory else self._renewals)
 
     def measure(self) -> None:
         """Compare the clock with the database's, if that was long ago, or this machine slept since."""
@@ -163,21 +186,38 @@ class Database(Lifeline):
     @cached_property
     def _renewals(self) -> Engine:
         """An engine with a pool of its own, whose connections are made as those of the given one are."""
-        engine = sa.create_engine(self.engine.url, pool=self.engine.pool.recreate())
+        engine = sa.create_engine(self.engine.url, pool=self.engine.pool.recreate(), hide_parameters=True)
         if self.dialect in _LOCK_LIMITS:
             # It is one connection for all that this process holds: a row that is locked must not keep it.
             event.listen(engine, "connect", partial(_limit_waiting, _LOCK_LIMITS[self.dialect]))
-        return engine.execution_options(isolation_level="AUTOCOMMIT")
+        return engine
 
     @contextmanager
     def _connected(self, connect: Callable[[], AbstractContextManager[sa.Connection]]) -> Iterator[Connection]:
         if self._pid != os.getpid():
             self._leave_to_parent()
-        with faults_named(), connect() as raw:
+        with self._file_watched() as watch, faults_named(), connect() as raw:
+            watch(raw)
             connection = Connection(raw)
             if self._clock is not None and self._clock.is_old:
                 self._clock.measure(lambda: float(str(connection.rows(_TIMES[self.dialect], {})[0][0])))
             yield connection
+
+    @contextmanager
+    def _file_watched(self) -> Iterator[Callable[[sa.Connection], object]]:
+        """Raise if the file that a connection has opened stands no longer at its path when all is written."""
+        opened: list[Identity | None] = []
+
+        def watch(connection: sa.Connection) -> None:
+            if self._file is not None:
+                opened.append(connection.info.setdefault("flask_whop.file", identity(self._file)))
+
+        try:
+            yield watch
+        finally:
+            if self._file is not None and opened and opened[0] != identity(self._file):
+                self.engine.dispose()
+                raise StoreUnavailable(GONE.format(self._file))
 
     def _leave_to_parent(self) -> None:
         """Begin anew after a fork: what is open belongs to the parent, which goes on using it."""
@@ -196,12 +236,17 @@ def faults_named() -> Iterator[None]:
     """Raise what a database raises as :class:`~flask_whop.errors.StoreUnavailable`."""
     try:
         yield
-    except (DataError, UnicodeError) as error:
-        raise Unstorable("The database cannot keep a text as it is.") from error
+    except UnicodeError as error:
+        raise Unstorable(_NO_TEXT) from error
     except SQLAlchemyError as error:
+        if isinstance(error, StatementError):
+            error.hide_parameters = True  # a payload is among them, and the engine may be the host's
+        if isinstance(error, DataError):
+            raise Unstorable(_NO_TEXT) from error
         raise StoreUnavailable(_NO_TABLES if _lacks_table(error) else _NOT_NOW) from error
 
 
+_NO_TEXT = "The database cannot keep a text as it is."
 _NOT_NOW = "The store cannot be used at the moment; its database says why."
 _NO_TABLES = (
     "The tables of the store are not there. Make them with `flask whop init-db`; where they belong to the app's own"
@@ -251,6 +296,18 @@ def was_cut(error: BaseException | None) -> bool:
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
+def persisted(call: Callable[[], ResultT]) -> ResultT:
+    """Do what may be repeated, and once more where it was refused by a deadlock or lost its connection."""
+    for _ in range(_REPEATS):
+        try:
+            return call()
+        except StoreUnavailable as error:
+            cause = error.__cause__
+            if not was_cut(cause) and codes_of(cause).isdisjoint(_DEADLOCKS):
+                raise
+    return call()
+
+
 def make_engine(url: str | URL, *, durable: bool = True) -> Engine:
     """The engine for ``url``, with a driver that its extra installs and with time limits.
 
@@ -262,12 +319,14 @@ def make_engine(url: str | URL, *, durable: bool = True) -> Engine:
         parsed = sa.make_url(url)
         parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
         name = parsed.get_backend_name()
-        arguments: dict[str, object] = {"connect_timeout": CONNECT_SECONDS} if name in _EXTRAS else {}
-        if name == "postgresql":
-            arguments["options"] = f"-c lock_timeout={CONNECT_SECONDS}s"
+        _refuse(parsed)
+        arguments = {key: value for key, value in _limits_of(parsed).items() if key not in parsed.query}
         limits = {"pool_timeout": CONNECT_SECONDS} if name in _EXTRAS else {}
-        engine = sa.create_engine(parsed, connect_args=arguments, **limits)
-    except (ArgumentError, NoSuchModuleError):
+        engine = sa.create_engine(parsed, connect_args=arguments, hide_parameters=True, **limits)
+    except ConfigError:
+        raise
+    except (ArgumentError, NoSuchModuleError, TypeError, ValueError):
+        # Without what they say, in which a password may be.
         raise ConfigError(
             "WHOP_STORE is no URL of a database that is known. Write memory://, sqlite:///whop.sqlite3,"
             " postgresql://user:password@host/database, or mysql://user:password@host/database."
@@ -275,9 +334,51 @@ def make_engine(url: str | URL, *, durable: bool = True) -> Engine:
     except ImportError as error:
         extra = _EXTRAS.get(sa.make_url(url).get_backend_name(), "sqlalchemy")
         raise MissingExtraError(f'WHOP_STORE needs {error.name}: pip install "flask-whop[{extra}]"') from None
+    file = file_of(parsed)
+    if file is not None:
+        event.listen(engine, "do_connect", lambda *_: _keep_private(file))
     if name == "postgresql" and not durable:
         event.listen(engine, "connect", _relax)
+    if name in _LOCK_LIMITS and "lock_timeout" not in f"{arguments.get('options')} {parsed.query.get('options')}":
+        event.listen(engine, "connect", partial(_limit_waiting, _LOCK_LIMITS[name]))
     return engine
+
+
+def _refuse(url: URL) -> None:
+    """Raise for a URL that SQLAlchemy would read, and we cannot use."""
+    if "@" in (url.host or ""):
+        raise ConfigError(
+            "WHOP_STORE: the name or the password in the URL has an @, which ends it there; write %40 for it, as"
+            " urllib.parse.quote_plus does."
+        )
+    if url.get_dialect().is_async:
+        raise ConfigError(
+            f"WHOP_STORE: {url.drivername} is for asyncio, and receivers run without it. Write"
+            f" {url.get_backend_name()}://…, and leave the driver to us; the app itself may go on using its own."
+        )
+
+
+def _limits_of(url: URL) -> dict[str, object]:
+    """How a driver is told how long to wait; where one does not know the words, the database is told."""
+    driver = url.get_driver_name()
+    limits: dict[str, object] = {}
+    if (word := _CONNECT_LIMITS.get(driver)) is not None:
+        limits[word] = CONNECT_SECONDS
+    if driver in ("psycopg", "psycopg2"):
+        limits["options"] = f"-c lock_timeout={CONNECT_SECONDS}s"
+    return limits
+
+
+def _keep_private(file: Path) -> None:
+    with suppress(OSError):  # the connection that is made next says better what is wrong
+        make_private(file)
+
+
+def file_of(url: URL) -> Path | None:
+    """The file of a SQLite database; None for one that is none, or whose URL is for SQLite to read."""
+    name = url.database
+    is_file = url.get_backend_name() == "sqlite" and name and name != ":memory:" and not name.startswith("file:")
+    return Path(str(name)) if is_file else None
 
 
 def _relax(connection: Any, _record: object) -> None:

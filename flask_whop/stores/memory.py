@@ -27,7 +27,9 @@ from flask_whop.stores.protocol import (
     Taken,
     Turn,
     claim_lost,
+    warn_of_dead_letters,
 )
+from flask_whop.texts import storable
 
 DAY = 86_400.0
 
@@ -82,18 +84,23 @@ class MemoryStore(Store):
 
     Whop retries for about 71 hours (its webhooks guide), so that an age under four days
     would forget too early. Beyond the number, the oldest go first, except those that
-    are being processed or due. The bodies of done deliveries are not kept. ``clock``
-    gives the unix time.
+    are being processed or due. The bodies of done deliveries are not kept, and of the
+    others no more than ``max_bytes`` beside those that are being processed or due: the
+    oldest go first, and what has lost its body cannot be replayed by hand. ``clock`` gives
+    the unix time.
     """
 
     def __init__(
         self,
         *,
         max_deliveries: int = 50_000,
+        max_bytes: int = 67_108_864,
         max_age: float = 4 * DAY,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._max_deliveries = max_deliveries
+        self._max_bytes = max_bytes
+        self._bytes = 0
         self._max_age = max_age
         self.clock = clock
         self._lock = Lock()
@@ -110,13 +117,14 @@ class MemoryStore(Store):
         """Take a delivery for processing while its sender waits."""
         with self._lock:
             now = self.clock()
+            arrival = _short(arrival)
             self._forget(now)
             kept = self._kept(arrival.key)
             if kept is None:
                 kept = self._add(arrival, now)
             elif kept.state not in _CLAIMABLE and not (kept.state is State.RUNNING and kept.lease_until < now):
                 return Claim(granted=False, owned=kept.owned, attempts=kept.attempts)
-            kept.arrival = arrival._replace(resource=kept.arrival.resource) if kept.attempts else arrival
+            self._give_body(kept, arrival)
             kept.owned = False
             self._hold(kept, token, now, lease)
             if kept.attempts == 1:
@@ -125,14 +133,21 @@ class MemoryStore(Store):
 
     def _add(self, arrival: Arrival, now: float) -> _Delivery:
         kept = self._live[arrival.key] = _Delivery(arrival, now)
+        self._bytes += len(arrival.body)
         if arrival.resource is not None:
             self._of_resource.setdefault((arrival.key.endpoint, arrival.resource), set()).add(arrival.key.id)
         return kept
+
+    def _give_body(self, kept: _Delivery, arrival: Arrival) -> None:
+        """Note how a delivery has come this time; what it is about stays."""
+        self._bytes += len(arrival.body) - len(kept.arrival.body)
+        kept.arrival = arrival._replace(resource=kept.arrival.resource)
 
     def accept(self, arrival: Arrival, due_in: float) -> Accepted:
         """Make a delivery ours."""
         with self._lock:
             now = self.clock()
+            arrival = _short(arrival)
             self._forget(now)
             if arrival.key in self._done:
                 return Accepted(changed=False, state=State.DONE)
@@ -142,7 +157,7 @@ class MemoryStore(Store):
             elif kept.state is not State.FAILED and not (kept.state is State.RUNNING and kept.lease_until < now):
                 return Accepted(changed=False, state=kept.state, owned=kept.owned)
             kept.lapses += kept.state is State.RUNNING and kept.attempts > 0
-            kept.arrival = arrival._replace(resource=kept.arrival.resource)
+            self._give_body(kept, arrival)
             _make_due(kept, now, now + due_in)
             return Accepted(changed=True, state=State.DUE)
 
@@ -244,6 +259,7 @@ class MemoryStore(Store):
         kept.state, kept.due_at = settlement
         kept.changed_at = self.clock()
         if kept.state is State.DONE:
+            self._bytes -= len(kept.arrival.body)
             del self._live[key]
             self._done[(key.endpoint, key.id)] = _flat(kept)
 
@@ -251,7 +267,7 @@ class MemoryStore(Store):
         """Make a delivery due now; not one that is done, since its body is gone."""
         with self._lock:
             kept = self._live.get(key)
-            if kept is None or kept.state is State.RUNNING:
+            if kept is None or kept.state is State.RUNNING or not kept.arrival.body:
                 return False
             now = self.clock()
             _make_due(kept, now, now)
@@ -263,7 +279,7 @@ class MemoryStore(Store):
     def newer(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
         """Whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
         with self._lock:
-            ids = self._of_resource.get((key.endpoint, mark.resource), ())
+            ids = self._of_resource.get((key.endpoint, storable(mark.resource)), ())
             others = [Key(key.endpoint, delivery_id) for delivery_id in ids if delivery_id != key.id]
             return any(self._is_done_later(other, mark, names) for other in others)
 
@@ -324,10 +340,11 @@ class MemoryStore(Store):
         """Delete what has not changed since ``before``."""
         with self._lock:
             found = [(key, self._look(key)) for key in self._keys(endpoint)]
-            old = [key for key, kept in found if kept and kept.changed_at < before and kept.state in _CLAIMABLE]
-            for key in old:
-                self._drop(key)
-            return len(old)
+            old = [kept for _, kept in found if kept and kept.changed_at < before and kept.state in _CLAIMABLE]
+            for kept in old:
+                self._drop(kept.key)
+        warn_of_dead_letters(sum(kept.state is State.DEAD for kept in old))
+        return len(old)
 
     def _keys(self, endpoint: str) -> list[Key]:
         return [Key(of, delivery_id) for of, delivery_id in (*self._live, *self._done) if of == endpoint]
@@ -342,6 +359,8 @@ class MemoryStore(Store):
 
     def _forget(self, now: float) -> None:
         """Drop what is too old, and the oldest of what is too much."""
+        if self._bytes > self._max_bytes:
+            self._forget_bodies()
         while self._done:
             key = Key(*next(iter(self._done)))
             too_many = len(self._done) + len(self._live) >= self._max_deliveries
@@ -354,9 +373,18 @@ class MemoryStore(Store):
             ]:
                 self._drop(key)
 
+    def _forget_bodies(self) -> None:
+        """Drop the oldest bodies whose retry brings another; somewhat more than needed, as a look takes its time."""
+        for kept in self._live.values():
+            if self._bytes <= self._max_bytes * 0.9:
+                return
+            if kept.state in _CLAIMABLE:
+                self._give_body(kept, kept.arrival._replace(body=b""))
+
     def _drop(self, key: Key) -> None:
         """Forget a delivery, with the marks that it was the last to set."""
         done, live = self._done.pop(key, None), self._live.pop(key, None)
+        self._bytes -= len(live.arrival.body) if live else 0
         resource = done[0][2] if done else live.arrival.resource if live else None
         if resource is not None and (ids := self._of_resource.get((key.endpoint, resource))) is not None:
             ids.discard(key.id)
@@ -366,8 +394,18 @@ class MemoryStore(Store):
             del self._marks[about]
 
 
+def _short(arrival: Arrival) -> Arrival:
+    """An arrival whose texts are as long as they need to be, whatever the sender wrote."""
+    _, event_type, account_id, resource, *_ = arrival
+    return arrival._replace(
+        event_type=storable(event_type),
+        account_id=account_id and storable(account_id),
+        resource=resource and storable(resource),
+    )
+
+
 def _about(key: Key, mark: Mark) -> tuple[str, str, str]:
-    return key.endpoint, mark.receiver, mark.line
+    return key.endpoint, mark.receiver, storable(mark.line)
 
 
 def _make_due(kept: _Delivery, now: float, due_at: float) -> None:
@@ -423,7 +461,7 @@ def _stored(kept: _Delivery) -> Stored:
         kept.due_at,
         arrival.signed_at,
         arrival.secret_index,
-        arrival.body,
+        arrival.body or None,
         arrival.receivers,
         arrival.signer,
     )

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
 from flask_whop.errors import ClaimLost
+
+log: logging.Logger = logging.getLogger("flask_whop")
+
+
+def _without_body(one: Arrival | Stored) -> str:
+    fields = one._asdict()
+    del fields["body"]
+    return f"{type(one).__name__}({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
 
 class State(str, Enum):
@@ -77,6 +86,10 @@ class Arrival(NamedTuple):
     signer: str | None = None
     """The fingerprint of the secret that verified it."""
 
+    def __repr__(self) -> str:
+        """All of it but the body."""
+        return _without_body(self)
+
 
 class Receipt(NamedTuple):
     """What became of one receiver's calls with one delivery."""
@@ -86,7 +99,7 @@ class Receipt(NamedTuple):
     attempts: int
     """How often it has been called."""
     first_at: float
-    """When it was called first, in unix seconds."""
+    """When it was called first, or first since it became ours or was replayed, in unix seconds."""
     last_at: float
     """When it was called last, in unix seconds."""
     due_at: float | None = None
@@ -134,7 +147,7 @@ class Stored(NamedTuple):
     received_at: float
     """When it came first, in unix seconds."""
     opened_at: float
-    """When it became ours, or was replayed last, in unix seconds: what the time to retry counts from."""
+    """When it became ours, or was replayed last, in unix seconds: retries last from the first call since."""
     changed_at: float
     due_at: float | None
     signed_at: int
@@ -145,6 +158,10 @@ class Stored(NamedTuple):
     """The names of the receivers that it was accepted for."""
     signer: str | None = None
     """The fingerprint of the secret that verified it when it came first."""
+
+    def __repr__(self) -> str:
+        """All of it but the body."""
+        return _without_body(self)
 
 
 class Due(NamedTuple):
@@ -234,6 +251,14 @@ class Lifeline(Protocol):
 def claim_lost(key: Key) -> ClaimLost:
     """What a store raises where a claim is not held any more."""
     return ClaimLost(f"Delivery {key.id} has been taken over by somebody else; nothing more of this run is written.")
+
+
+def warn_of_dead_letters(count: int) -> None:
+    """Say in the log how many deliveries a store forgets with which a receiver has never been done."""
+    if count:
+        log.warning(
+            "Forgot %d dead letters that nobody has replayed; a larger WHOP_KEEP_DAYS keeps them for longer.", count
+        )
 
 
 class Store(Lifeline, Protocol):
@@ -375,5 +400,8 @@ class Store(Lifeline, Protocol):
         ...
 
     def prune(self, endpoint: str, before: float) -> int:
-        """Delete what has not changed since ``before`` and is not running or due; how many they were."""
+        """Delete what has not changed since ``before`` and is not running or due; how many they were.
+
+        Dead letters among them are told of in the log.
+        """
         ...

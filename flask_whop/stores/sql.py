@@ -7,8 +7,9 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial, wraps
 from secrets import token_hex
-from typing import Final, Protocol, TypeAlias
+from typing import Concatenate, Final, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from flask_whop.errors import ConfigError, StoreUnavailable
 from flask_whop.stores.protocol import (
@@ -29,6 +30,7 @@ from flask_whop.stores.protocol import (
     Taken,
     Turn,
     claim_lost,
+    warn_of_dead_letters,
 )
 from flask_whop.stores.statements import PRUNED_AT_ONCE, Statements
 from flask_whop.texts import ascii_of, storable
@@ -56,6 +58,23 @@ class Connection(Protocol):
         ...
 
 
+StoreT = TypeVar("StoreT", bound="SqlStore")
+Asked = ParamSpec("Asked")
+ResultT = TypeVar("ResultT")
+
+
+def repeatable(
+    method: Callable[Concatenate[StoreT, Asked], ResultT],
+) -> Callable[Concatenate[StoreT, Asked], ResultT]:
+    """Say of a store's method that it may be done again, even if the first try had reached the database after all."""
+
+    @wraps(method)
+    def call(self: StoreT, /, *args: Asked.args, **keywords: Asked.kwargs) -> ResultT:
+        return self._persist(partial(method, self, *args, **keywords))
+
+    return call
+
+
 class SqlStore(Store, ABC):
     """A store in a database, whichever it is; :meth:`_single` and :meth:`_transaction` reach it.
 
@@ -79,6 +98,11 @@ class SqlStore(Store, ABC):
     def _transaction(self) -> AbstractContextManager[Connection]:
         """Reach the database for several statements: all of them happen, or none."""
 
+    def _persist(self, call: Callable[[], ResultT]) -> ResultT:
+        """Do what is :func:`repeatable`; a store whose connection can be lost does it again then."""
+        return call()
+
+    @repeatable
     def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:
         """Take a delivery for processing while its sender waits."""
         now = self._now()
@@ -110,6 +134,7 @@ class SqlStore(Store, ABC):
         """Make a delivery ours."""
         return self._accept(arrival, due_in, f"accepted-{token_hex(8)}")
 
+    @repeatable
     def _accept(self, arrival: Arrival, due_in: float, token: str) -> Accepted:
         now = self._now()
         values = {**_arrived(arrival, now), "due_at": now + due_in, "token": token}
@@ -131,6 +156,7 @@ class SqlStore(Store, ABC):
         """The time; a store that has to look for it first, does."""
         return self.clock()
 
+    @repeatable
     def take(self, key: Key, token: str, lease: float, *, early: bool = False) -> Taken | None:
         """Claim a delivery that is due, or whose lease ran out."""
         now = self._now()
@@ -151,6 +177,7 @@ class SqlStore(Store, ABC):
             receipts = map(_receipt, connection.rows(self._statements.receipts, key._asdict()))
             return Taken(_stored(row), {receipt.receiver: receipt for receipt in receipts})
 
+    @repeatable
     def due(self, endpoint: str, limit: int) -> Sequence[Due]:
         """Up to ``limit`` deliveries that :meth:`take` would give."""
         values = {"endpoint": endpoint, "now": self._now(), "limit": limit}
@@ -158,16 +185,19 @@ class SqlStore(Store, ABC):
             rows = connection.rows(self._statements.due, values)
         return [Due(Key(str(row[0]), str(row[1])), alone=_whole(row[2]) > 0) for row in rows]
 
+    @repeatable
     def postpone(self, key: Key, due_at: float) -> None:
         """Let a delivery that is due be due at another time."""
         with self._single() as connection:
             connection.change(self._statements.postpone, {**key._asdict(), "due_at": due_at})
 
+    @repeatable
     def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
         """Hold a claim for ``lease`` seconds from now."""
         with self._single() as connection:
             return renewed(connection, self._statements, held_values(key, token, mark), self.clock() + lease)
 
+    @repeatable
     def turn(self, key: Key, token: str, mark: Mark, lease: float) -> Turn:
         """Let a receiver that wants its events in order go on, or tell why not."""
         now = self._now()
@@ -200,6 +230,7 @@ class SqlStore(Store, ABC):
             plain = receipt._replace(error=receipt.error and ascii_of(receipt.error))
             self._record(key, token, plain, settlement, mark)
 
+    @repeatable
     def _record(self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None) -> None:
         if settlement is None and mark is None:
             with self._single() as connection:
@@ -245,11 +276,13 @@ class SqlStore(Store, ABC):
         rows = connection.rows(self._statements.standing, key._asdict())
         return bool(rows) and rows[0][3] == token and rows[0][0] == settlement.state.value
 
+    @repeatable
     def settle(self, key: Key, token: str, settlement: Settlement) -> None:
         """End a claim."""
         with self._transaction() as connection:
             self._hold(connection, key, token, settlement)
 
+    @repeatable
     def replay(self, key: Key) -> bool:
         """Make a delivery due now, for the receivers that are not done with it."""
         values = {**key._asdict(), "now": self._now()}
@@ -259,6 +292,7 @@ class SqlStore(Store, ABC):
             connection.change(self._statements.call_again, values)
             return True
 
+    @repeatable
     def newer(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
         """Whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
         values = {**key._asdict(), "resource": storable(mark.resource), "at": mark.at}
@@ -267,22 +301,26 @@ class SqlStore(Store, ABC):
                 connection.rows(self._statements.newer[mark.field], {**values, "receiver": name}) for name in names
             )
 
+    @repeatable
     def receivers(self, endpoint: str) -> Sequence[str]:
         """The names in the receipts of deliveries that are not done."""
         with self._single() as connection:
             return [str(name) for (name,) in connection.rows(self._statements.receivers, {"endpoint": endpoint})]
 
+    @repeatable
     def get(self, key: Key) -> Stored | None:
         """The delivery, if it is kept."""
         with self._single() as connection:
             rows = connection.rows(self._statements.get, key._asdict())
         return _stored(rows[0]) if rows else None
 
+    @repeatable
     def receipts(self, key: Key) -> Sequence[Receipt]:
         """The receipts of a delivery."""
         with self._single() as connection:
             return [_receipt(row) for row in connection.rows(self._statements.receipts, key._asdict())]
 
+    @repeatable
     def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:
         """Up to ``limit`` deliveries, the latest first."""
         conditions, values = _conditions(wanted)
@@ -291,9 +329,10 @@ class SqlStore(Store, ABC):
             rows = connection.rows(statement, {**values, "endpoint": endpoint, "limit": limit})
         return [_stored(row) for row in rows]
 
+    @repeatable
     def stats(self, endpoint: str) -> Stats:
         """Count the deliveries by state."""
-        with self._transaction() as connection:
+        with self._single() as connection:  # two looks, lest a probe takes the write lock of SQLite
             counted = connection.rows(self._statements.counts, {"endpoint": endpoint})
             [(oldest,)] = connection.rows(self._statements.oldest, {"endpoint": endpoint})
         counts = dict.fromkeys(State, 0) | {State(state): _whole(count) for state, count in counted}
@@ -301,16 +340,29 @@ class SqlStore(Store, ABC):
 
     def prune(self, endpoint: str, before: float) -> int:
         """Delete what has not changed since ``before``, some at a time so that nobody waits for long."""
-        pruned = 0
+        pruned, dead = 0, 0
         while True:
-            with self._transaction() as connection:
-                old = connection.rows(self._statements.old, {"endpoint": endpoint, "before": before})
-                for (delivery_id,) in old:
-                    for statement in self._statements.forget:
-                        connection.change(statement, {"endpoint": endpoint, "id": delivery_id})
-            pruned += len(old)
-            if len(old) < PRUNED_AT_ONCE:
+            found, forgotten = self._prune_some(endpoint, before)
+            pruned += len(forgotten)
+            dead += forgotten.count(State.DEAD.value)
+            # Where some have been replayed meanwhile, the next look does not find them any more.
+            if found < PRUNED_AT_ONCE:
+                warn_of_dead_letters(dead)
                 return pruned
+
+    @repeatable
+    def _prune_some(self, endpoint: str, before: float) -> tuple[int, list[object]]:
+        """Delete some of what is old; how many were found, and the states of those that are gone."""
+        forgotten: list[object] = []
+        with self._transaction() as connection:
+            old = connection.rows(self._statements.old, {"endpoint": endpoint, "before": before})
+            for delivery_id, state in old:
+                values = {"endpoint": endpoint, "id": delivery_id}
+                if connection.change(self._statements.forget, {**values, "before": before}):
+                    forgotten.append(state)
+                    for statement in self._statements.forget_with:
+                        connection.change(statement, values)
+        return len(old), forgotten
 
 
 _END_OF_TIME: Final = 1e12

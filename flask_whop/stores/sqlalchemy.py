@@ -12,14 +12,13 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import cached_property, partial
+from functools import cached_property
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from flask_whop.errors import ConfigError, MissingExtraError, NotJoined, Overtaken, StoreUnavailable
 from flask_whop.stores.protocol import (
-    Accepted,
     Arrival,
     Claim,
     Key,
@@ -29,10 +28,9 @@ from flask_whop.stores.protocol import (
     ReceiptState,
     Settlement,
     State,
-    Taken,
     Turn,
 )
-from flask_whop.stores.sql import VERSION, SqlStore, check_version, held_values
+from flask_whop.stores.sql import VERSION, ResultT, SqlStore, check_version, held_values, repeatable
 from flask_whop.stores.statements import Statements
 
 try:
@@ -41,19 +39,23 @@ try:
 except ImportError:
     raise MissingExtraError('A store in this database needs: pip install "flask-whop[sqlalchemy]"') from None
 
-from flask_whop.stores.database import Connection, Database, DatabaseClock, codes_of, faults_named, make_engine, was_cut
+from flask_whop.stores.database import (
+    Connection,
+    Database,
+    DatabaseClock,
+    faults_named,
+    make_engine,
+    persisted,
+    was_cut,
+)
 from flask_whop.stores.joining import begin_anew, begin_watch, end_watch, watch_sessions_of
 from flask_whop.stores.schema import Tables
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Engine
 
-_REPEATS: Final = 2
 _CREATING_TRIES: Final = 4
 _CREATING_PAUSE: Final = 0.3
-_DEADLOCKS: Final = {"40P01", "40001", 1213}
-
-ResultT = TypeVar("ResultT")
 
 
 class Session(Protocol):
@@ -134,6 +136,13 @@ class SQLAlchemyStore(SqlStore):
                 f"WHOP_STORE: the database cannot be used ({error.__cause__}). Start it, or correct the URL; the app"
                 " does not start without the place where deliveries are kept."
             ) from None
+        except ConfigError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"WHOP_STORE: the driver of the database takes its URL for no good ({type(error).__name__}). Look at"
+                " what stands behind its question mark."
+            ) from None
 
     def create_tables(self) -> None:
         """Make the tables that are not there, and migrate those that are older."""
@@ -154,6 +163,10 @@ class SQLAlchemyStore(SqlStore):
             check_version(version, str(engine.url))
             self.metadata.create_all(connection, tables=self._tables.all, checkfirst=True)
             if version < VERSION:
+                # A process that was killed in the middle may have left tables without their indexes,
+                # where each statement is a transaction of its own.
+                for index in (index for table in self._tables.all for index in table.indexes):
+                    index.create(connection, checkfirst=True)
                 connection.execute(self._tables.schema.delete())
                 connection.execute(self._tables.schema.insert().values(version=VERSION))
 
@@ -216,30 +229,9 @@ class SQLAlchemyStore(SqlStore):
             database.rest()
             database.engine.dispose()
 
-    # What was refused by a deadlock, or whose connection was lost, is done once more. Each of
-    # these may be repeated even if the first try had reached the database after all.
-
-    def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:
-        """Take a delivery for processing while its sender waits."""
-        return _persist(partial(super().claim, arrival, token, lease))
-
-    def _accept(self, arrival: Arrival, due_in: float, token: str) -> Accepted:
-        return _persist(partial(super()._accept, arrival, due_in, token))
-
-    def take(self, key: Key, token: str, lease: float, *, early: bool = False) -> Taken | None:
-        """Claim a delivery that is due, or whose lease ran out."""
-        return _persist(partial(super().take, key, token, lease, early=early))
-
-    def turn(self, key: Key, token: str, mark: Mark, lease: float) -> Turn:
-        """Let a receiver that wants its events in order go on, or tell why not."""
-        return _persist(partial(super().turn, key, token, mark, lease))
-
-    def _record(self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None) -> None:
-        _persist(partial(super()._record, key, token, receipt, settlement, mark))
-
-    def settle(self, key: Key, token: str, settlement: Settlement) -> None:
-        """End a claim."""
-        _persist(partial(super().settle, key, token, settlement))
+    def _persist(self, call: Callable[[], ResultT]) -> ResultT:
+        """Do what was refused by a deadlock, or whose connection was lost, once more."""
+        return persisted(call)
 
 
 class SessionStore(SQLAlchemyStore):
@@ -310,11 +302,15 @@ class SessionStore(SQLAlchemyStore):
 
     def _begin_anew(self) -> object:
         """Roll back what was begun in the session before; which session it is."""
-        registry = getattr(self._session, "registry", None)
-        session = self._session if registry is None else registry()
+        session = self._session_now()
         begin_anew(session)
         self._session.rollback()
         return session
+
+    def _session_now(self) -> object:
+        """The session that a registry has for this context."""
+        registry = getattr(self._session, "registry", None)
+        return self._session if registry is None else registry()
 
     def begin(self) -> None:
         """Begin a transaction for one receiver, apart from whatever came before."""
@@ -325,6 +321,7 @@ class SessionStore(SQLAlchemyStore):
         end_watch()
         self._session.rollback()
 
+    @repeatable
     def turn(self, key: Key, token: str, mark: Mark, lease: float) -> Turn:  # noqa: ARG002  # nobody waits here
         """Let every receiver go on that has not handled a newer event; the commit decides."""
         with self._single() as connection:
@@ -340,11 +337,13 @@ class SessionStore(SQLAlchemyStore):
             super().record(key, token, receipt, settlement, mark)
             return
         fault = end_watch()
+        session = self._session_now()
+        # Where nothing has been begun in it, there is nothing to be lost with its connection.
+        empty = not getattr(session, "in_transaction", lambda: True)()
         try:
             if fault is not None:
                 raise NotJoined(f"What {receipt.receiver} did cannot be committed with its receipt. {fault}")  # noqa: TRY301  # rolled back like the rest
-            self._join(key, token, receipt, settlement, mark)
-            self._session.commit()
+            self._commit(key, token, receipt, settlement, mark, again=empty)
         except BaseException as error:
             self._session.rollback()
             if not (was_cut(error) or (self._sees_snapshots and isinstance(error, DBAPIError))):
@@ -352,6 +351,26 @@ class SessionStore(SQLAlchemyStore):
             self._look_for(key, receipt, error)
         if self._sees_snapshots and settlement is not None:
             super().settle(key, token, settlement)
+
+    def _commit(  # noqa: PLR0913  # what is recorded
+        self,
+        key: Key,
+        token: str,
+        receipt: Receipt,
+        settlement: Settlement | None,
+        mark: Mark | None,
+        *,
+        again: bool,
+    ) -> None:
+        """Commit a receipt in the receiver's transaction; ``again`` if its connection is found to be lost."""
+        try:
+            self._join(key, token, receipt, settlement, mark)
+            self._session.commit()
+        except DBAPIError as error:
+            if not (again and was_cut(error)):
+                raise
+            self._session.rollback()
+            self._commit(key, token, receipt, settlement, mark, again=False)
 
     @property
     def _sees_snapshots(self) -> bool:
@@ -407,18 +426,3 @@ def _session_of(given: Session | SessionExtension) -> tuple[Session, sa.MetaData
     factory = getattr(session, "session_factory", None)
     extension = given if session is not given else getattr(factory, "kw", {}).get("db")
     return session, getattr(extension, "metadata", None)
-
-
-def _persist(call: Callable[[], ResultT]) -> ResultT:
-    for _ in range(_REPEATS):
-        try:
-            return call()
-        except StoreUnavailable as error:
-            if not _may_pass(error.__cause__):
-                raise
-    return call()
-
-
-def _may_pass(error: BaseException | None) -> bool:
-    """Whether a database error is one that is gone when the same is tried again."""
-    return was_cut(error) or not codes_of(error).isdisjoint(_DEADLOCKS)

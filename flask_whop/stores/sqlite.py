@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from flask_whop.errors import ConfigError, StoreUnavailable
 from flask_whop.stores.sql import VERSION, Row, SqlStore, Values, check_version
@@ -20,6 +20,13 @@ log: logging.Logger = logging.getLogger("flask_whop")
 
 BUSY_SECONDS: Final = 3.0
 """How long to wait for another writer: less than the 5 seconds within which Whop wants its answer."""
+
+GONE: Final = (
+    "The file of the store, {}, has been deleted or replaced, so that what was written last may be kept nowhere. Put"
+    " it back, or restart the app, which makes a new one."
+)
+
+Identity: TypeAlias = tuple[int, int]
 
 _WAL_PAUSE: Final = 0.02
 _OLDEST_SQLITE: Final = (3, 35, 0)  # the first that has RETURNING
@@ -108,8 +115,8 @@ class SqliteStore(SqlStore):
         # Whoever needs one takes the connection that was used last, so that there are no
         # more of them than there have been users at once; also where each request has a
         # thread of its own.
-        self._idle: deque[sqlite3.Connection] = deque()
-        self._inherited: list[sqlite3.Connection] = []
+        self._idle: deque[_Kept] = deque()
+        self._inherited: list[_Kept] = []
 
     def open(self, *, durable: bool, keep_bodies: bool) -> None:
         """Make the file ready: create its tables, or migrate them."""
@@ -121,7 +128,8 @@ class SqliteStore(SqlStore):
                 " Update it, or give the URL of another database."
             )
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self.path)
             self._make_tables()
         except (OSError, StoreUnavailable) as error:
             raise ConfigError(
@@ -157,6 +165,9 @@ class SqliteStore(SqlStore):
         connection = self._take()
         try:
             yield _Connection(connection)
+            if connection.file != identity(self.path):
+                self.close()
+                raise StoreUnavailable(GONE.format(self.path))  # noqa: TRY301  # dropped like the rest
         except sqlite3.Error as error:
             self._drop(connection)
             raise _unavailable(error) from error
@@ -174,7 +185,7 @@ class SqliteStore(SqlStore):
             yield connection
             connection.change("COMMIT", {})
 
-    def _take(self) -> sqlite3.Connection:
+    def _take(self) -> _Kept:
         if self._pid != os.getpid():
             # Closing a connection of the parent would release the locks of this process, and
             # using it would break the file: it is kept, and never touched again.
@@ -186,11 +197,18 @@ class SqliteStore(SqlStore):
         except IndexError:
             return self._connect()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> _Kept:
         try:
             connection = sqlite3.connect(
-                self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+                f"{self.path.absolute().as_uri()}?mode=rw",  # made at start alone: an empty one keeps nothing
+                uri=True,
+                factory=_Kept,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=64,
             )
+            connection.file = identity(self.path)
             _enter_wal(connection)
             connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         except sqlite3.Error as error:
@@ -210,6 +228,12 @@ class SqliteStore(SqlStore):
             self._drop(self._idle.pop())
 
 
+class _Kept(sqlite3.Connection):
+    """A connection that knows which file it has opened, whatever stands at its path later."""
+
+    file: Identity | None = None
+
+
 class _Connection:
     """A connection of the standard library, as the statements want it."""
 
@@ -221,6 +245,20 @@ class _Connection:
 
     def change(self, statement: str, values: Values) -> int:
         return self._connection.execute(statement, values).rowcount
+
+
+def make_private(path: Path) -> None:
+    """Make a file for its owner alone, if it is not there; SQLite gives ``-wal`` and ``-shm`` the same mode."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def identity(path: Path) -> Identity | None:
+    """Which file stands at a path; None if none does."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _enter_wal(connection: sqlite3.Connection) -> None:

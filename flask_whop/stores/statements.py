@@ -22,7 +22,7 @@ _ARRIVED_VALUES = (
 )
 _RECEIPT = "endpoint, delivery_id, receiver, state, attempts, first_at, last_at, due_at, error"
 _RECEIPT_VALUES = ":endpoint, :id, :receiver, :state, :attempts, :first_at, :last_at, :due_at, :error"
-_RECEIPT_NEW = ("state", "attempts", "last_at", "due_at", "error")
+_RECEIPT_NEW = ("state", "attempts", "first_at", "last_at", "due_at", "error")
 _MARK = "endpoint, receiver, line, delivery_id, latest_at, token, held_until"
 _KEY = "endpoint = :endpoint AND id = :id"
 _LINE = "endpoint = :endpoint AND receiver = :receiver AND line = :line"
@@ -169,13 +169,16 @@ class Statements:
             f" AND state IN ('running', 'failed', 'due')"
         )
         self.old: str = (
-            f"SELECT id FROM {deliveries} WHERE endpoint = :endpoint AND received_at < :before"
+            f"SELECT id, state FROM {deliveries} WHERE endpoint = :endpoint AND received_at < :before"
             f" AND changed_at < :before AND state IN ('failed', 'done', 'dead') LIMIT {PRUNED_AT_ONCE}"
         )
-        self.forget: tuple[str, ...] = (
+        # What a replay has made due since it was found is not deleted.
+        self.forget: str = (
+            f"DELETE FROM {deliveries} WHERE {_KEY} AND changed_at < :before AND state IN ('failed', 'done', 'dead')"
+        )
+        self.forget_with: tuple[str, ...] = (
             f"DELETE FROM {receipts} WHERE endpoint = :endpoint AND delivery_id = :id",
             f"DELETE FROM {marks} WHERE endpoint = :endpoint AND delivery_id = :id",
-            f"DELETE FROM {deliveries} WHERE {_KEY}",
         )
 
 
@@ -225,8 +228,9 @@ class MySQLStatements(Statements):
         # What is done stays done; the state goes last, since the others go by it.
         same = f"VALUES(state) = 'done' AND {receipts}.attempts = VALUES(attempts)"
         kept = f"{receipts}.state = 'done' AND NOT ({same})"
-        columns = ("error", "due_at", "last_at", "attempts", "state")
-        new = ", ".join(f"{column} = IF({kept}, {receipts}.{column}, VALUES({column}))" for column in columns)
+        new = ", ".join(
+            f"{column} = IF({kept}, {receipts}.{column}, VALUES({column}))" for column in reversed(_RECEIPT_NEW)
+        )
         # A transaction sees what was there when it began, unless it asks for what is there now.
         self.mark_now: str = f"{self.mark} FOR UPDATE"
         self.record: str = (
