@@ -56,7 +56,7 @@ def create_app(secret: str | None = None, database: Path | None = None, hosts: S
 
 def newest_of(verifications: object) -> Verification | None:
     """The verification that Whop lists first, whatever came in place of the list."""
-    listed = verifications if isinstance(verifications, list) else []
+    listed = verifications if isinstance(verifications, (list, tuple)) else ()
     return next((one for one in listed if isinstance(one, Verification)), None)
 
 
