@@ -52,6 +52,13 @@ _LOCK_LIMITS: Final = {
     "mariadb": _MYSQL_LIMIT,
 }
 
+_LOCAL_LIMIT: Final = f"SET LOCAL lock_timeout = '{CONNECT_SECONDS}s'"
+_POOLED: Final = "flask_whop_pooled"
+_POOLER: Final = (
+    "WHOP_STORE: between the app and PostgreSQL stands a pooler, such as PgBouncer, which does not pass lock_timeout"
+    " on. Add ?pgbouncer=true to the URL, or connect to PostgreSQL itself."
+)
+
 _CONNECT_LIMITS: Final = dict.fromkeys(("psycopg", "psycopg2", "pymysql", "mysqldb"), "connect_timeout") | {
     "pg8000": "timeout"
 }
@@ -138,9 +145,14 @@ class Database(Lifeline):
         """Whether all connections are one, so that what it keeps would go with that."""
         return isinstance(self.engine.pool, (SingletonThreadPool, StaticPool))
 
+    @property
+    def is_pooled(self) -> bool:
+        """Whether a pooler gives each transaction a connection of its own, so that none may be left changed."""
+        return bool(self.engine.get_execution_options().get(_POOLED))
+
     def single(self) -> AbstractContextManager[Connection]:
         """Reach it for one statement, which is a transaction of its own without being told."""
-        return self._connected(self._connect_for_one)
+        return self.transaction() if self.is_pooled else self._connected(self._connect_for_one)
 
     def transaction(self) -> AbstractContextManager[Connection]:
         """Reach it for several statements: all of them happen, or none."""
@@ -161,7 +173,7 @@ class Database(Lifeline):
 
     def apart(self) -> AbstractContextManager[Connection]:
         """Reach it for one statement, by a connection that no receiver can take away."""
-        return self._connected(self._connect_apart)
+        return self._connected(self._renewals.begin if self.is_pooled else self._connect_apart)
 
     def _connect_for_one(self, engine: Engine | None = None) -> sa.Connection:
         connection = (engine or self.engine).connect()
@@ -187,7 +199,7 @@ class Database(Lifeline):
     def _renewals(self) -> Engine:
         """An engine with a pool of its own, whose connections are made as those of the given one are."""
         engine = sa.create_engine(self.engine.url, pool=self.engine.pool.recreate(), hide_parameters=True)
-        if self.dialect in _LOCK_LIMITS:
+        if self.dialect in _LOCK_LIMITS and not self.is_pooled:
             # It is one connection for all that this process holds: a row that is locked must not keep it.
             event.listen(engine, "connect", partial(_limit_waiting, _LOCK_LIMITS[self.dialect]))
         return engine
@@ -199,6 +211,8 @@ class Database(Lifeline):
         with self._file_watched() as watch, faults_named(), connect() as raw:
             watch(raw)
             connection = Connection(raw)
+            if self.is_pooled:
+                connection.change(_LOCAL_LIMIT, {})
             if self._clock is not None and self._clock.is_old:
                 self._clock.measure(lambda: float(str(connection.rows(_TIMES[self.dialect], {})[0][0])))
             yield connection
@@ -318,9 +332,11 @@ def make_engine(url: str | URL, *, durable: bool = True) -> Engine:
     try:
         parsed = sa.make_url(url)
         parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
+        pooled = parsed.query.get("pgbouncer") in ("true", "1")
+        parsed = parsed.difference_update_query(["pgbouncer"])
         name = parsed.get_backend_name()
         _refuse(parsed)
-        arguments = {key: value for key, value in _limits_of(parsed).items() if key not in parsed.query}
+        arguments = {key: value for key, value in _limits_of(parsed, pooled=pooled).items() if key not in parsed.query}
         limits = {"pool_timeout": CONNECT_SECONDS} if name in _EXTRAS else {}
         engine = sa.create_engine(parsed, connect_args=arguments, hide_parameters=True, **limits)
     except ConfigError:
@@ -337,11 +353,30 @@ def make_engine(url: str | URL, *, durable: bool = True) -> Engine:
     file = file_of(parsed)
     if file is not None:
         event.listen(engine, "do_connect", lambda *_: _keep_private(file))
+    if pooled:
+        engine.update_execution_options(**{_POOLED: True})
+        return engine
     if name == "postgresql" and not durable:
         event.listen(engine, "connect", _relax)
     if name in _LOCK_LIMITS and "lock_timeout" not in f"{arguments.get('options')} {parsed.query.get('options')}":
         event.listen(engine, "connect", partial(_limit_waiting, _LOCK_LIMITS[name]))
     return engine
+
+
+def check_pooler(engine: Engine) -> None:
+    """Raise where a pooler keeps a time limit from PostgreSQL that :func:`make_engine` has asked for."""
+    if engine.dialect.name != "postgresql" or engine.get_execution_options().get(_POOLED):
+        return
+    try:
+        with engine.connect() as connection:
+            limit = connection.scalar(sa.text("SHOW lock_timeout"))
+    except DBAPIError as error:
+        if "unsupported startup parameter" not in str(error.orig):
+            return  # it is another matter, which whoever uses the engine next is told
+        limit = "0"
+    if limit == "0" and "options" not in engine.url.query:
+        engine.dispose()
+        raise ConfigError(_POOLER)
 
 
 def _refuse(url: URL) -> None:
@@ -358,13 +393,16 @@ def _refuse(url: URL) -> None:
         )
 
 
-def _limits_of(url: URL) -> dict[str, object]:
+def _limits_of(url: URL, *, pooled: bool) -> dict[str, object]:
     """How a driver is told how long to wait; where one does not know the words, the database is told."""
     driver = url.get_driver_name()
     limits: dict[str, object] = {}
     if (word := _CONNECT_LIMITS.get(driver)) is not None:
         limits[word] = CONNECT_SECONDS
-    if driver in ("psycopg", "psycopg2"):
+    if pooled:
+        # What is prepared belongs to one connection of the server's, and the next transaction has another.
+        limits |= {"prepare_threshold": None} if driver == "psycopg" else {}
+    elif driver in ("psycopg", "psycopg2"):
         limits["options"] = f"-c lock_timeout={CONNECT_SECONDS}s"
     return limits
 

@@ -43,6 +43,7 @@ from flask_whop.stores.database import (
     Connection,
     Database,
     DatabaseClock,
+    check_pooler,
     faults_named,
     make_engine,
     persisted,
@@ -176,7 +177,11 @@ class SQLAlchemyStore(SqlStore):
 
     @cached_property
     def _own_engine(self) -> Engine:
-        return self._given if isinstance(self._given, sa.Engine) else make_engine(self._given, durable=self._durable)
+        if isinstance(self._given, sa.Engine):
+            return self._given
+        engine = make_engine(self._given, durable=self._durable)
+        check_pooler(engine)
+        return engine
 
     def _version(self, connection: sa.Connection) -> int:
         schema = self._tables.schema
