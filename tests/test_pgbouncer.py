@@ -6,7 +6,9 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -38,14 +40,14 @@ default_pool_size = 2
 
 
 @pytest.fixture
-def bouncer(tmp_path_factory):
+def bouncer():
     """Start a PgBouncer; its URL."""
     url_of("PostgreSQL")
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         message = "pgbouncer is not installed."
         (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
-    folder = tmp_path_factory.mktemp("pgbouncer")
+    folder = Path(tempfile.mkdtemp())  # one of pytest's own is for its user alone
     started = []
 
     def start(more=""):
@@ -54,7 +56,7 @@ def bouncer(tmp_path_factory):
             port = probe.getsockname()[1]
         file = folder / f"{port}.ini"
         file.write_text(INI.format(port=port, more=more))
-        for one in (file, *folder.parents[:3], folder):
+        for one in (file, folder):
             one.chmod(0o755)  # it does not run as root, and reads this as somebody else
         command = [program, *(["-u", "postgres"] if os.getuid() == 0 else []), str(file)]
         started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
@@ -73,6 +75,7 @@ def bouncer(tmp_path_factory):
     for process in started:
         process.terminate()
         process.wait()
+    shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("more", ["", "ignore_startup_parameters = options"], ids=["refused", "ignored"])
