@@ -342,8 +342,8 @@ def test_no_signed_body_whatever_it_holds_makes_a_5xx(body):
 @given(before=st.lists(words, max_size=5), after=st.lists(words, max_size=5), gap=st.sampled_from([" ", ",", "  "]))
 def test_a_good_signature_is_found_in_whatever_order_the_candidates_come(before, after, gap):
     app, calls = _app_with_calls()
-    good = good_headers()["webhook-signature"]
-    headers = good_headers() | {"webhook-signature": gap.join([*before, good, *after]).strip()}
+    headers = good_headers()
+    headers["webhook-signature"] = gap.join([*before, headers["webhook-signature"], *after]).strip()
     assert post(app, headers).status_code == 200
     assert len(calls) == 1
 
