@@ -8,6 +8,7 @@
     ├── ReceiverError (TypeError)           at connect: the function cannot be a receiver
     ├── UnknownEventError (LookupError)     at connect: no event has this name
     ├── MissingExtraError (ImportError)     an optional package is not installed
+    ├── CurrencyMismatch (TypeError)        amounts of two currencies were added or compared
     ├── StoreUnavailable                    503: the store cannot be reached
     ├── ClaimLost                           somebody else has taken the delivery over: nothing of ours was written
     ├── Overtaken                           a newer event was handled meanwhile: what was written is rolled back
@@ -51,6 +52,10 @@ class UnknownEventError(FlaskWhopError, LookupError):
 
 class MissingExtraError(FlaskWhopError, ImportError):
     """An optional package is needed and not installed; the message says how to get it."""
+
+
+class CurrencyMismatch(FlaskWhopError, TypeError):
+    """Amounts of two currencies were added, subtracted or ordered; convert one of them first."""
 
 
 class StoreUnavailable(FlaskWhopError):

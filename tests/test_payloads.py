@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import re
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -11,10 +12,10 @@ from functools import cache
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from flask_whop import signals
-from flask_whop.errors import UnknownEventError
+from flask_whop.errors import CurrencyMismatch, FlaskWhopError, UnknownEventError
 from flask_whop.events import EVENT_TYPES, Money, event_class, parse_event
 from flask_whop.testing import sample
 from flask_whop.testing.samples import _shapes
@@ -309,10 +310,55 @@ def test_money_is_compared_within_a_currency():
     assert small != other
     assert small != 1
     assert len({small, Money(amount=Decimal("1.00"), currency="usd", decimals=2)}) == 1
-    with pytest.raises(TypeError, match="different currencies"):
+    with pytest.raises(CurrencyMismatch, match="different currencies"):
         assert small < other
     with pytest.raises(TypeError):
         assert small < 1
+
+
+def test_money_is_made_by_position_and_added_up():
+    assert Money("12.50", "usd") == Money(amount=Decimal("12.5"), currency="USD")
+    assert hash(Money("12.50", "usd")) == hash(Money("12.5", "USD"))
+    assert sum([Money("0.10", "usd"), Money("0.20", "usd")]) == Money("0.30", "usd")
+    assert Money(5, "usd") - Money("7.5", "usd") == Money("-2.5", "usd") == -Money("2.5", "usd")
+    assert abs(Money("-2.5", "usd")) == Money("2.5", "usd")
+    with pytest.raises(ValidationError):
+        Money("a lot", "usd")
+
+
+@pytest.mark.parametrize("act", [operator.add, operator.sub, operator.lt, operator.ge], ids=lambda act: act.__name__)
+def test_currencies_are_not_mixed(act):
+    with pytest.raises(CurrencyMismatch, match=r"1\.00 USD and 1\.00 EUR are of different currencies"):
+        act(Money(1, "usd"), Money(1, "eur"))
+    assert issubclass(CurrencyMismatch, FlaskWhopError)
+
+
+def test_money_is_compared_with_nothing():
+    due, none, owed = Money(5, "usd"), Money("0.00", "usd"), Money(-5, "usd")
+    assert (due > 0, none > 0, owed > 0, owed < 0, none >= 0, none <= 0) == (True, False, False, True, True, True)
+    assert (none == 0, due == 0, bool(due), bool(none)) == (True, False, True, False)
+    assert hash(none) == hash(0)
+
+
+@pytest.mark.parametrize("currency", ["JPY", "jpy", "isk", "UYI", "xaf"])
+def test_a_currency_without_smaller_unit_has_no_digits_after_the_point(currency):
+    assert str(Money(700, currency)) == f"700 {currency.upper()}"
+
+
+@pytest.mark.parametrize("currency", ["bhd", "KWD", "tnd", "jod", "omr", "iqd", "lyd"])
+def test_a_currency_of_thousands_has_three(currency):
+    assert str(Money("1.5", currency)) == f"1.500 {currency.upper()}"
+
+
+@pytest.mark.parametrize("amount", ["1e999999", "1e-999999", "9" * 5000, "-" + "1" * 400])
+def test_an_amount_beyond_all_money_is_written_within_bounds(amount):
+    assert len(str(Money(amount, "usd"))) < 100
+
+
+def test_an_amount_that_is_none_is_written_as_it_came():
+    money = Money.model_construct(amount={"a": 1}, currency=["usd"])
+    assert str(money) == "{'a': 1} ['USD']"
+    assert money != Money(1, "usd")
 
 
 @pytest.mark.parametrize(

@@ -8,21 +8,31 @@ from typing import Final
 
 from pydantic import model_validator
 
+from flask_whop.errors import CurrencyMismatch
 from flask_whop.events.payload import Payload
 
-# ISO 4217: the currencies that have no smaller unit.
-_WHOLE: Final = frozenset(
-    ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"]
-)
+# ISO 4217, list one: the currencies that have not two digits after the point.
+_DIGITS: Final = {
+    **dict.fromkeys(["bif", "clp", "djf", "gnf", "isk", "jpy", "kmf", "krw", "pyg", "rwf", "ugx", "uyi", "vnd"], 0),
+    **dict.fromkeys(["vuv", "xaf", "xof", "xpf"], 0),
+    **dict.fromkeys(["bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd"], 3),
+    **dict.fromkeys(["clf", "uyw"], 4),
+}
+_LONGEST: Final = 60
 
 
 @total_ordering
 class Money(Payload):
-    """An amount of money.
+    """An amount of money: ``Money("12.50", "usd")``.
 
     Whop sends a bare number, a decimal text, or an object, by resource and version pin;
-    all of them are read as this, to the last digit. Two are equal when amount and
-    currency are. Only amounts of one currency can be ordered: :class:`TypeError` else.
+    all of them are read as this. Texts are exact to the last digit; of a bare number JSON
+    keeps 15 digits for certain, which is enough for every amount below ten trillion.
+
+    Two are equal when amount and currency are, ``USD`` and ``usd`` alike. Amounts of one
+    currency can be added, taken from each other, negated and ordered, also with 0, so that
+    ``sum`` adds a list up; with another currency each of these raises
+    :class:`~flask_whop.errors.CurrencyMismatch`.
     """
 
     amount: Decimal
@@ -36,6 +46,13 @@ class Money(Payload):
     display_decimals: int | None = None
     """How many digits after the point are shown to people; only in objects."""
 
+    def __init__(self, amount: Decimal | float | str, currency: str | None = None, **more: object) -> None:
+        """Make one of an amount and a currency; raise pydantic's ``ValidationError`` for what is no amount."""
+        super().__init__(**{"amount": amount, "currency": currency, **more})
+
+    # Reading a payload goes past it, as past pydantic's own.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
     @model_validator(mode="before")
     @classmethod
     def _take_bare(cls, value: object) -> object:
@@ -46,23 +63,72 @@ class Money(Payload):
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Money):
-            return NotImplemented
-        return (self.amount, self.currency) == (other.amount, other.currency)
-
-    def __lt__(self, other: object) -> bool:
-        if not isinstance(other, Money):
-            return NotImplemented
-        if self.currency != other.currency:
-            raise TypeError(f"{self} and {other} are of different currencies, so that neither is less.")
-        return self.amount < other.amount
+            return self.amount == 0 if _is_zero(other) else NotImplemented
+        return self.amount == other.amount and self._code == other._code
 
     def __hash__(self) -> int:
-        return hash((self.amount, self.currency))
+        return hash(self.amount)  # that of 0, which nothing of any currency equals
+
+    @property
+    def _code(self) -> str | None:
+        return self.currency.lower() if isinstance(self.currency, str) else None
+
+    def __lt__(self, other: object) -> bool:
+        if _is_zero(other):
+            return self.amount < 0
+        if not isinstance(other, Money):
+            return NotImplemented
+        return self.amount < self._same(other).amount
+
+    def __add__(self, other: object) -> Money:
+        if _is_zero(other):  # what sum() begins with
+            return self
+        if not isinstance(other, Money):
+            return NotImplemented
+        return self._with(self.amount + self._same(other).amount)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: object) -> Money:
+        if _is_zero(other):
+            return self
+        if not isinstance(other, Money):
+            return NotImplemented
+        return self._with(self.amount - self._same(other).amount)
+
+    def __rsub__(self, other: object) -> Money:
+        return -self if _is_zero(other) else NotImplemented
+
+    def __neg__(self) -> Money:
+        return self._with(-self.amount)
+
+    def __abs__(self) -> Money:
+        return self._with(abs(self.amount))
+
+    def __bool__(self) -> bool:
+        """Whether it is another amount than 0."""
+        return bool(self.amount)
+
+    def _same(self, other: Money) -> Money:
+        if self._code != other._code:
+            raise CurrencyMismatch(f"{self} and {other} are of different currencies: convert one of them.")
+        return other
+
+    def _with(self, amount: Decimal) -> Money:
+        return self.model_copy(update={"amount": amount})
 
     def __str__(self) -> str:
         """Write it for people, never rounded: ``12.50 USD``."""
-        exponent = self.amount.normalize().as_tuple().exponent
-        own = -exponent if isinstance(exponent, int) else 0
-        usual = 0 if self.currency in _WHOLE else 2
-        digits = max(own, usual if self.display_decimals is None else self.display_decimals)
-        return f"{self.amount:,.{digits}f} {(self.currency or '').upper()}".rstrip()
+        code = str(self.currency or "").upper()[:_LONGEST]
+        if not isinstance(self.amount, Decimal) or not self.amount.is_finite():
+            return f"{self.amount!s:.{_LONGEST}} {code}".rstrip()  # as it came
+        _, digits, exponent = self.amount.normalize().as_tuple()
+        if len(digits) + abs(int(exponent)) > _LONGEST:
+            return f"{self.amount:.{_LONGEST}E} {code}".rstrip()
+        usual = _DIGITS.get(self._code or "", 2)
+        shown = max(-int(exponent), usual if self.display_decimals is None else self.display_decimals)
+        return f"{self.amount:,.{shown}f} {code}".rstrip()
+
+
+def _is_zero(value: object) -> bool:
+    return isinstance(value, (int, Decimal)) and not isinstance(value, bool) and value == 0
