@@ -6,6 +6,7 @@ import builtins
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Generic, TypeAlias, TypeVar, cast, get_args
@@ -18,6 +19,7 @@ from flask_whop.events.payload import Payload, Timestamp
 from flask_whop.events.reading import read_payload
 from flask_whop.events.registry import event_class
 from flask_whop.naming import name_of
+from flask_whop.texts import shown
 
 TypeT_co = TypeVar("TypeT_co", bound=str, covariant=True)
 DataT_co = TypeVar("DataT_co", bound=Payload, covariant=True)
@@ -27,6 +29,7 @@ _UNREAD = datetime.min  # noqa: DTZ901  # stands in for a time that has not been
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
 # Fixed, and well under the limit of recursion: a body that is taken can be read again wherever its event goes.
 _MAX_DEPTH = 500
+_SHOWN = 100
 
 
 class Event(Generic[TypeT_co, DataT_co]):
@@ -203,11 +206,15 @@ class Event(Generic[TypeT_co, DataT_co]):
         ``receiver`` is the function itself, or the name that it was connected by.
         """
         name = receiver if isinstance(receiver, str) else name_of(receiver)
-        return sha256(f"{self.id}\n{name}".encode()).hexdigest()[:32]
+        return sha256(f"{self.id}\n{name}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def __repr__(self) -> str:
         """Name type and id alone: payloads hold personal data, and reprs end up in logs."""
-        return f"<{type(self).__name__} {self.id}>"
+        return f"<{type(self).__name__} {shown(self.id, _SHOWN)}>"
+
+    def __reduce__(self) -> tuple[Callable[[bytes, str, bool], AnyEvent], tuple[bytes, str, bool]]:
+        """Pickle the body, which the event is made of anew, with the answer of :attr:`stale`."""
+        return _unpickled, (self._body, self.id, self.stale)
 
     def _read(self) -> None:
         data: Payload
@@ -238,6 +245,12 @@ class UnknownEvent(Event[str, Payload]):
         super().__init__(envelope, body, delivery_id)
         named = envelope.get("type")
         self.type = named if isinstance(named, str) else ""
+
+
+def _unpickled(body: bytes, delivery_id: str, stale: bool) -> AnyEvent:  # pickle passes no names
+    event = parse_event(body, delivery_id)
+    event.overtaken_if(partial(bool, stale))
+    return event
 
 
 def parse_event(body: bytes, delivery_id: str = "") -> AnyEvent:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, TypeAlias, TypeVar
+from inspect import getattr_static
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
 
@@ -24,6 +25,30 @@ class Payload(BaseModel):
         defer_build=True,
         protected_namespaces=(),
     )
+
+    def __hash__(self) -> int:
+        """Go by the id alone: what Whop adds may have no hash."""
+        named = self.__dict__.get("id")
+        return hash((type(self), named if isinstance(named, str) else None))
+
+
+class _FieldFirst:
+    """A method of pydantic's whose name Whop may give to a field: where it has, the field answers."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._method: Any = getattr_static(BaseModel, name)
+
+    def __get__(self, payload: Payload | None, owner: type[Payload]) -> object:
+        extra = None if payload is None else payload.__pydantic_extra__
+        if extra and self._name in extra:
+            return extra[self._name]
+        return self._method.__get__(payload, owner)
+
+
+for _name in dir(BaseModel):
+    if not _name.startswith(("_", "model_")):
+        setattr(Payload, _name, _FieldFirst(_name))
 
 
 class Reference(Payload):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeVar, cast
 
 from pydantic import BaseModel, JsonValue, ValidationError
@@ -67,14 +67,25 @@ def _read_around(
         # A field whose check depends on what was taken out: both are kept as they came, whole.
         tops: list[Path] = sorted({place[:1] for place in (*places, *_places(error, rest))})
         return _read_around(model, value, tops if tops != places else [()])
-    for place in places:
-        _put_back(payload, place, _at(value, place))
+    for place, several in _together(places):
+        if several is None:
+            _put_back(payload, place, _at(value, place))
+        else:
+            _insert(payload, place, {index: _at(value, (*place, index)) for index in several})
     return payload, tuple(".".join(map(str, place)) for place in places)
 
 
 def _bare(model: type[PayloadT], value: dict[str, JsonValue]) -> PayloadT:
     """A payload with everything as it came, and None where an id is missing."""
-    return model.model_construct(None, **{**dict.fromkeys(_required(model)), **value})
+    payload = model.model_construct(None, **dict.fromkeys(_required(model)))
+    # Not by its keywords, among which Whop's could be taken for its own.
+    declared = {key: item for key, item in value.items() if key in model.model_fields}
+    payload.__dict__.update(declared)
+    payload.__pydantic_fields_set__.update(declared)
+    cast("dict[str, JsonValue]", payload.__pydantic_extra__).update(
+        {key: item for key, item in value.items() if key not in declared}
+    )
+    return payload
 
 
 def _required(model: type[BaseModel]) -> list[str]:
@@ -112,27 +123,43 @@ def _at(value: JsonValue, place: Path) -> JsonValue:
     return value
 
 
+def _together(places: list[Path]) -> Iterator[tuple[Path, list[int] | None]]:
+    """The places in their order, with those of the items of one list as one: the list's place, and their numbers."""
+    items: dict[Path, list[int]] = {}
+    for place in places:
+        if isinstance(place[-1], int):
+            items.setdefault(place[:-1], []).append(place[-1])
+    for place in places:
+        if not isinstance(place[-1], int):
+            yield place, None
+        elif (several := items.pop(place[:-1], None)) is not None:
+            yield place[:-1], several
+
+
 def _put_back(payload: BaseModel, place: Path, value: JsonValue) -> None:
     """Set what stands at ``place`` below ``payload`` to ``value``, past all validation."""
     *way, last = place
     holder: object = payload
-    for depth, step in enumerate(way):
-        if isinstance(last, int) and depth == len(way) - 1:
-            _insert(holder, step, last, value)
-            return
+    for step in way:
         holder = _child(holder, step)
     _set(holder, last, value)
+
+
+def _insert(payload: BaseModel, place: Path, values: Mapping[int, JsonValue]) -> None:
+    """Put items back into the list at ``place`` that were left out of it, each at its number."""
+    left: object = payload
+    for step in place:
+        left = _child(left, step)
+    items = cast("tuple[object, ...] | list[object]", left)
+    rest = iter(items)
+    merged = (values[number] if number in values else next(rest) for number in range(len(items) + len(values)))
+    _put_back(payload, place, cast("JsonValue", type(items)(merged)))
 
 
 def _child(holder: object, step: str | int) -> object:
     if isinstance(holder, BaseModel):
         return getattr(holder, str(step))
     return cast("Mapping[str | int, object]", holder)[step]
-
-
-def _insert(holder: object, step: str | int, index: int, value: JsonValue) -> None:
-    items = cast("tuple[object, ...] | list[object]", _child(holder, step))
-    _set(holder, step, type(items)((*items[:index], value, *items[index:])))
 
 
 def _set(holder: object, step: str | int, value: object) -> None:
