@@ -80,7 +80,7 @@ def _bare(model: type[PayloadT], value: dict[str, JsonValue]) -> PayloadT:
     payload = model.model_construct(None, **dict.fromkeys(_required(model)))
     # Not by its keywords, among which Whop's could be taken for its own.
     declared = {key: item for key, item in value.items() if key in model.model_fields}
-    payload.__dict__.update(declared)
+    vars(payload).update(declared)
     payload.__pydantic_fields_set__.update(declared)
     cast("dict[str, JsonValue]", payload.__pydantic_extra__).update(
         {key: item for key, item in value.items() if key not in declared}
