@@ -28,11 +28,12 @@ class Held:
     __slots__ = ("called_at", "key", "lifeline", "mark", "receiver", "since", "token")
 
     def __init__(self, key: Key, token: str, lifeline: Lifeline) -> None:
-        self.key = key
-        self.token = token
-        self.lifeline = lifeline
-        self.since = self.called_at = time.monotonic()
-        self.receiver = ""
+        self.key: Key = key
+        self.token: str = token
+        self.lifeline: Lifeline = lifeline
+        self.since: float = time.monotonic()
+        self.called_at: float = self.since
+        self.receiver: str = ""
         self.mark: Mark | None = None
 
     def call(self, receiver: str, mark: Mark | None) -> None:

@@ -15,9 +15,10 @@ class Tables:
         schema = f"{metadata.schema}." if metadata.schema else ""
         if f"{schema}{prefix}deliveries" not in metadata.tables:
             _add(prefix, metadata)
-        self.deliveries, self.receipts, self.marks, self.schema = (
-            metadata.tables[f"{schema}{prefix}{name}"] for name in ("deliveries", "receipts", "marks", "schema")
-        )
+        self.deliveries: sa.Table = metadata.tables[f"{schema}{prefix}deliveries"]
+        self.receipts: sa.Table = metadata.tables[f"{schema}{prefix}receipts"]
+        self.marks: sa.Table = metadata.tables[f"{schema}{prefix}marks"]
+        self.schema: sa.Table = metadata.tables[f"{schema}{prefix}schema"]
 
     @property
     def all(self) -> list[sa.Table]:
