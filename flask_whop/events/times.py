@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import Annotated, Final, TypeAlias
 
 from pydantic import AwareDatetime, BeforeValidator
@@ -22,7 +21,7 @@ def _unambiguous(value: object) -> object:
     """Refuse what pydantic would make another time of than was meant."""
     if isinstance(value, bool):
         raise ValueError("neither true nor false is a time")  # noqa: TRY004  # pydantic collects ValueErrors alone
-    if isinstance(value, (int, float, Decimal)) and _MILLISECONDS_FROM < abs(value) <= _LAST_SECOND:
+    if isinstance(value, (int, float)) and _MILLISECONDS_FROM < abs(value) <= _LAST_SECOND:
         raise ValueError("a number that is a time in seconds, and another one in milliseconds")
     if isinstance(value, str) and _DIGITS.fullmatch(value) and not _UNIX.fullmatch(value):
         raise ValueError("digits that are no unix time of these centuries")
