@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from flask_whop import signals
+from flask_whop.envelopes import OddEnvelopeLog
 from flask_whop.errors import ClaimLost, Reason, Rejected
 from flask_whop.events import AnyEvent, parse_event
 from flask_whop.leases import LeaseKeeper, new_token
@@ -53,6 +54,7 @@ class Engine:
         self._accounts = accounts
         self._fingerprints = fingerprints
         self._retries = retries
+        self._odd = OddEnvelopeLog()
         self.use(store)
 
     def use(self, store: Store) -> None:
@@ -185,6 +187,7 @@ class Engine:
         event = parse_event(delivery.body, delivery.id)
         if self._accounts and event.account_id is not None and event.account_id not in self._accounts:
             raise Rejected(Reason.FOREIGN_ACCOUNT, delivery.id)
+        self._odd.look_at(event)
         return event
 
     def _arrival(self, event: AnyEvent, delivery: Delivery) -> Arrival:

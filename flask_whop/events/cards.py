@@ -8,8 +8,9 @@ from pydantic import Field
 
 from flask_whop.events.envelope import Event
 from flask_whop.events.money import Money
-from flask_whop.events.payload import Payload, Timestamp
+from flask_whop.events.payload import Payload
 from flask_whop.events.resource import Resource
+from flask_whop.events.times import Timestamp
 
 __all__ = [
     "Card",

@@ -20,8 +20,9 @@ from flask_whop.events.parts import (
     ProductReference,
     User,
 )
-from flask_whop.events.payload import Items, Payload, Reference, Timestamp
+from flask_whop.events.payload import Items, Payload, Reference
 from flask_whop.events.resource import Linked, Resource
+from flask_whop.events.times import Timestamp
 
 __all__ = [
     "Dispute",

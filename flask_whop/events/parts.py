@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from flask_whop.events.money import Money
-from flask_whop.events.payload import Items, Payload, Reference, Timestamp
+from flask_whop.events.payload import Items, Payload, Reference
 from flask_whop.events.resource import Linked, Resource
+from flask_whop.events.times import Timestamp
 
 __all__ = [
     "AccountReference",

@@ -9,8 +9,9 @@ from pydantic import JsonValue
 from flask_whop.events.envelope import Event
 from flask_whop.events.money import Money
 from flask_whop.events.parts import AccountReference, Attachment
-from flask_whop.events.payload import Items, Payload, Reference, Timestamp
+from flask_whop.events.payload import Items, Payload, Reference
 from flask_whop.events.resource import Resource
+from flask_whop.events.times import Timestamp
 
 __all__ = [
     "PaymentMethodConfiguration",

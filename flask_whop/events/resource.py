@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import ClassVar, NamedTuple, cast
+from typing import ClassVar, NamedTuple, cast, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
+from pydantic.fields import FieldInfo
 
 from flask_whop.events.money import Money
 from flask_whop.events.payload import Payload
@@ -16,13 +18,20 @@ class Linked(Payload):
     """A payload whose fields fill each other in, so that either shape answers the same.
 
     - Where there is a field ``x_id`` beside an object ``x``, the id of the object that
-      came answers as ``x_id`` too.
+      came answers as ``x_id`` too. An id that came in place of the object is read as an
+      object with that id.
     - A field that Whop renamed answers under both names; ``renamed`` has the newer name
       of each older one.
     - A bare amount of money has the currency that stands beside it.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_ids(cls, value: object) -> object:
+        """Take an id where an object is expected for an object of which nothing else is told."""
+        return _links(cls).with_objects(value) if isinstance(value, dict) else value
 
     def model_post_init(self, _context: object, /) -> None:
         """Fill in what came under another name or in another form."""
@@ -45,9 +54,14 @@ class _Links(NamedTuple):
 
     renamed: tuple[tuple[str, str], ...]
     ids: tuple[tuple[str, str], ...]
+    objects: tuple[str, ...]
     renamed_ids: tuple[tuple[str, str], ...]
     currencies: tuple[tuple[str, str], ...]
     dollars: tuple[str, ...]
+
+    def with_objects(self, values: dict[str, object]) -> dict[str, object]:
+        bare = {name: {"id": values[name]} for name in self.objects if _is_id(values.get(name))}
+        return {**values, **bare} if bare else values
 
     def fill(self, values: dict[str, object]) -> None:
         for older, newer in self.renamed:
@@ -63,6 +77,8 @@ class _Links(NamedTuple):
             _denominate(values.get(name), "usd")
 
 
+# As Whop makes them, such as `user_8Kx2`.
+_ID = re.compile(r"[a-z]+_[0-9A-Za-z]{1,64}")
 # Everywhere at Whop, companies have become accounts.
 _RENAMED = {"company": "account", "company_id": "account_id"}
 
@@ -77,15 +93,26 @@ def _links(model: type[Linked]) -> _Links:
     ]
     money = [name for name, field in fields.items() if "Money" in str(field.annotation)]
     dollars = [name for name in money if "usd" in name.split("_")]
+    ids = tuple((name, name[:-3]) for name in fields if name.endswith("_id") and name[:-3] in fields)
     return _Links(
         renamed=tuple(pair for pair in pairs if not pair[0].endswith("_id")),
-        ids=tuple((name, name[:-3]) for name in fields if name.endswith("_id") and name[:-3] in fields),
+        ids=ids,
+        objects=tuple(name for _, name in ids if _is_object(fields[name])),
         renamed_ids=tuple(pair for pair in pairs if pair[0].endswith("_id")),
         currencies=tuple(
             (name, beside) for name in money if name not in dollars for beside in _beside(name) if beside in fields
         ),
         dollars=tuple(dollars),
     )
+
+
+def _is_object(field: FieldInfo) -> bool:
+    kinds = (field.annotation, *get_args(field.annotation))
+    return any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds)
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def _beside(name: str) -> Iterator[str]:

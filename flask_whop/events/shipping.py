@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from flask_whop.events.envelope import Event
-from flask_whop.events.payload import Items, Payload, Timestamp
+from flask_whop.events.payload import Items, Payload
 from flask_whop.events.resource import Resource
+from flask_whop.events.times import Timestamp
 
 __all__ = [
     "Checkpoint",
