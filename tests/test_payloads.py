@@ -6,7 +6,7 @@ import json
 import operator
 import re
 from datetime import datetime, timezone
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import cache
 
 import pytest
@@ -324,6 +324,18 @@ def test_money_is_made_by_position_and_added_up():
     assert abs(Money("-2.5", "usd")) == Money("2.5", "usd")
     with pytest.raises(ValidationError):
         Money("a lot", "usd")
+
+
+amounts = st.decimals(-(10**40), 10**40, places=9, allow_nan=False)
+
+
+@given(amounts, amounts)
+def test_money_is_added_and_negated_to_the_last_digit(one, other):
+    exact = Context(prec=200)
+    assert (Money(one, "usd") + Money(other, "usd")).amount == exact.add(one, other)
+    assert (Money(one, "usd") - Money(other, "usd")).amount == exact.subtract(one, other)
+    assert (-Money(one, "usd")).amount == one.copy_negate()
+    assert abs(Money(one, "usd")).amount == one.copy_abs()
 
 
 @pytest.mark.parametrize("act", [operator.add, operator.sub, operator.lt, operator.ge], ids=lambda act: act.__name__)

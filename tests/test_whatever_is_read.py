@@ -61,6 +61,16 @@ def test_a_field_that_is_called_like_a_method_of_pydantics_answers_as_the_field(
     assert callable(getattr(event_of({"id": "pay_1"}, event_type).data, name))
 
 
+def test_no_name_of_ours_stands_in_the_way_of_a_field():
+    def models(model):
+        return [model, *(each for one in model.__subclasses__() for each in models(one))]
+
+    # No field of JSON is called _like_this or LIKE_THIS, and what begins with model_ is pydantic's.
+    known = [model for model in models(Payload) if model.__module__.startswith("flask_whop.")]
+    ours = {name for model in known for name in {*dir(model)} - {*dir(BaseModel)} - {*model.model_fields}}
+    assert [name for name in ours if name.islower() and not name.startswith("_")] == []
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_model_that_is_declared_later_may_have_such_a_field(name):
     with warnings.catch_warnings():
@@ -95,6 +105,16 @@ def test_an_event_of_whatever_id_has_a_key_a_hash_and_a_short_name(delivery_id):
     assert len(repr(event)) < 200
     assert repr(event).isprintable()
     assert str(event) == repr(event)
+
+
+def test_a_payload_names_itself_and_shows_no_person():
+    data = event_of(sample("payment.succeeded")["data"]).data
+    assert repr(data) == f"<Payment {data.id}>"
+    assert repr(data.user) == f"<User {data.user.id}>"
+    assert data.user.email in str(data.user)
+    assert repr(event_of({"name": "Ada"}, "nonesuch.event").data) == "<Payload>"
+    long = event_of({"id": "x" * 1_000_000, "name": "y" * 1_000_000}).data
+    assert (len(repr(long)) < 200, len(str(long)) <= 10_000) == (True, True)
 
 
 # Pickling.

@@ -92,7 +92,7 @@ class IssuerComment(Payload):
 class Dispute(Resource):
     """A chargeback or an inquiry of the buyer's bank."""
 
-    renamed: ClassVar[Mapping[str, str]] = {
+    RENAMES: ClassVar[Mapping[str, str]] = {
         "needs_response_by": "evidence_due_at",
         "editable": "evidence_editable",
     }
@@ -174,7 +174,7 @@ class Dispute(Resource):
 class DisputeAlert(Resource):
     """A bank's warning of a dispute to come."""
 
-    renamed: ClassVar[Mapping[str, str]] = {
+    RENAMES: ClassVar[Mapping[str, str]] = {
         "alert_type": "type",
         "charge_for_alert": "fee_charged",
         "transaction_date": "transaction_at",
@@ -229,7 +229,7 @@ class ResolutionEvent(Reference):
 class ResolutionCenterCase(Resource):
     """A buyer's complaint that Whop mediates."""
 
-    renamed: ClassVar[Mapping[str, str]] = {
+    RENAMES: ClassVar[Mapping[str, str]] = {
         "issue": "reason",
         "due_date": "response_due_at",
     }

@@ -68,7 +68,7 @@ class FeedbackOption(Payload):
 class Membership(Resource):
     """A person's access to a product (``mem_…``)."""
 
-    renamed: ClassVar[Mapping[str, str]] = {
+    RENAMES: ClassVar[Mapping[str, str]] = {
         "renewal_period_start": "current_period_start",
         "renewal_period_end": "current_period_end",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from functools import total_ordering
 from typing import Final
 
@@ -19,6 +19,8 @@ _DIGITS: Final = {
     **dict.fromkeys(["clf", "uyw"], 4),
 }
 _LONGEST: Final = 60
+# Python's own rounds to 28 digits. What is too long even for this raises decimal.Inexact.
+_EXACT: Final = Context(prec=1000, traps=[Inexact, InvalidOperation, Overflow])
 
 
 @total_ordering
@@ -85,7 +87,7 @@ class Money(Payload):
             return self
         if not isinstance(other, Money):
             return NotImplemented
-        return self._with(self.amount + self._same(other).amount)
+        return self._with(_EXACT.add(self.amount, self._same(other).amount))
 
     __radd__ = __add__
 
@@ -94,16 +96,16 @@ class Money(Payload):
             return self
         if not isinstance(other, Money):
             return NotImplemented
-        return self._with(self.amount - self._same(other).amount)
+        return self._with(_EXACT.subtract(self.amount, self._same(other).amount))
 
     def __rsub__(self, other: object) -> Money:
         return -self if _is_zero(other) else NotImplemented
 
     def __neg__(self) -> Money:
-        return self._with(-self.amount)
+        return self._with(self.amount.copy_negate())
 
     def __abs__(self) -> Money:
-        return self._with(abs(self.amount))
+        return self._with(self.amount.copy_abs())
 
     def __bool__(self) -> bool:
         """Whether it is another amount than 0."""

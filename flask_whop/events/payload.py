@@ -7,6 +7,11 @@ from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
 
+from flask_whop.texts import shown
+
+_SHOWN = 100
+_LONGEST = 10_000
+
 ItemT = TypeVar("ItemT")
 
 
@@ -30,6 +35,16 @@ class Payload(BaseModel):
         """Go by the id alone: what Whop adds may have no hash."""
         named = self.__dict__.get("id")
         return hash((type(self), named if isinstance(named, str) else None))
+
+    def __repr__(self) -> str:
+        """Name class and id alone: payloads hold personal data, and reprs end up in logs and error trackers."""
+        named = self.__dict__.get("id")
+        return f"<{type(self).__name__}{f' {shown(named, _SHOWN)}' if isinstance(named, str) else ''}>"
+
+    def __str__(self) -> str:
+        """Show the fields, for whoever asks for them, up to some length."""
+        text = super().__str__()
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 class _FieldFirst:

@@ -181,7 +181,7 @@ class Refund(Resource):
 class Payment(Resource):
     """A charge to a buyer (``pay_…``), from its first attempt on."""
 
-    renamed: ClassVar[Mapping[str, str]] = {
+    RENAMES: ClassVar[Mapping[str, str]] = {
         "last_payment_attempt": "last_payment_attempt_at",
         "next_payment_attempt": "next_payment_attempt_at",
     }

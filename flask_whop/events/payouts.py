@@ -180,7 +180,7 @@ class PayoutMethodDestination(Payload):
 class PayoutMethod(Resource):
     """A destination for payouts."""
 
-    renamed: ClassVar[Mapping[str, str]] = {
+    RENAMES: ClassVar[Mapping[str, str]] = {
         "currency": "destination_currency",
     }
 

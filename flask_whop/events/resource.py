@@ -20,12 +20,12 @@ class Linked(Payload):
     - Where there is a field ``x_id`` beside an object ``x``, the id of the object that
       came answers as ``x_id`` too. An id that came in place of the object is read as an
       object with that id.
-    - A field that Whop renamed answers under both names; ``renamed`` has the newer name
+    - A field that Whop renamed answers under both names; ``RENAMES`` has the newer name
       of each older one.
     - A bare amount of money has the currency that stands beside it.
     """
 
-    renamed: ClassVar[Mapping[str, str]] = {}
+    RENAMES: ClassVar[Mapping[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -88,7 +88,7 @@ def _links(model: type[Linked]) -> _Links:
     fields = model.model_fields
     pairs = [
         (older, newer)
-        for older, newer in (*_RENAMED.items(), *model.renamed.items())
+        for older, newer in (*_RENAMED.items(), *model.RENAMES.items())
         if older in fields and newer in fields
     ]
     money = [name for name, field in fields.items() if "Money" in str(field.annotation)]
