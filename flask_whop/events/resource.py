@@ -60,8 +60,11 @@ class _Links(NamedTuple):
     dollars: tuple[str, ...]
 
     def with_objects(self, values: dict[str, object]) -> dict[str, object]:
-        bare = {name: {"id": values[name]} for name in self.objects if _is_id(values.get(name))}
-        return {**values, **bare} if bare else values
+        for name in self.objects:
+            value = values.get(name)
+            if isinstance(value, str) and _ID.fullmatch(value):
+                values = {**values, name: {"id": value}}
+        return values
 
     def fill(self, values: dict[str, object]) -> None:
         for older, newer in self.renamed:
@@ -109,10 +112,6 @@ def _links(model: type[Linked]) -> _Links:
 def _is_object(field: FieldInfo) -> bool:
     kinds = (field.annotation, *get_args(field.annotation))
     return any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds)
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def _beside(name: str) -> Iterator[str]:

@@ -19,12 +19,13 @@ _DIGITS: Final = re.compile(r"[+-]?[\d.]+")
 
 def _unambiguous(value: object) -> object:
     """Refuse what pydantic would make another time of than was meant."""
-    if isinstance(value, bool):
+    if isinstance(value, str):
+        if _DIGITS.fullmatch(value) and not _UNIX.fullmatch(value):
+            raise ValueError("digits that are no unix time of these centuries")
+    elif isinstance(value, bool):
         raise ValueError("neither true nor false is a time")  # noqa: TRY004  # pydantic collects ValueErrors alone
-    if isinstance(value, (int, float)) and _MILLISECONDS_FROM < abs(value) <= _LAST_SECOND:
+    elif isinstance(value, (int, float)) and _MILLISECONDS_FROM < abs(value) <= _LAST_SECOND:
         raise ValueError("a number that is a time in seconds, and another one in milliseconds")
-    if isinstance(value, str) and _DIGITS.fullmatch(value) and not _UNIX.fullmatch(value):
-        raise ValueError("digits that are no unix time of these centuries")
     return value
 
 
