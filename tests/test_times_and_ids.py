@@ -52,6 +52,14 @@ def test_a_time_that_could_be_another_one_stays_as_it_came_and_is_drift(came: ob
     assert event.drift == ("data.member.last_accessed_at", "data.paid_at")
 
 
+@pytest.mark.parametrize("came", AMBIGUOUS)
+def test_neither_an_event_nor_its_resource_has_such_a_time(came: object) -> None:
+    body = {"id": "msg_1", "type": "payment.succeeded", "timestamp": came, "data": {"id": "pay_1", "updated_at": came}}
+    event = parse_event(json.dumps(body).encode())
+    assert (event.timestamp, event.updated_at, event.order) == (None, None, None)
+    assert "timestamp" in event.drift
+
+
 UNAMBIGUOUS = [
     (0, datetime(1970, 1, 1, tzinfo=timezone.utc)),
     (1_793_613_600, datetime(2026, 11, 2, 10, tzinfo=timezone.utc)),

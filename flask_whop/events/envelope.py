@@ -15,9 +15,10 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from flask_whop.errors import Reason, Rejected
-from flask_whop.events.payload import Payload, Timestamp
+from flask_whop.events.payload import Payload
 from flask_whop.events.reading import read_payload
 from flask_whop.events.registry import event_class
+from flask_whop.events.times import Timestamp
 from flask_whop.naming import name_of
 from flask_whop.texts import shown
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from inspect import getattr_static
-from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from flask_whop.texts import shown
 
@@ -75,12 +75,6 @@ class Reference(Payload):
 def _none_as_empty(value: object) -> object:
     return () if value is None else value
 
-
-Timestamp: TypeAlias = AwareDatetime
-"""A time with its zone, from ISO 8601 text or from unix seconds.
-
-A time without a zone could be any, so that it stays the text that it was, as drift.
-"""
 
 Items = Annotated[tuple[ItemT, ...], BeforeValidator(_none_as_empty)]
 """A list of Whop's as a tuple, empty where Whop sends null."""
