@@ -367,6 +367,20 @@ def test_an_amount_beyond_all_money_is_written_within_bounds(amount):
     assert len(str(Money(amount, "usd"))) < 100
 
 
+@pytest.mark.parametrize("digits", [1_000_000, -1, "x", ["x"], {}, 2.5, 10**30])
+def test_money_is_written_within_bounds_whatever_digits_it_is_told_to_show(digits):
+    total = {"amount": "5000", "currency": "usd", "decimals": 2, "display_decimals": digits}
+    data = {"type": "payment.succeeded", "data": {"id": "pay_1", "total": total}}
+    assert str(parse_event(json.dumps(data).encode()).data.total) == "5,000.00 USD"
+
+
+def test_no_zero_is_negative_and_no_currency_is_another_than_one():
+    assert str(-Money(0, "usd")) == "0.00 USD"
+    with pytest.raises(CurrencyMismatch, match="Whop names none for one of them"):
+        Money(1) + Money(1, "usd")
+    assert isinstance(hash(Money.model_construct(amount={}, currency="usd")), int)
+
+
 def test_an_amount_that_is_none_is_written_as_it_came():
     money = Money.model_construct(amount={"a": 1}, currency=["usd"])
     assert str(money) == "{'a': 1} ['USD']"

@@ -32,9 +32,10 @@ class Money(Payload):
     keeps 15 digits for certain, which is enough for every amount below ten trillion.
 
     Two are equal when amount and currency are, ``USD`` and ``usd`` alike. Amounts of one
-    currency can be added, taken from each other, negated and ordered, also with 0, so that
-    ``sum`` adds a list up; with another currency each of these raises
-    :class:`~flask_whop.errors.CurrencyMismatch`.
+    currency can be added, taken from each other, negated and ordered, also with a whole 0,
+    so that ``sum`` adds a list up; with another currency each of these raises
+    :class:`~flask_whop.errors.CurrencyMismatch`, and what takes over a thousand digits
+    :class:`decimal.Inexact`.
     """
 
     amount: Decimal
@@ -69,7 +70,8 @@ class Money(Payload):
         return self.amount == other.amount and self._code == other._code
 
     def __hash__(self) -> int:
-        return hash(self.amount)  # that of 0, which nothing of any currency equals
+        # Nothing of any currency equals 0, and has its hash; what is no amount may have none.
+        return hash(self.amount) if isinstance(self.amount, Decimal) else hash(type(self))
 
     @property
     def _code(self) -> str | None:
@@ -113,7 +115,8 @@ class Money(Payload):
 
     def _same(self, other: Money) -> Money:
         if self._code != other._code:
-            raise CurrencyMismatch(f"{self} and {other} are of different currencies: convert one of them.")
+            advice = "convert one of them" if self._code and other._code else "Whop names none for one of them"
+            raise CurrencyMismatch(f"{self} and {other} are of different currencies: {advice}.")
         return other
 
     def _with(self, amount: Decimal) -> Money:
@@ -127,9 +130,10 @@ class Money(Payload):
         _, digits, exponent = self.amount.normalize().as_tuple()
         if len(digits) + abs(int(exponent)) > _LONGEST:
             return f"{self.amount:.{_LONGEST}E} {code}".rstrip()
-        usual = _DIGITS.get(self._code or "", 2)
-        shown = max(-int(exponent), usual if self.display_decimals is None else self.display_decimals)
-        return f"{self.amount:,.{shown}f} {code}".rstrip()
+        told: object = self.display_decimals  # whatever came, if it did not fit
+        usual = told if isinstance(told, int) and 0 <= told <= _LONGEST else _DIGITS.get(self._code or "", 2)
+        amount = self.amount or Decimal(0)  # no zero is negative
+        return f"{amount:,.{max(-int(exponent), usual)}f} {code}".rstrip()
 
 
 def _is_zero(value: object) -> bool:
