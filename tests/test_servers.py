@@ -172,6 +172,9 @@ def chunked(body, data=b"{}", **headers):
 
 @pytest.mark.parametrize("kind", MALFORMED)
 def test_a_malformed_chunked_body_is_the_senders_fault_and_one_line_of_the_log(server, arrived, kind):
+    on_flask_run = server.process.args[2] == "flask"
+    if on_flask_run and sys.version_info < (3, 11) and kind == "a size beyond anything":
+        pytest.skip("Python 3.10 itself crashes in what Werkzeug's development server reads such a body with")
     before = len(server.log())
     status = raw(server, chunked(MALFORMED[kind]))
     log = server.log()[before:]
