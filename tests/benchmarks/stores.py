@@ -64,7 +64,7 @@ def answers(app: Flask) -> Iterator[float]:
 
 ROW = (
     "(endpoint, id, event_type, account_id, resource, occurred_at, signed_at, secret_index, body, received_at,"
-    " opened_at, changed_at, state, owned, attempts)"
+    " opened_at, changed_at, state, owned, attempts, lapses)"
 )
 
 
@@ -73,7 +73,7 @@ def row(number: int) -> tuple[object, ...]:
     now = time.time()
     return (
         *("bench", f"msg_{number}_{now}", "identity_profile.needs_action", "biz_1", f"identity_profile:{number}"),
-        *(now, int(now), 0, BODY, now, now, now, "done", 0, 1),
+        *(now, int(now), 0, BODY, now, now, now, "done", 0, 1, 0),
     )
 
 
@@ -82,7 +82,7 @@ def sqlite_inserts(file: Path, synchronous: str) -> Iterator[float]:
     connection = sqlite3.connect(file, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
-    statement = f"INSERT INTO whop_deliveries {ROW} VALUES ({', '.join('?' * 15)})"
+    statement = f"INSERT INTO whop_deliveries {ROW} VALUES ({', '.join('?' * 16)})"
     yield from inserts(lambda number: connection.execute(statement, row(number)))
 
 
@@ -90,7 +90,7 @@ def postgresql_inserts(synchronous: str) -> Iterator[float]:
     """Insert the row alone, on a kept connection that commits by itself."""
     connection = psycopg.connect(POSTGRESQL, autocommit=True)
     connection.execute(f"SET synchronous_commit = {synchronous}")
-    statement = f"INSERT INTO whop_deliveries {ROW} VALUES ({', '.join(['%s'] * 15)})"
+    statement = f"INSERT INTO whop_deliveries {ROW} VALUES ({', '.join(['%s'] * 16)})"
     yield from inserts(lambda number: connection.execute(statement, row(number)))
 
 
