@@ -75,7 +75,7 @@ def process(endpoint: str, delivery_id: str, passed_on: int = 0) -> None:
             # By chance, lest two workers take turns with each other's tasks for ever.
             wait = random.uniform(*_PASSED_ON_AFTER)  # noqa: S311  # nobody gains from guessing it
             if (publisher := _publisher_of(app)) is not None:
-                publisher.send(key, wait, None, passed_on + 1)
+                publisher.send(key, wait, installation.settings.celery_queue, passed_on + 1)
         return
     outcome = installation.engine.run(key, early=True)
     if outcome is not None and outcome.status is Status.RETRY_LATER:

@@ -156,6 +156,16 @@ def test_tasks_go_to_the_queue_that_is_set(shop):
     assert (len(shop.queue(named)), shop.queue()) == (1, [])
 
 
+def test_a_task_is_passed_on_in_the_queue_that_the_apps_share_and_not_for_ever(shop):
+    named = f"whop-test-{uuid4().hex}"
+    ours = Shop(shop.app.instance_path, shop.celery.conf.broker_url, name="ours", WHOP_CELERY_QUEUE=named)
+    ours.run("process", "theirs", "msg_1")
+    [task] = shop.queue(named)
+    assert task["headers"]["argsrepr"] == "('theirs', 'msg_1', 1)"
+    ours.run("process", "theirs", "msg_1", 5)
+    assert len(shop.queue(named)) == 1
+
+
 # After the answer.
 
 
