@@ -22,6 +22,7 @@ from flask_whop.stores import MemoryStore
 from flask_whop.testing import sample
 from tests.conftest import OTHER_SECRET, SECRET, Sender
 from tests.crash.driver import wait_until
+from tests.services import free_port, listens
 
 PIN = "2026-10-15-1"
 
@@ -69,9 +70,7 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
     (folder / "trigger_shop.py").write_text(SERVER)
     arrived = folder / "arrived"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = os.environ | {"SHOP_ARRIVED": str(arrived), "SHOP_SECRET": SECRET}
     environment["PYTHONPATH"] = str(Path(__file__).parents[1])
     with (folder / "log").open("wb") as log:
@@ -82,14 +81,7 @@ def server(tmp_path_factory):
             stderr=log,
         )
 
-        def listens():
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            except OSError:
-                return False
-            return True
-
-        wait_until(listens, "the server", (folder / "log").read_text)
+        wait_until(lambda: listens(port), "the server", (folder / "log").read_text)
         yield f"http://127.0.0.1:{port}/webhooks/whop", arrived
         process.send_signal(signal.SIGTERM)
         process.wait(20)

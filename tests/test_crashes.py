@@ -6,7 +6,6 @@ import http.client
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -27,7 +26,7 @@ from flask_whop.testing import sample, signed
 from flask_whop.worker import Worker
 from tests.conftest import PATH, SECRET, Sender
 from tests.crash.driver import SCENARIOS, Arena, wait_until
-from tests.services import url_of
+from tests.services import free_port, listens, url_of
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -68,9 +67,7 @@ def test_400_deliveries_that_come_8_times_at_once_are_each_done_once_by_8_proces
     effects = tmp_path / "effects"
     endpoint = f"race-{uuid4().hex[:8]}"
     url = "sqlite:///race.sqlite3" if store == "SQLite" else url_of("PostgreSQL")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "gunicorn", "--workers=8", f"--bind=127.0.0.1:{port}", "race:create_app()"],
         cwd=tmp_path,
@@ -98,15 +95,8 @@ def test_400_deliveries_that_come_8_times_at_once_are_each_done_once_by_8_proces
             connection.close()
         return statuses
 
-    def listens():
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
     try:
-        wait_until(listens, "the server", (tmp_path / "log").read_text)
+        wait_until(lambda: listens(port), "the server", (tmp_path / "log").read_text)
         with ThreadPoolExecutor(8) as pool:
             answers = sum(pool.map(deliver_all, range(8)), Counter())
     finally:
@@ -172,9 +162,7 @@ def test_a_database_that_stops_and_starts_again_loses_nothing(tmp_path):
     if binaries is None or os.geteuid() != 0 or not shutil.which("runuser"):
         pytest.skip("needs PostgreSQL's own programs, and root to run them as postgres")
     home = Path("/tmp") / f"pg{uuid4().hex[:8]}"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
 
     def postgres(*command):
         subprocess.run(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from flask_whop.stores.sqlalchemy import SQLAlchemyStore
 from flask_whop.worker import Worker
 from tests.conftest import SECRET, Sender
 from tests.crash.driver import wait_until
-from tests.services import url_of
+from tests.services import free_port, listens, url_of
 from tests.stores import new_prefix
 
 INI = """
@@ -51,9 +50,7 @@ def bouncer():
     started = []
 
     def start(more=""):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         file = folder / f"{port}.ini"
         file.write_text(INI.format(port=port, more=more))
         for one in (file, folder):
@@ -61,14 +58,7 @@ def bouncer():
         command = [program, *(["-u", "postgres"] if os.getuid() == 0 else []), str(file)]
         started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
 
-        def listens():
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            except OSError:
-                return False
-            return True
-
-        wait_until(listens, "PgBouncer", str)
+        wait_until(lambda: listens(port), "PgBouncer", str)
         return f"postgresql://postgres@127.0.0.1:{port}/test"
 
     yield start

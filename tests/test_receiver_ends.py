@@ -7,7 +7,6 @@ import http.client
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +27,7 @@ from flask_whop.testing import sample, signed
 from flask_whop.worker import Worker
 from tests.conftest import PATH, SECRET, Sender
 from tests.crash.driver import wait_until
+from tests.services import free_port, listens
 
 
 class Shop:
@@ -321,9 +321,7 @@ def environment(tmp_path, ending, dispatch="inline"):
 
 
 def test_a_worker_that_gunicorn_aborts_counts_the_call_and_the_neighbour_comes_first_next_time(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = (tmp_path / "log").open("wb")
     server = subprocess.Popen(
         [sys.executable, "-m", "gunicorn", "--timeout=1", f"--bind=127.0.0.1:{port}", "ending:create_app()"],
@@ -343,16 +341,9 @@ def test_a_worker_that_gunicorn_aborts_counts_the_call_and_the_neighbour_comes_f
         finally:
             connection.close()
 
-    def listens():
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
     store = SqliteStore(tmp_path / "whop.sqlite3")
     try:
-        wait_until(listens, "the server", (tmp_path / "log").read_text)
+        wait_until(lambda: listens(port), "the server", (tmp_path / "log").read_text)
         assert deliver() in (None, 500)
         wait_until(lambda: store.receipts(Key("shop", "msg_1")), "the receipt", (tmp_path / "log").read_text)
         [odd] = store.receipts(Key("shop", "msg_1"))

@@ -17,6 +17,7 @@ import pytest
 
 from flask_whop.testing import signed
 from tests.conftest import PATH, SECRET
+from tests.services import free_port
 
 SERVERS = {
     "gunicorn": ["gunicorn", "--workers=2", "--threads=4", "--bind=127.0.0.1:{port}", "tests.shop:create_app()"],
@@ -75,12 +76,6 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(20)
         self.output.close()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module", params=SERVERS.values(), ids=SERVERS.keys())

@@ -6,7 +6,6 @@ import http.client
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +21,7 @@ from flask_whop.stores.sqlalchemy import SQLAlchemyStore
 from flask_whop.testing import sample, signed
 from tests.conftest import OTHER_SECRET, PATH, SECRET
 from tests.crash.driver import children, kill_tree, wait_until
-from tests.services import url_of
+from tests.services import free_port, listens, url_of
 from tests.stores import new_prefix
 
 APP = """
@@ -68,9 +67,7 @@ class Deployment:
 
     def __init__(self, folder, name, secret, environment):
         self.folder, self.name, self.secret = folder, name, secret
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.environment = environment | {"TWO_WHOP_ENDPOINT": name, "WHOP_WEBHOOK_SECRET": secret}
         self.delivered = []
         self.processes = {}
@@ -94,11 +91,7 @@ class Deployment:
             )
 
     def _listens(self):
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return bool(children(self.processes["server"].pid))
+        return listens(self.port) and bool(children(self.processes["server"].pid))
 
     def log(self):
         return "\n".join(file.read_text(errors="replace")[-3000:] for file in self.folder.glob(f"{self.name}*.log"))

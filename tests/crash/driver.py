@@ -20,7 +20,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -37,7 +36,7 @@ from flask_whop.testing import sample, signed
 from tests.conftest import PATH, SECRET
 from tests.crash.cutter import Cutter
 from tests.crash.shop import COMMITTING, LEASE, STEPS
-from tests.services import SERVICES
+from tests.services import SERVICES, free_port, listens
 from tests.stores import new_prefix
 
 ROOT = Path(__file__).parents[2]
@@ -154,9 +153,7 @@ class Arena:
             self.url = url.replace(*_DRIVERS[self.scenario.database])
             self.cutter = Cutter(port)
             through = self.url.replace(f":{port}/", f":{self.cutter.port}/")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.environment = os.environ | {
             "WHOP_WEBHOOK_SECRET": SECRET,
             "CRASH_STORE": f"{self.scenario.store} {through}",
@@ -201,7 +198,7 @@ class Arena:
         threads = ("--threads=4",) if self.scenario.joined else ()  # that share a pool of 2 connections
         bind = f"--bind=127.0.0.1:{self.port}"
         self.start("server", "gunicorn", "--workers=3", *threads, bind, "tests.crash.shop:create_app()")
-        wait_until(self.is_listening, "the server to listen", self.log)
+        wait_until(lambda: listens(self.port), "the server to listen", self.log)
         for name, command in self.supervised().items():
             self.start(name, *command)
 
@@ -228,13 +225,6 @@ class Arena:
                 stderr=log,
                 start_new_session=True,
             )
-
-    def is_listening(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
 
     def log(self) -> str:
         return "\n".join(file.read_text(errors="replace")[-3000:] for file in self.folder.glob("*.log"))
