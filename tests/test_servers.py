@@ -165,10 +165,14 @@ def chunked(body, data=b"{}", **headers):
     return f"POST {PATH} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
 
+def crashes_python(server, kind):
+    on_flask_run = server.process.args[2] == "flask"
+    return on_flask_run and sys.version_info < (3, 11) and kind == "a size beyond anything"
+
+
 @pytest.mark.parametrize("kind", MALFORMED)
 def test_a_malformed_chunked_body_is_the_senders_fault_and_one_line_of_the_log(server, arrived, kind):
-    on_flask_run = server.process.args[2] == "flask"
-    if on_flask_run and sys.version_info < (3, 11) and kind == "a size beyond anything":
+    if crashes_python(server, kind):
         pytest.skip("Python 3.10 itself crashes in what Werkzeug's development server reads such a body with")
     before = len(server.log())
     status = raw(server, chunked(MALFORMED[kind]))
@@ -183,8 +187,9 @@ def test_a_malformed_chunked_body_is_the_senders_fault_and_one_line_of_the_log(s
 
 
 def test_after_malformed_bodies_every_worker_takes_what_is_well_formed(server, arrived):
-    for body in list(MALFORMED.values()) * 2:
-        raw(server, chunked(body))
+    for kind, body in list(MALFORMED.items()) * 2:
+        if not crashes_python(server, kind):
+            raw(server, chunked(body))
     good = json.dumps({"id": "msg_well_formed", "type": "payment.succeeded"}).encode()
     for _ in range(6):
         assert raw(server, chunked(b"%x\r\n%b\r\n0\r\n\r\n" % (len(good), good), data=good)) == 200
