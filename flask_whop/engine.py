@@ -101,7 +101,7 @@ class Engine:
         event = self._open(delivery)
         names = tuple(call.name for call in calls_for(self._host, event))
         arrival = self._arrival(event, delivery)._replace(receivers=names)
-        changed, state, owned = self.store.accept(arrival, due_in)
+        changed, state, owned = self.store.accept(arrival, due_in)[:3]
         if state is State.RUNNING and not owned:
             outcome = Outcome(Status.RUNNING, event)
             self._tell(outcome, delivery)

@@ -93,8 +93,8 @@ class Host:
 
     def lapse(self):
         """Let the lease on what is running run out, as it does for a process that is frozen."""
-        with self.app.app_context(), self.store._single() as connection:
-            connection.change(f"UPDATE {self.prefix}deliveries SET lease_until = 0 WHERE state = 'running'", {})
+        with self.app.app_context():
+            self.store._change(f"UPDATE {self.prefix}deliveries SET lease_until = 0 WHERE state = 'running'", {})
 
     def elsewhere(self, act):
         """Do something in another thread, as another process would, and wait for it."""
@@ -163,8 +163,7 @@ def test_a_late_holder_answers_409_while_the_other_one_runs(joined):
     def take_over():
         with joined.app.app_context():
             assert joined.store.take(Key("shop", "msg_1"), "other", 30.0)
-            with joined.store._single() as connection:
-                connection.change(f"UPDATE {joined.prefix}deliveries SET owned = 0", {})
+            joined.store._change(f"UPDATE {joined.prefix}deliveries SET owned = 0", {})
 
     assert joined.deliver().status_code == 409
     assert (joined.orders(), joined.receipt()) == ([], None)
@@ -212,8 +211,7 @@ def test_a_store_that_is_not_joined_is_not_changed_by_a_late_holder_either(tmp_p
     def fulfil(app, event):
         calls.append(event.id)
         if len(calls) == 1:
-            with store._single() as connection:
-                connection.change("UPDATE whop_deliveries SET lease_until = 0", {})
+            store._change("UPDATE whop_deliveries SET lease_until = 0", {})
             assert Sender(app).deliver("payment.succeeded", id="msg_1").json["status"] == "processed"
             raise ValueError("late")
 
@@ -235,8 +233,7 @@ def test_a_lease_is_renewed_though_receivers_have_taken_every_connection(host):
         shop.db.session.flush()
         until = time.monotonic() + 2
         while time.monotonic() < until:
-            with watcher._single() as connection:
-                rows = connection.rows(f"SELECT lease_until > :now FROM {shop.prefix}deliveries", {"now": time.time()})
+            rows = watcher._select(f"SELECT lease_until > :now FROM {shop.prefix}deliveries", {"now": time.time()})
             held.append(bool(rows[0][0]))
             time.sleep(0.05)
 
@@ -660,15 +657,15 @@ def test_a_connection_that_is_cut_in_mid_commit_is_looked_after(host, reached):
 )
 def test_a_deadlock_is_known_by_whatever_driver_tells_of_it(monkeypatch, error):
     tries = []
-    reach = SQLAlchemyStore._transaction
+    reach = SQLAlchemyStore._returning
 
-    def refused_once(store):
+    def refused_once(store, *statement):
         tries.append(store)
         if len(tries) == 1:
             raise StoreUnavailable("no") from sa.exc.OperationalError("UPDATE", {}, error)
-        return reach(store)
+        return reach(store, *statement)
 
-    monkeypatch.setattr(SQLAlchemyStore, "_transaction", refused_once)
+    monkeypatch.setattr(SQLAlchemyStore, "_returning", refused_once)
     assert SQLAlchemyStore("sqlite://").take(Key("shop", "msg_1"), "token", 30.0) is None
     assert len(tries) == 2
 

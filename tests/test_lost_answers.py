@@ -51,7 +51,7 @@ def test_a_delivery_that_failed_is_claimed_again_once(cut):
 
 
 def test_a_delivery_is_accepted_once(cut):
-    store = cut("'due'")
+    store = cut("INSERT INTO")
     assert store.accept(arrival(), 0.0).changed
     assert not store.accept(arrival(), 0.0).changed
 
@@ -59,7 +59,7 @@ def test_a_delivery_is_accepted_once(cut):
 def test_a_delivery_is_taken_once_and_as_the_first(cut):
     store = cut.store
     store.accept(arrival(), 0.0)
-    cut("COMMIT")
+    cut("UPDATE")
     taken = store.take(key(), "mine", LEASE)
     assert taken.delivery.attempts == 1
     assert store.take(key(), "yours", LEASE) is None
@@ -70,7 +70,7 @@ def test_a_delivery_is_taken_once_and_as_the_first(cut):
 def test_a_receipt_is_written_once_and_ends_the_claim(cut, settlement):
     store = cut.store
     store.claim(arrival(), "mine", LEASE)
-    cut("COMMIT" if settlement else "_receipts")
+    cut("_receipts")
     state = ReceiptState.FAILED if settlement == Settlement(State.FAILED) else ReceiptState.DONE
     store.record(key(), "mine", receipt(store.clock(), state=state), settlement)
     assert [(one.receiver, one.state) for one in store.receipts(key())] == [("mail", state)]
@@ -80,6 +80,6 @@ def test_a_receipt_is_written_once_and_ends_the_claim(cut, settlement):
 def test_a_claim_is_ended_once(cut):
     store = cut.store
     store.claim(arrival(), "mine", LEASE)
-    cut("COMMIT")
+    cut("UPDATE")
     store.settle(key(), "mine", Settlement(State.DONE))
     assert store.get(key()).state is State.DONE

@@ -264,8 +264,7 @@ def test_an_app_without_such_receivers_sets_no_mark(tmp_path):
     whop = WhopWebhooks(app)
     whop.on("membership.updated", name="plain")(lambda app, event: event.data)
     Sender(app).deliver("membership.updated", {"id": "mem_1"})
-    with Installation.of(app).store._single() as connection:
-        assert connection.rows("SELECT * FROM whop_marks", {}) == []
+    assert Installation.of(app).store._select("SELECT * FROM whop_marks", {}) == []
 
 
 def test_marks_go_with_the_delivery_that_set_them_last(make):

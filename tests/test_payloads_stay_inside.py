@@ -72,7 +72,7 @@ def test_a_lock_that_somebody_holds_is_not_waited_for_without_end(name, lock):
     WhopWebhooks(app, store=store)
     sender = Sender(app)
     assert sender.deliver("payment.succeeded", id="msg_1").status_code == 200
-    with store._engine.connect() as other:
+    with store._engine.connect().execution_options(isolation_level="READ COMMITTED") as other:
         other.execute(sa.text(lock.format(store._tables.deliveries.name)))
         # Where the wait is not bounded, the answer is 200 after this.
         until = threading.Timer(20, other.invalidate)

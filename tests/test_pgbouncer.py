@@ -102,7 +102,7 @@ def test_deliveries_are_done_once_and_nothing_is_left_on_its_connections(bouncer
     assert store.replay(Key("shop", "msg_7"))
     Worker(app).run(once=True)
     assert sorted(ran) == sorted(names)
-    assert store.stats("shop").counts[State.DONE] == len(names)
+    assert store.stats("shop").done_lately == len(names)
     with ThreadPoolExecutor(4) as pool:
         left = set(pool.map(lambda _: left_on_a_connection(url), range(8)))
     assert left == {("0", 0)}
@@ -122,7 +122,7 @@ def test_a_lock_that_somebody_holds_is_not_waited_for_without_end(bouncer):
     url = bouncer()
     store = SQLAlchemyStore(f"{url}?pgbouncer=true", prefix=new_prefix())
     store.open(durable=True, keep_bodies=True)
-    with store._single() as connection:
+    with store._database().single() as connection:
         assert connection.rows("SHOW lock_timeout", {})[0][0] == "3s"
     store.metadata.drop_all(store._engine)
     store.close()

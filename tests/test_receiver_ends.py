@@ -391,8 +391,7 @@ def test_a_receiver_that_kills_its_process_is_counted_spaced_and_starves_nobody(
 def lapse(tmp_path):
     """Let the lease of a dead process run out."""
     store = SqliteStore(tmp_path / "whop.sqlite3")
-    with store._single() as connection:
-        connection.change("UPDATE whop_deliveries SET lease_until = 0 WHERE state = 'running'", {})
+    store._change("UPDATE whop_deliveries SET lease_until = 0 WHERE state = 'running'", {})
     store.close()
 
 
@@ -440,7 +439,7 @@ def test_what_has_killed_a_process_runs_alone_in_a_worker(tmp_path):
     for number in range(8):
         Sender(shop.app).deliver("refund.created", id=f"msg_{number}")
     for number in (2, 5):
-        assert shop.store.take(Key("shop", f"msg_{number}"), "dead", 0.0)
+        assert shop.store.take(Key("shop", f"msg_{number}"), f"dead {number}", 0.0)
     time.sleep(0.01)
     shop.work()
     assert len(most) == 8

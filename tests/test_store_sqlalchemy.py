@@ -280,7 +280,7 @@ def test_a_worker_joins_the_transaction_as_well(host, tmp_path):
         assert answer.json["status"] == "accepted"
     with app.app_context():
         Worker(app).run(once=True)
-        assert Installation.of(app).engine.store.stats("shop").counts[State.DONE] == 10
+        assert Installation.of(app).engine.store.stats("shop").done_lately == 10
         host.db.engine.dispose()
     assert sorted(host.orders()) == sorted(f"pay_{number}" for number in range(10))
 

@@ -30,8 +30,7 @@ def opened(file, *, durable=True, keep_bodies=True):
 
 
 def pragma(store, name):
-    with store._single() as connection:
-        return connection.rows(f"PRAGMA {name}", {})[0][0]
+    return store._select(f"PRAGMA {name}", {})[0][0]
 
 
 @pytest.mark.parametrize(("durable", "synchronous"), [(True, 2), (False, 1)])
@@ -183,8 +182,7 @@ def test_many_processes_that_start_at_once_make_the_file_once(file):
 def test_a_full_disk_is_told_and_recovered_from(file):
     world = opened(file)
     world.done(1)
-    with world.store._single() as connection:
-        pages = connection.rows("PRAGMA page_count", {})[0][0]
+    pages = pragma(world.store, "page_count")
     # Every connection has a limit of its own on the size of the file; the kept one is limited here.
     world.store._idle[-1].execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreUnavailable, match="full"):

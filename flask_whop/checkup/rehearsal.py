@@ -27,7 +27,7 @@ from flask_whop.doctor import Refused, watching
 from flask_whop.installation import Installation, mount_of
 from flask_whop.receivers import AppSignal
 from flask_whop.signature import sign
-from flask_whop.stores import Accepted, Arrival, Claim, MemoryStore, State
+from flask_whop.stores import Accepted, Arrival, Claim, Hold, MemoryStore, State
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -168,7 +168,7 @@ class _Stage(MemoryStore):
         self.reached = True
         return Claim(granted=False, owned=self._owned)
 
-    def accept(self, arrival: Arrival, due_in: float) -> Accepted:  # noqa: ARG002  # the protocol's
+    def accept(self, arrival: Arrival, due_in: float, hold: Hold | None = None) -> Accepted:  # noqa: ARG002  # likewise
         """Say that it is here already, or running."""
         self.reached = True
         return Accepted(changed=False, state=State.DUE if self._owned else State.RUNNING, owned=self._owned)

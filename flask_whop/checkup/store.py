@@ -26,7 +26,7 @@ def check_store(installation: Installation) -> Check:
     store = installation.store
     name = type(store).__name__
     try:
-        counts = store.stats(installation.engine.endpoint).counts
+        counts, done_lately, _ = store.stats(installation.engine.endpoint)
         _write(installation)
     except StoreUnavailable as unavailable:
         return Check(
@@ -43,7 +43,9 @@ def check_store(installation: Installation) -> Check:
             ],
         )
     findings = [*_forgetful(installation), *_dead(counts[State.DEAD]), *_shared(installation)]
-    kept = ", ".join(f"{counts[state]} {state.value}" for state in State if counts[state]) or "no deliveries yet"
+    told = [f"{count} {state.value}" for state, count in counts.items() if count]
+    told += [f"{done_lately} done in the last hour"] if done_lately else []
+    kept = ", ".join(told) or "nothing unfinished"
     return Check("store", f"{name}, read and written; {kept}", findings)
 
 

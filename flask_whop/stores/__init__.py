@@ -12,6 +12,7 @@ from flask_whop.stores.protocol import Arrival as Arrival
 from flask_whop.stores.protocol import Claim as Claim
 from flask_whop.stores.protocol import Due as Due
 from flask_whop.stores.protocol import Filter as Filter
+from flask_whop.stores.protocol import Hold as Hold
 from flask_whop.stores.protocol import Key as Key
 from flask_whop.stores.protocol import Lifeline as Lifeline
 from flask_whop.stores.protocol import Mark as Mark

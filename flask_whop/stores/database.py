@@ -5,63 +5,38 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache, cached_property, partial
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from weakref import ref
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
-from flask_whop.errors import ConfigError, MissingExtraError, StoreUnavailable
+from flask_whop.errors import StoreUnavailable
+from flask_whop.stores import sql
+from flask_whop.stores.engines import CONNECT_SECONDS, LOCK_LIMITS, POOLED, file_of, limit_waiting
 from flask_whop.stores.protocol import Key, Lifeline, Mark
 from flask_whop.stores.sql import ResultT, Row, Unstorable, Values, held_values, renewed
-from flask_whop.stores.sqlite import GONE, Identity, identity, make_private
-from flask_whop.stores.statements import MySQLStatements, Names, PostgreSQLStatements, Statements
+from flask_whop.stores.sqlite import GONE, Identity, identity
+from flask_whop.stores.statements import MariaDBStatements, MySQLStatements, Names, PostgreSQLStatements, Statements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy.engine import URL, CursorResult, Engine
+    from sqlalchemy.engine import CursorResult, Engine
 
-CONNECT_SECONDS: Final = 3
-"""How long to wait for a connection: less than the 5 seconds within which Whop wants its answer."""
-
-_DRIVERS: Final = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"} | {
-    name: f"{name}+pymysql" for name in ("mysql", "mariadb")
-}
-_EXTRAS: Final = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
-_KINDS: Final = {"postgresql": PostgreSQLStatements, "mysql": MySQLStatements, "mariadb": MySQLStatements}
+_NEW_MARIADB: Final = (10, 6)
 _MYSQL_TIME = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1e6"
-# The one is for rows, the other for tables, whose default is a day at least.
-_MYSQL_LIMIT = (
-    f"SET SESSION innodb_lock_wait_timeout = {CONNECT_SECONDS}, SESSION lock_wait_timeout = {CONNECT_SECONDS}"
-)
 _TIMES: Final = {
     "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp())",
     "mysql": _MYSQL_TIME,
     "mariadb": _MYSQL_TIME,
 }
-_LOCK_LIMITS: Final = {
-    "postgresql": f"SET lock_timeout = '{CONNECT_SECONDS}s'",
-    "mysql": _MYSQL_LIMIT,
-    "mariadb": _MYSQL_LIMIT,
-}
-
 _LOCAL_LIMIT: Final = f"SET LOCAL lock_timeout = '{CONNECT_SECONDS}s'"
-_POOLED: Final = "flask_whop_pooled"
-_POOLER: Final = (
-    "WHOP_STORE: between the app and PostgreSQL stands a pooler, such as PgBouncer, which does not pass lock_timeout"
-    " on. Add ?pgbouncer=true to the URL, or connect to PostgreSQL itself."
-)
-
-_CONNECT_LIMITS: Final = dict.fromkeys(("psycopg", "psycopg2", "pymysql", "mysqldb"), "connect_timeout") | {
-    "pg8000": "timeout"
-}
 _REPEATS: Final = 2
 _DEADLOCKS: Final = {"40P01", "40001", 1213}
 _LACKING_TABLE: Final = {"42P01", 1146}
@@ -123,7 +98,7 @@ class Database(Lifeline):
     def __init__(self, engine: Engine, names: Names, clock: Callable[[], float], *, opened_in: int) -> None:
         self._engine = ref(engine)
         self.dialect: str = engine.dialect.name
-        self.statements: Statements = _KINDS.get(self.dialect, Statements)(names)
+        self._names = names
         self._now = clock
         self._clock = clock if isinstance(clock, DatabaseClock) and self.dialect in _TIMES else None
         dbapi = engine.dialect.loaded_dbapi
@@ -140,6 +115,17 @@ class Database(Lifeline):
             raise StoreUnavailable("The engine of the store is gone, with the app that it belonged to.")
         return engine
 
+    @cached_property
+    def statements(self) -> Statements:
+        """Its statements, which differ by the version of the server; it has been reached before."""
+        dialect = self.engine.dialect
+        if self.dialect == "postgresql":
+            return PostgreSQLStatements(self._names)
+        if self.dialect not in ("mysql", "mariadb"):
+            return Statements(self._names)
+        new = getattr(dialect, "is_mariadb", False) and tuple(dialect.server_version_info or ())[:2] >= _NEW_MARIADB
+        return (MariaDBStatements if new else MySQLStatements)(self._names)
+
     @property
     def is_in_memory(self) -> bool:
         """Whether all connections are one, so that what it keeps would go with that."""
@@ -148,7 +134,22 @@ class Database(Lifeline):
     @property
     def is_pooled(self) -> bool:
         """Whether a pooler gives each transaction a connection of its own, so that none may be left changed."""
-        return bool(self.engine.get_execution_options().get(_POOLED))
+        return bool(self.engine.get_execution_options().get(POOLED))
+
+    def rows(self, statement: str, values: Values) -> Sequence[Row]:
+        """Run one statement that gives rows, as a transaction of its own."""
+        with self.single() as connection:
+            return connection.rows(statement, values)
+
+    def change(self, statement: str, values: Values) -> int:
+        """Run one statement that changes rows, as a transaction of its own; how many it found."""
+        with self.single() as connection:
+            return connection.change(statement, values)
+
+    def transact(self, job: Callable[[sql.Connection], ResultT]) -> ResultT:
+        """Do what takes several statements: all of it happens, or nothing if ``job`` raises."""
+        with self.transaction() as connection:
+            return job(connection)
 
     def single(self) -> AbstractContextManager[Connection]:
         """Reach it for one statement, which is a transaction of its own without being told."""
@@ -199,15 +200,14 @@ class Database(Lifeline):
     def _renewals(self) -> Engine:
         """An engine with a pool of its own, whose connections are made as those of the given one are."""
         engine = sa.create_engine(self.engine.url, pool=self.engine.pool.recreate(), hide_parameters=True)
-        if self.dialect in _LOCK_LIMITS and not self.is_pooled:
+        if self.dialect in LOCK_LIMITS and not self.is_pooled:
             # It is one connection for all that this process holds: a row that is locked must not keep it.
-            event.listen(engine, "connect", partial(_limit_waiting, _LOCK_LIMITS[self.dialect]))
+            event.listen(engine, "connect", partial(limit_waiting, LOCK_LIMITS[self.dialect]))
         return engine
 
     @contextmanager
     def _connected(self, connect: Callable[[], AbstractContextManager[sa.Connection]]) -> Iterator[Connection]:
-        if self._pid != os.getpid():
-            self._leave_to_parent()
+        self.leave_to_parent()
         with self._file_watched() as watch, faults_named(), connect() as raw:
             watch(raw)
             connection = Connection(raw)
@@ -233,8 +233,10 @@ class Database(Lifeline):
                 self.engine.dispose()
                 raise StoreUnavailable(GONE.format(self._file))
 
-    def _leave_to_parent(self) -> None:
+    def leave_to_parent(self) -> None:
         """Begin anew after a fork: what is open belongs to the parent, which goes on using it."""
+        if self._pid == os.getpid():
+            return
         with self._lock:
             if self._pid == os.getpid():
                 return
@@ -320,119 +322,3 @@ def persisted(call: Callable[[], ResultT]) -> ResultT:
             if not was_cut(cause) and codes_of(cause).isdisjoint(_DEADLOCKS):
                 raise
     return call()
-
-
-def make_engine(url: str | URL, *, durable: bool = True) -> Engine:
-    """The engine for ``url``, with a driver that its extra installs and with time limits.
-
-    Unless it has to be ``durable``, PostgreSQL answers before its disk does. Raises
-    :class:`~flask_whop.errors.ConfigError` for a URL that is none, and
-    :class:`~flask_whop.errors.MissingExtraError` for a driver that is not installed.
-    """
-    try:
-        parsed = sa.make_url(url)
-        parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
-        pooled = parsed.query.get("pgbouncer") in ("true", "1")
-        parsed = parsed.difference_update_query(["pgbouncer"])
-        name = parsed.get_backend_name()
-        _refuse(parsed)
-        arguments = {key: value for key, value in _limits_of(parsed, pooled=pooled).items() if key not in parsed.query}
-        limits = {"pool_timeout": CONNECT_SECONDS} if name in _EXTRAS else {}
-        engine = sa.create_engine(parsed, connect_args=arguments, hide_parameters=True, **limits)
-    except ConfigError:
-        raise
-    except (ArgumentError, NoSuchModuleError, TypeError, ValueError):
-        # Without what they say, in which a password may be.
-        raise ConfigError(
-            "WHOP_STORE is no URL of a database that is known. Write memory://, sqlite:///whop.sqlite3,"
-            " postgresql://user:password@host/database, or mysql://user:password@host/database."
-        ) from None
-    except ImportError as error:
-        extra = _EXTRAS.get(sa.make_url(url).get_backend_name(), "sqlalchemy")
-        raise MissingExtraError(f'WHOP_STORE needs {error.name}: pip install "flask-whop[{extra}]"') from None
-    file = file_of(parsed)
-    if file is not None:
-        event.listen(engine, "do_connect", lambda *_: _keep_private(file))
-    if pooled:
-        engine.update_execution_options(**{_POOLED: True})
-        return engine
-    if name == "postgresql" and not durable:
-        event.listen(engine, "connect", _relax)
-    if name in _LOCK_LIMITS and "lock_timeout" not in f"{arguments.get('options')} {parsed.query.get('options')}":
-        event.listen(engine, "connect", partial(_limit_waiting, _LOCK_LIMITS[name]))
-    return engine
-
-
-def check_pooler(engine: Engine) -> None:
-    """Raise where a pooler keeps a time limit from PostgreSQL that :func:`make_engine` has asked for."""
-    if engine.dialect.name != "postgresql" or engine.get_execution_options().get(_POOLED):
-        return
-    try:
-        with engine.connect() as connection:
-            limit = connection.scalar(sa.text("SHOW lock_timeout"))
-    except DBAPIError as error:
-        if "unsupported startup parameter" not in str(error.orig):
-            return  # it is another matter, which whoever uses the engine next is told
-        limit = "0"
-    if limit == "0" and "options" not in engine.url.query:
-        engine.dispose()
-        raise ConfigError(_POOLER)
-
-
-def _refuse(url: URL) -> None:
-    """Raise for a URL that SQLAlchemy would read, and we cannot use."""
-    if "@" in (url.host or ""):
-        raise ConfigError(
-            "WHOP_STORE: the name or the password in the URL has an @, which ends it there; write %40 for it, as"
-            " urllib.parse.quote_plus does."
-        )
-    if url.get_dialect().is_async:
-        raise ConfigError(
-            f"WHOP_STORE: {url.drivername} is for asyncio, and receivers run without it. Write"
-            f" {url.get_backend_name()}://…, and leave the driver to us; the app itself may go on using its own."
-        )
-
-
-def _limits_of(url: URL, *, pooled: bool) -> dict[str, object]:
-    """How a driver is told how long to wait; where one does not know the words, the database is told."""
-    driver = url.get_driver_name()
-    limits: dict[str, object] = {}
-    if (word := _CONNECT_LIMITS.get(driver)) is not None:
-        limits[word] = CONNECT_SECONDS
-    if pooled:
-        # What is prepared belongs to one connection of the server's, and the next transaction has another.
-        limits |= {"prepare_threshold": None} if driver == "psycopg" else {}
-    elif driver in ("psycopg", "psycopg2"):
-        limits["options"] = f"-c lock_timeout={CONNECT_SECONDS}s"
-    return limits
-
-
-def _keep_private(file: Path) -> None:
-    with suppress(OSError):  # the connection that is made next says better what is wrong
-        make_private(file)
-
-
-def file_of(url: URL) -> Path | None:
-    """The file of a SQLite database; None for one that is none, or whose URL is for SQLite to read."""
-    name = url.database
-    is_file = url.get_backend_name() == "sqlite" and name and name != ":memory:" and not name.startswith("file:")
-    return Path(str(name)) if is_file else None
-
-
-def _relax(connection: Any, _record: object) -> None:
-    """Let PostgreSQL answer before the disk does.
-
-    The retry is still Whop's: what a power cut forgets is sent again, or had been done.
-    """
-    _set(connection, "SET synchronous_commit = off")
-
-
-def _limit_waiting(statement: str, connection: Any, _record: object) -> None:
-    _set(connection, statement)
-
-
-def _set(connection: Any, statement: str) -> None:
-    cursor = connection.cursor()
-    cursor.execute(statement)
-    cursor.close()
-    connection.commit()

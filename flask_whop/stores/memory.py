@@ -9,12 +9,15 @@ from threading import Lock
 from typing import TypeAlias
 
 from flask_whop.stores.protocol import (
+    DONE_WITHIN,
     FINISHED,
+    UNFINISHED,
     Accepted,
     Arrival,
     Claim,
     Due,
     Filter,
+    Hold,
     Key,
     Mark,
     Receipt,
@@ -43,7 +46,6 @@ _Done: TypeAlias = tuple[
 ]
 _FIRST = Claim(granted=True)
 _CLAIMABLE = frozenset({State.FAILED, State.DONE, State.DEAD})
-_UNFINISHED = frozenset({State.RUNNING, State.FAILED, State.DUE})
 
 
 class _Delivery:
@@ -143,8 +145,8 @@ class MemoryStore(Store):
         self._bytes += len(arrival.body) - len(kept.arrival.body)
         kept.arrival = arrival._replace(resource=kept.arrival.resource)
 
-    def accept(self, arrival: Arrival, due_in: float) -> Accepted:
-        """Make a delivery ours."""
+    def accept(self, arrival: Arrival, due_in: float, hold: Hold | None = None) -> Accepted:
+        """Make a delivery ours, and hold it at once if asked to."""
         with self._lock:
             now = self.clock()
             arrival = _short(arrival)
@@ -159,7 +161,10 @@ class MemoryStore(Store):
             kept.lapses += kept.state is State.RUNNING and kept.attempts > 0
             self._give_body(kept, arrival)
             _make_due(kept, now, now + due_in)
-            return Accepted(changed=True, state=State.DUE)
+            if hold is None:
+                return Accepted(changed=True, state=State.DUE)
+            self._hold(kept, hold.token, now, hold.lease)
+            return Accepted(changed=True, state=kept.state, attempts=kept.attempts, receipts=dict(kept.receipts))
 
     def take(self, key: Key, token: str, lease: float, *, early: bool = False) -> Taken | None:
         """Claim a delivery that is due, or whose lease ran out."""
@@ -182,15 +187,39 @@ class MemoryStore(Store):
         kept.lease_until = now + lease
         kept.changed_at = now
 
+    def take_due(self, endpoint: str, token: str, lease: float, limit: int) -> Sequence[Taken]:
+        """Claim up to ``limit`` of what is due and has not lapsed, together."""
+        together = [one.key for one in self.due(endpoint, limit) if not one.alone]
+        return [taken for key in together if (taken := self.take(key, token, lease)) is not None]
+
+    def put_back(self, key: Key, token: str) -> None:
+        """Let a delivery that was taken be due again, as if it had not been."""
+        with self._lock:
+            kept = self._live.get(key)
+            if kept is not None and kept.token == token:
+                _put_back(kept)
+
     def due(self, endpoint: str, limit: int) -> Sequence[Due]:
         """Up to ``limit`` deliveries that :meth:`take` would give."""
         with self._lock:
             now = self.clock()
+            self._release(endpoint, now)
             found = [kept for key, kept in self._live.items() if key.endpoint == endpoint and _is_due(kept, now)]
         found.sort(key=lambda kept: kept.due_at or 0)
         due = [Due(kept.arrival.key, alone=kept.lapses > 0 or kept.state is State.RUNNING) for kept in found]
         chosen = {one for alone in (True, False) for one in [one for one in due if one.alone is alone][:limit]}
         return [one for one in due if one in chosen]
+
+    def _release(self, endpoint: str, now: float) -> None:
+        """Put back what was merely claimed together with something whose lease ran out."""
+        lapsed: dict[str | None, list[_Delivery]] = {}
+        for key, kept in self._live.items():
+            if key.endpoint == endpoint and kept.state is State.RUNNING and kept.lease_until < now:
+                lapsed.setdefault(kept.token, []).append(kept)
+        for together in lapsed.values():
+            together.sort(key=lambda kept: (kept.due_at or 0.0, kept.arrival.key.id))
+            for kept in together[1:]:
+                _put_back(kept)
 
     def postpone(self, key: Key, due_at: float) -> None:
         """Let a delivery that is due be due at another time."""
@@ -329,14 +358,15 @@ class MemoryStore(Store):
         """Count the deliveries by state."""
         with self._lock:
             live = [kept for key, kept in self._live.items() if key.endpoint == endpoint]
-            counts = dict.fromkeys(State, 0)
-            counts[State.DONE] = sum(of == endpoint for of, _ in self._done)
+            since = self.clock() - DONE_WITHIN
+            done = sum(of == endpoint and kept[1][2] >= since for (of, _), kept in self._done.items())
+        counts = dict.fromkeys(UNFINISHED, 0)
         for kept in live:
             counts[kept.state] += 1
-        ages = [self.clock() - kept.received_at for kept in live if kept.state in _UNFINISHED]
-        return Stats(counts, max(0.0, *ages) if ages else None)
+        ages = [self.clock() - kept.received_at for kept in live if kept.state is not State.DEAD]
+        return Stats(counts, done, max(0.0, *ages) if ages else None)
 
-    def prune(self, endpoint: str, before: float) -> int:
+    def prune(self, endpoint: str, before: float, *, most: int | None = None) -> int:  # noqa: ARG002  # it takes no time
         """Delete what has not changed since ``before``."""
         with self._lock:
             found = [(key, self._look(key)) for key in self._keys(endpoint)]
@@ -406,6 +436,12 @@ def _short(arrival: Arrival) -> Arrival:
 
 def _about(key: Key, mark: Mark) -> tuple[str, str, str]:
     return key.endpoint, mark.receiver, storable(mark.line)
+
+
+def _put_back(kept: _Delivery) -> None:
+    kept.state = State.DUE
+    kept.token = None
+    kept.attempts -= 1
 
 
 def _make_due(kept: _Delivery, now: float, due_at: float) -> None:

@@ -109,6 +109,10 @@ class Receipt(NamedTuple):
 
 
 NO_RECEIPTS: Final[Mapping[str, Receipt]] = {}
+UNFINISHED: Final[tuple[State, ...]] = tuple(state for state in State if state is not State.DONE)
+"""The states of what somebody still has to do with, dead letters among them."""
+DONE_WITHIN: Final = 3600.0
+"""For how many seconds back :class:`Stats` counts what is done."""
 
 
 class Claim(NamedTuple):
@@ -124,15 +128,27 @@ class Claim(NamedTuple):
     """The receipts so far, by the receivers' names."""
 
 
+class Hold(NamedTuple):
+    """How somebody holds a delivery that is accepted to be run at once."""
+
+    token: str
+    lease: float
+    """How many seconds it holds unless it is renewed."""
+
+
 class Accepted(NamedTuple):
     """The answer to somebody who wants a delivery to be ours."""
 
     changed: bool
-    """Whether it has become due by this; False if it is due, running, or finished already."""
+    """Whether it has become ours by this; False if it is due, running, or finished already."""
     state: State
     """Where it stands now."""
     owned: bool = True
     """Whether the retry is ours; not so while somebody runs it whose sender waits."""
+    attempts: int = 1
+    """How often it has been claimed, where it is held."""
+    receipts: Mapping[str, Receipt] = NO_RECEIPTS
+    """The receipts so far, where it is held."""
 
 
 class Stored(NamedTuple):
@@ -231,7 +247,9 @@ class Stats(NamedTuple):
     """How many deliveries stand where, for a health check."""
 
     counts: Mapping[State, int]
-    """The number of deliveries in each state; every state is there."""
+    """The exact number of deliveries in each state but done; each of them is there."""
+    done_lately: int
+    """How many of those that came within the last hour are done."""
     oldest_unfinished: float | None
     """The age in seconds of the oldest one that is running, failed or due; None if there is none."""
 
@@ -300,10 +318,11 @@ class Store(Lifeline, Protocol):
         """
         ...
 
-    def accept(self, arrival: Arrival, due_in: float) -> Accepted:
+    def accept(self, arrival: Arrival, due_in: float, hold: Hold | None = None) -> Accepted:
         """Make a delivery ours, to be run in ``due_in`` seconds; when this returns it is safe.
 
-        What is running, due, done or dead is left as it is.
+        With ``hold`` it's claimed by the same step, and due if that runs out. What is
+        running, due, done or dead is left as it is.
         """
         ...
 
@@ -312,6 +331,18 @@ class Store(Lifeline, Protocol):
 
         ``early`` takes a due one before its time.
         """
+        ...
+
+    def take_due(self, endpoint: str, token: str, lease: float, limit: int) -> Sequence[Taken]:
+        """Claim up to ``limit`` deliveries that are due and may run beside others, the longest due first.
+
+        Whoever holds them runs them in this order, one after the other: if it dies, those
+        behind the one that ran are due again as if they had not been taken.
+        """
+        ...
+
+    def put_back(self, key: Key, token: str) -> None:
+        """Let one that :meth:`take_due` gave be due again, as if it had not been taken."""
         ...
 
     def due(self, endpoint: str, limit: int) -> Sequence[Due]:
@@ -399,9 +430,10 @@ class Store(Lifeline, Protocol):
         """Count the deliveries by state."""
         ...
 
-    def prune(self, endpoint: str, before: float) -> int:
+    def prune(self, endpoint: str, before: float, *, most: int | None = None) -> int:
         """Delete what has not changed since ``before`` and is not running or due; how many they were.
 
+        ``most`` is how many are enough for now; about as many go then.
         Dead letters among them are told of in the log.
         """
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from flask_whop.stores.statements import Names
+from flask_whop.stores.statements import INDEXES, Names
 
 
 class Tables:
@@ -36,8 +36,8 @@ def _add(prefix: str, metadata: sa.MetaData) -> None:
     deliveries = sa.Table(
         f"{prefix}deliveries",
         metadata,
-        sa.Column("endpoint", short, primary_key=True),
-        sa.Column("id", name, primary_key=True),
+        sa.Column("endpoint", short, nullable=False),
+        sa.Column("id", name, nullable=False),
         sa.Column("event_type", name, nullable=False),
         sa.Column("account_id", name),
         sa.Column("resource", name),
@@ -53,46 +53,52 @@ def _add(prefix: str, metadata: sa.MetaData) -> None:
         sa.Column("due_at", sa.Double()),
         sa.Column("lease", short),
         sa.Column("lease_until", sa.Double()),
-        sa.Column("signed_at", sa.BigInteger(), nullable=False),
-        sa.Column("secret_index", sa.Integer(), nullable=False),
+        # How it came here: what has arrived is signed; what was pulled, or sent by hand, need not be.
+        sa.Column("origin", short, nullable=False, server_default="arrived"),
+        sa.Column("signed_at", sa.BigInteger()),
+        sa.Column("secret_index", sa.Integer()),
         sa.Column("receivers", sa.Text()),
         sa.Column("signer", short),
         sa.Column("body", sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")),
+        # What tells rows apart goes first: a plan that is made while the table is empty takes
+        # any index that begins with the endpoint for as good as the key.
+        sa.PrimaryKeyConstraint("id", "endpoint"),
     )
-    unfinished = deliveries.c.state != "done"
-    sa.Index(
-        f"{prefix}deliveries_unfinished",
-        *(deliveries.c[column] for column in ("endpoint", "state", "due_at")),
-        postgresql_where=unfinished,
-        sqlite_where=unfinished,
-    )
-    sa.Index(f"{prefix}deliveries_received", deliveries.c.endpoint, deliveries.c.received_at)
-    sa.Index(f"{prefix}deliveries_resource", deliveries.c.endpoint, deliveries.c.resource)
+    for index in INDEXES:
+        condition = deliveries.c.state != "done" if index.unfinished else None
+        sa.Index(
+            f"{prefix}deliveries_{index.name}",
+            *(deliveries.c[column] for column in index.columns),
+            postgresql_where=condition,
+            sqlite_where=condition,
+        )
     sa.Table(
         f"{prefix}receipts",
         metadata,
-        sa.Column("endpoint", short, primary_key=True),
-        sa.Column("delivery_id", name, primary_key=True),
-        sa.Column("receiver", name, primary_key=True),
+        sa.Column("endpoint", short, nullable=False),
+        sa.Column("delivery_id", name, nullable=False),
+        sa.Column("receiver", name, nullable=False),
         sa.Column("state", short, nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("first_at", sa.Double(), nullable=False),
         sa.Column("last_at", sa.Double(), nullable=False),
         sa.Column("due_at", sa.Double()),
         sa.Column("error", sa.Text().with_variant(mysql.TEXT(charset="utf8mb4"), "mysql", "mariadb")),
+        sa.PrimaryKeyConstraint("delivery_id", "receiver", "endpoint"),
     )
     marks = sa.Table(
         f"{prefix}marks",
         metadata,
-        sa.Column("endpoint", short, primary_key=True),
-        sa.Column("receiver", name, primary_key=True),
-        sa.Column("line", name, primary_key=True),
+        sa.Column("endpoint", short, nullable=False),
+        sa.Column("receiver", name, nullable=False),
+        sa.Column("line", name, nullable=False),
         sa.Column("delivery_id", name, nullable=False),
         sa.Column("latest_at", sa.Double()),
         sa.Column("token", short),
         sa.Column("held_until", sa.Double()),
+        sa.PrimaryKeyConstraint("line", "receiver", "endpoint"),
     )
-    sa.Index(f"{prefix}marks_delivery", marks.c.endpoint, marks.c.delivery_id)
+    sa.Index(f"{prefix}marks_delivery", marks.c.delivery_id, marks.c.endpoint)
     sa.Table(f"{prefix}schema", metadata, sa.Column("version", sa.Integer(), primary_key=True, autoincrement=False))
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import partial, wraps
 from secrets import token_hex
 from typing import Concatenate, Final, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from flask_whop.errors import ConfigError, StoreUnavailable
 from flask_whop.stores.protocol import (
+    DONE_WITHIN,
+    NO_RECEIPTS,
+    UNFINISHED,
     Accepted,
     Arrival,
     Claim,
     Due,
     Filter,
+    Hold,
     Key,
     Mark,
     Receipt,
@@ -32,7 +36,7 @@ from flask_whop.stores.protocol import (
     claim_lost,
     warn_of_dead_letters,
 )
-from flask_whop.stores.statements import PRUNED_AT_ONCE, Statements
+from flask_whop.stores.statements import AT_ONCE, Statements
 from flask_whop.texts import ascii_of, storable
 
 Values: TypeAlias = Mapping[str, object]
@@ -58,6 +62,8 @@ class Connection(Protocol):
         ...
 
 
+Select: TypeAlias = Callable[[str, Values], Sequence[Row]]
+
 StoreT = TypeVar("StoreT", bound="SqlStore")
 Asked = ParamSpec("Asked")
 ResultT = TypeVar("ResultT")
@@ -76,7 +82,7 @@ def repeatable(
 
 
 class SqlStore(Store, ABC):
-    """A store in a database, whichever it is; :meth:`_single` and :meth:`_transaction` reach it.
+    """A store in a database, whichever it is: what its statements are, while others run them.
 
     ``clock`` gives the unix time that leases go by.
     """
@@ -91,12 +97,20 @@ class SqlStore(Store, ABC):
         """The statements for this database."""
 
     @abstractmethod
-    def _single(self) -> AbstractContextManager[Connection]:
-        """Reach the database for one statement, which is a transaction of its own."""
+    def _select(self, statement: str, values: Values) -> Sequence[Row]:
+        """Run a statement that gives rows, and changes none."""
 
     @abstractmethod
-    def _transaction(self) -> AbstractContextManager[Connection]:
-        """Reach the database for several statements: all of them happen, or none."""
+    def _returning(self, statement: str, values: Values) -> Sequence[Row]:
+        """Run a statement that changes rows, and gives them, as a transaction of its own."""
+
+    @abstractmethod
+    def _change(self, statement: str, values: Values) -> int:
+        """Run a statement that changes rows, as a transaction of its own; how many it found."""
+
+    @abstractmethod
+    def _transact(self, job: Callable[[Connection], ResultT]) -> ResultT:
+        """Do what takes several statements: all of it happens, or nothing if ``job`` raises."""
 
     def _persist(self, call: Callable[[], ResultT]) -> ResultT:
         """Do what is :func:`repeatable`; a store whose connection can be lost does it again then."""
@@ -106,51 +120,58 @@ class SqlStore(Store, ABC):
     def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:
         """Take a delivery for processing while its sender waits."""
         now = self._now()
-        values = {**_arrived(arrival, now), "token": token, "until": now + lease}
-        with self._single() as connection:
-            granted = _upsert(connection, self._statements.claim, self._statements.claimed, values)
-        if not granted:
-            return self._refused(arrival.key, token)
-        attempts = _whole(granted[0][0])
-        return Claim(granted=True) if attempts == 1 else self._granted(arrival.key, attempts)
-
-    def _granted(self, key: Key, attempts: int) -> Claim:
-        receipts = {receipt.receiver: receipt for receipt in self.receipts(key)}
-        return Claim(granted=True, attempts=attempts, receipts=receipts)
-
-    def _refused(self, key: Key, token: str) -> Claim:
-        with self._single() as connection:
-            rows = connection.rows(self._statements.standing, key._asdict())
-        if not rows:
+        values = _arrived(arrival, now)
+        values["token"] = token
+        values["until"] = now + lease
+        standing = self._upsert(self._statements.claim, values)
+        if standing is None:
             # It was deleted at this very moment. Whop's next try finds it gone.
             return Claim(granted=False)
-        _, owned, attempts, lease = rows[0]
-        if lease == token:
-            # A statement that was sent again after a lost connection had done its work before.
-            return self._granted(key, _whole(attempts))
-        return Claim(granted=False, owned=bool(owned), attempts=_whole(attempts))
+        _, owned, attempts, holder = standing
+        # A statement that is sent again after a lost connection may have done its work before.
+        if holder != token:
+            return Claim(granted=False, owned=bool(owned), attempts=_whole(attempts))
+        return _FIRST if attempts == 1 else self._granted(arrival.key, _whole(attempts))
 
-    def accept(self, arrival: Arrival, due_in: float) -> Accepted:
-        """Make a delivery ours."""
-        return self._accept(arrival, due_in, f"accepted-{token_hex(8)}")
+    def _granted(self, key: Key, attempts: int) -> Claim:
+        return Claim(granted=True, attempts=attempts, receipts=self._receipts_of(key))
+
+    def _upsert(self, statement: str, values: Values) -> Row | None:
+        """Run an upsert; how its delivery stands then, whether it changed that or not."""
+        if self._statements.upserts:
+            rows = self._returning(statement, values)
+            if rows:
+                return rows[0]
+        else:
+            self._change(statement, values)
+        rows = self._select(self._statements.standing, {"endpoint": values["endpoint"], "id": values["id"]})
+        return rows[0] if rows else None
+
+    def accept(self, arrival: Arrival, due_in: float, hold: Hold | None = None) -> Accepted:
+        """Make a delivery ours, and hold it at once if asked to."""
+        return self._accept(arrival, due_in, hold, f"accepted-{token_hex(8)}" if hold is None else hold.token)
 
     @repeatable
-    def _accept(self, arrival: Arrival, due_in: float, token: str) -> Accepted:
+    def _accept(self, arrival: Arrival, due_in: float, hold: Hold | None, token: str) -> Accepted:
         now = self._now()
-        values = {**_arrived(arrival, now), "due_at": now + due_in, "token": token}
-        with self._single() as connection:
-            changed = _upsert(connection, self._statements.accept, self._statements.accepted, values)
-        if changed:
-            return Accepted(changed=True, state=State.DUE)
-        with self._single() as connection:
-            rows = connection.rows(self._statements.standing, arrival.key._asdict())
-        if not rows:
+        values = _arrived(arrival, now)
+        values["token"] = token
+        values["due_at"] = now + due_in
+        values["state"], values["attempts"], values["until"] = (
+            ("due", 0, None) if hold is None else ("running", 1, now + hold.lease)
+        )
+        standing = self._upsert(self._statements.accept, values)
+        if standing is None:
             # It was deleted at this very moment, and Whop is to send it again.
             return Accepted(changed=False, state=State.RUNNING, owned=False)
-        if rows[0][3] == token:
-            # As with a claim, a statement that was sent again had done its work before.
-            return Accepted(changed=True, state=State.DUE)
-        return Accepted(changed=False, state=State(rows[0][0]), owned=bool(rows[0][1]))
+        state, owned, attempts, holder = standing
+        # As with a claim, a statement that was sent again may have done its work before.
+        if holder != token:
+            return Accepted(changed=False, state=State(state), owned=bool(owned))
+        if hold is None or attempts == 1:
+            return Accepted(changed=True, state=State(state))
+        receipts = self._receipts_of(arrival.key)
+        return Accepted(changed=True, state=State.RUNNING, attempts=_whole(attempts), receipts=receipts)
 
     def _now(self) -> float:
         """The time; a store that has to look for it first, does."""
@@ -161,64 +182,82 @@ class SqlStore(Store, ABC):
         """Claim a delivery that is due, or whose lease ran out."""
         now = self._now()
         values = {
-            **key._asdict(),
+            "endpoint": key.endpoint,
+            "id": key.id,
             "token": token,
             "until": now + lease,
             "now": now,
             "latest": _END_OF_TIME if early else now,
         }
-        with self._transaction() as connection:
-            if not connection.change(self._statements.take, values) and not connection.rows(
-                self._statements.taken, values
-            ):
-                # The second look finds what was taken by a statement whose answer was lost.
-                return None
-            [row] = connection.rows(self._statements.get, key._asdict())
-            receipts = map(_receipt, connection.rows(self._statements.receipts, key._asdict()))
-            return Taken(_stored(row), {receipt.receiver: receipt for receipt in receipts})
+        rows = self._claimed(self._statements.take, values)
+        if not rows:
+            rows = self._select(self._statements.taken, held_values(key, token))
+        return self._taken(rows)[0] if rows else None
+
+    @repeatable
+    def take_due(self, endpoint: str, token: str, lease: float, limit: int) -> Sequence[Taken]:
+        """Claim up to ``limit`` of what is due and has not lapsed, together."""
+        now = self._now()
+        values = {"endpoint": endpoint, "token": token, "until": now + lease, "now": now, "limit": limit}
+        rows = self._claimed(self._statements.take_due, values)
+        if not rows and not self._statements.returns:
+            rows = self._select(self._statements.taken_due, {"endpoint": endpoint, "token": token})
+        return sorted(self._taken(rows), key=lambda taken: (taken.delivery.due_at, taken.delivery.key.id))
+
+    def _claimed(self, statement: str, values: Values) -> Sequence[Row]:
+        """Run a statement that takes; what it gives, which is nothing in some databases."""
+        if self._statements.returns:
+            return self._returning(statement, values)
+        self._change(statement, values)
+        return ()
+
+    def _taken(self, rows: Sequence[Row]) -> list[Taken]:
+        stored = [_stored(row) for row in rows]
+        # What is taken for the first time has no receipts.
+        return [Taken(one, NO_RECEIPTS if one.attempts == 1 else self._receipts_of(one.key)) for one in stored]
+
+    def _receipts_of(self, key: Key) -> dict[str, Receipt]:
+        return {receipt.receiver: receipt for receipt in self.receipts(key)}
+
+    @repeatable
+    def put_back(self, key: Key, token: str) -> None:
+        """Let a delivery that was taken be due again, as if it had not been."""
+        self._change(self._statements.put_back, {**held_values(key, token), "now": self._now()})
 
     @repeatable
     def due(self, endpoint: str, limit: int) -> Sequence[Due]:
         """Up to ``limit`` deliveries that :meth:`take` would give."""
         values = {"endpoint": endpoint, "now": self._now(), "limit": limit}
-        with self._single() as connection:
-            rows = connection.rows(self._statements.due, values)
+        rows = self._select(self._statements.due, values)
+        left_behind = any(_whole(row[2]) > 0 and row[3] == 0 for row in rows)
+        if left_behind and self._change(self._statements.release, {"endpoint": endpoint, "now": values["now"]}):
+            rows = self._select(self._statements.due, values)
         return [Due(Key(str(row[0]), str(row[1])), alone=_whole(row[2]) > 0) for row in rows]
 
     @repeatable
     def postpone(self, key: Key, due_at: float) -> None:
         """Let a delivery that is due be due at another time."""
-        with self._single() as connection:
-            connection.change(self._statements.postpone, {**key._asdict(), "due_at": due_at})
+        self._change(self._statements.postpone, {**key._asdict(), "due_at": due_at})
 
     @repeatable
     def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
         """Hold a claim for ``lease`` seconds from now."""
-        with self._single() as connection:
-            return renewed(connection, self._statements, held_values(key, token, mark), self.clock() + lease)
+        held = held_values(key, token, mark)
+        if mark is None:
+            return self._change(self._statements.renew, {**held, "until": self.clock() + lease}) > 0
+        return self._transact(lambda connection: renewed(connection, self._statements, held, self.clock() + lease))
 
     @repeatable
     def turn(self, key: Key, token: str, mark: Mark, lease: float) -> Turn:
         """Let a receiver that wants its events in order go on, or tell why not."""
         now = self._now()
         values = {**held_values(key, token, mark), "now": now, "until": now + lease}
-        with self._single() as connection:
-            if connection.change(self._statements.turn, values) and self._statements.tells:
-                return Turn.GRANTED
-            latest, holder = self._standing_of(connection, values)
+        if self._change(self._statements.turn, values) and self._statements.tells:
+            return Turn.GRANTED
+        latest, holder = standing_of(self._select(self._statements.mark, values))
         if holder == token:
             return Turn.GRANTED
         return Turn.STALE if latest is not None and latest > mark.at else Turn.BUSY
-
-    def _standing_of(
-        self, connection: Connection, values: Values, statement: str | None = None
-    ) -> tuple[float | None, object]:
-        """The latest time that a mark tells, and who has the turn."""
-        rows = connection.rows(statement or self._statements.mark, values)
-        if not rows:
-            return None, None
-        latest, holder = rows[0]
-        return (None if latest is None else _number(latest)), holder
 
     def record(
         self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None = None
@@ -232,140 +271,183 @@ class SqlStore(Store, ABC):
 
     @repeatable
     def _record(self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None) -> None:
-        if settlement is None and mark is None:
-            with self._single() as connection:
-                written = connection.change(self._statements.record_held, receipt_values(key, token, receipt))
-                if not written or self._is_done_already(connection, key, receipt):
-                    raise claim_lost(key)
+        if mark is None and settlement is None:
+            written = self._change(self._statements.record_held, receipt_values(key, token, receipt)) > 0
+        elif mark is None and settlement is not None and (at_once := self._at_once(settlement)) is not None:
+            values = receipt_values(key, token, receipt) | self._ending(settlement)
+            written = bool(self._returning(at_once, values)) or self._is_settled(self._select, key, token, settlement)
+        else:
+            self._transact(partial(self._write, key, token, receipt, settlement, mark=mark))
             return
-        with self._transaction() as connection:
-            self._hold(connection, key, token, settlement)
-            self._write(connection, key, receipt)
-            if mark is not None:
-                moved = self._statements.move if receipt.state is ReceiptState.DONE else self._statements.leave
-                connection.change(moved, held_values(key, token, mark))
-
-    def _write(self, connection: Connection, key: Key, receipt: Receipt) -> None:
-        """Write a receipt, unless somebody else has been done with it meanwhile."""
-        written = connection.change(self._statements.record, receipt_values(key, None, receipt))
-        if not written or self._is_done_already(connection, key, receipt):
+        if not written or self._is_done_already(self._select, key, receipt):
             raise claim_lost(key)
 
-    def _is_done_already(self, connection: Connection, key: Key, receipt: Receipt) -> bool:
+    def _at_once(self, settlement: Settlement) -> str | None:
+        """The statement that keeps a receipt and ends the claim; None if it takes two."""
+        return self._statements.record_and_commit(self._settling(settlement))
+
+    def _write(  # noqa: PLR0913  # what is recorded
+        self,
+        key: Key,
+        token: str,
+        receipt: Receipt,
+        settlement: Settlement | None,
+        connection: Connection,
+        *,
+        mark: Mark | None = None,
+    ) -> None:
+        """Write a receipt behind the fence, end the claim if asked to, and move the mark."""
+        values = receipt_values(key, token, receipt)
+        if settlement is None:
+            written = connection.change(self._statements.record_held, values) > 0
+        elif (statement := self._statements.record_and(self._settling(settlement))) is not None:
+            rows = connection.rows(statement, values | self._ending(settlement))
+            written = bool(rows) or self._is_settled(connection.rows, key, token, settlement)
+        else:
+            self._end(connection, key, token, settlement)
+            written = connection.change(self._statements.record, values) > 0
+        # Unless somebody else has been done with it meanwhile.
+        if not written or self._is_done_already(connection.rows, key, receipt):
+            raise claim_lost(key)
+        if mark is not None:
+            moved = self._statements.move if receipt.state is ReceiptState.DONE else self._statements.leave
+            connection.change(moved, held_values(key, token, mark))
+
+    def _is_done_already(self, select: Select, key: Key, receipt: Receipt) -> bool:
         """Whether a receipt was left as it is, since it is done, by a database that does not tell."""
         if self._statements.tells or receipt.state is ReceiptState.DONE:
             return False
-        kept = map(_receipt, connection.rows(self._statements.receipts, key._asdict()))
+        kept = map(_receipt, select(self._statements.receipts, key._asdict()))
         return any(one.receiver == receipt.receiver and one.state is ReceiptState.DONE for one in kept)
 
-    def _hold(self, connection: Connection, key: Key, token: str, settlement: Settlement | None) -> None:
-        """The fence: hold the row of a delivery, or end the claim on it, if it is still held."""
-        values = {**held_values(key, token), "now": self.clock()}
-        if settlement is None:
-            held = connection.change(self._statements.hold, values) > 0
-        else:
-            values |= {"state": settlement.state.value, "due_at": settlement.due_at}
-            drops = settlement.state is State.DONE and not self._keeps_bodies
-            statement = self._statements.settle_without_body if drops else self._statements.settle
-            held = connection.change(statement, values) > 0 or self._is_settled(connection, key, token, settlement)
-        if not held:
+    def _end(self, connection: Connection, key: Key, token: str, settlement: Settlement) -> None:
+        """End the claim on a delivery, if it is still held."""
+        values = held_values(key, token) | self._ending(settlement)
+        ended = connection.change(self._settling(settlement), values) > 0
+        if not ended and not self._is_settled(connection.rows, key, token, settlement):
             raise claim_lost(key)
 
-    def _is_settled(self, connection: Connection, key: Key, token: str, settlement: Settlement) -> bool:
+    def _settling(self, settlement: Settlement) -> str:
+        drops = settlement.state is State.DONE and not self._keeps_bodies
+        return self._statements.settle_without_body if drops else self._statements.settle
+
+    def _ending(self, settlement: Settlement) -> dict[str, object]:
+        return {"ends": settlement.state.value, "ends_due_at": settlement.due_at, "now": self.clock()}
+
+    def _is_settled(self, select: Select, key: Key, token: str, settlement: Settlement) -> bool:
         """Whether a settlement that is repeated after a lost connection had been written before."""
-        rows = connection.rows(self._statements.standing, key._asdict())
+        rows = select(self._statements.standing, key._asdict())
         return bool(rows) and rows[0][3] == token and rows[0][0] == settlement.state.value
 
     @repeatable
     def settle(self, key: Key, token: str, settlement: Settlement) -> None:
         """End a claim."""
-        with self._transaction() as connection:
-            self._hold(connection, key, token, settlement)
+        ended = self._change(self._settling(settlement), held_values(key, token) | self._ending(settlement)) > 0
+        if not ended and not self._is_settled(self._select, key, token, settlement):
+            raise claim_lost(key)
 
     @repeatable
     def replay(self, key: Key) -> bool:
         """Make a delivery due now, for the receivers that are not done with it."""
         values = {**key._asdict(), "now": self._now()}
-        with self._transaction() as connection:
+
+        def replay(connection: Connection) -> bool:
             if not connection.change(self._statements.replay, values):
                 return False
             connection.change(self._statements.call_again, values)
             return True
 
+        return self._transact(replay)
+
     @repeatable
     def newer(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
         """Whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
         values = {**key._asdict(), "resource": storable(mark.resource), "at": mark.at}
-        with self._single() as connection:
-            return any(
-                connection.rows(self._statements.newer[mark.field], {**values, "receiver": name}) for name in names
-            )
+        statement = self._statements.newer[mark.field]
+        return any(self._select(statement, {**values, "receiver": name}) for name in names)
 
     @repeatable
     def receivers(self, endpoint: str) -> Sequence[str]:
         """The names in the receipts of deliveries that are not done."""
-        with self._single() as connection:
-            return [str(name) for (name,) in connection.rows(self._statements.receivers, {"endpoint": endpoint})]
+        return [str(name) for (name,) in self._select(self._statements.receivers, {"endpoint": endpoint})]
 
     @repeatable
     def get(self, key: Key) -> Stored | None:
         """The delivery, if it is kept."""
-        with self._single() as connection:
-            rows = connection.rows(self._statements.get, key._asdict())
+        rows = self._select(self._statements.get, key._asdict())
         return _stored(rows[0]) if rows else None
 
     @repeatable
     def receipts(self, key: Key) -> Sequence[Receipt]:
         """The receipts of a delivery."""
-        with self._single() as connection:
-            return [_receipt(row) for row in connection.rows(self._statements.receipts, key._asdict())]
+        return [_receipt(row) for row in self._select(self._statements.receipts, key._asdict())]
 
     @repeatable
     def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:
         """Up to ``limit`` deliveries, the latest first."""
-        conditions, values = _conditions(wanted)
-        statement = f"{self._statements.find}{conditions} ORDER BY received_at DESC, id LIMIT :limit"
-        with self._single() as connection:
-            rows = connection.rows(statement, {**values, "endpoint": endpoint, "limit": limit})
+        types = self._types_like(endpoint, wanted.event_type) if wanted.event_type is not None else None
+        conditions, values = searches(wanted, types)
+        if not conditions:
+            return []
+        rows = self._select(self._statements.find(conditions), {**values, "endpoint": endpoint, "limit": limit})
         return [_stored(row) for row in rows]
+
+    def _types_like(self, endpoint: str, pattern: str) -> list[str]:
+        if "*" not in pattern:
+            return [pattern]
+        known = self._select(self._statements.types, {"endpoint": endpoint})
+        like = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+        return [str(name) for (name,) in known if like.fullmatch(str(name))]
 
     @repeatable
     def stats(self, endpoint: str) -> Stats:
         """Count the deliveries by state."""
-        with self._single() as connection:  # two looks, lest a probe takes the write lock of SQLite
-            counted = connection.rows(self._statements.counts, {"endpoint": endpoint})
-            [(oldest,)] = connection.rows(self._statements.oldest, {"endpoint": endpoint})
-        counts = dict.fromkeys(State, 0) | {State(state): _whole(count) for state, count in counted}
-        return Stats(counts, None if oldest is None else max(0.0, self.clock() - _number(oldest)))
+        counted = self._select(self._statements.counts, {"endpoint": endpoint})
+        since = {"endpoint": endpoint, "since": self.clock() - DONE_WITHIN}
+        [(done,)] = self._select(self._statements.done_since, since)
+        counts = dict.fromkeys(UNFINISHED, 0) | {State(state): _whole(count) for state, count, _ in counted}
+        waiting = [_number(since) for state, _, since in counted if state != State.DEAD.value]
+        return Stats(counts, _whole(done), max(0.0, self.clock() - min(waiting)) if waiting else None)
 
-    def prune(self, endpoint: str, before: float) -> int:
+    def prune(self, endpoint: str, before: float, *, most: int | None = None) -> int:
         """Delete what has not changed since ``before``, some at a time so that nobody waits for long."""
         pruned, dead = 0, 0
-        while True:
-            found, forgotten = self._prune_some(endpoint, before)
-            pruned += len(forgotten)
-            dead += forgotten.count(State.DEAD.value)
-            # Where some have been replayed meanwhile, the next look does not find them any more.
-            if found < PRUNED_AT_ONCE:
-                warn_of_dead_letters(dead)
-                return pruned
+        while most is None or pruned < most:
+            states = self._prune_some(endpoint, before)
+            pruned += len(states)
+            dead += states.count(State.DEAD.value)
+            if len(states) < AT_ONCE:
+                break
+        warn_of_dead_letters(dead)
+        return pruned
 
     @repeatable
-    def _prune_some(self, endpoint: str, before: float) -> tuple[int, list[object]]:
-        """Delete some of what is old; how many were found, and the states of those that are gone."""
-        forgotten: list[object] = []
-        with self._transaction() as connection:
-            old = connection.rows(self._statements.old, {"endpoint": endpoint, "before": before})
-            for delivery_id, state in old:
-                values = {"endpoint": endpoint, "id": delivery_id}
-                if connection.change(self._statements.forget, {**values, "before": before}):
-                    forgotten.append(state)
-                    for statement in self._statements.forget_with:
-                        connection.change(statement, values)
-        return len(old), forgotten
+    def _prune_some(self, endpoint: str, before: float) -> list[object]:
+        """Delete some of what is old; the states that they were in."""
+
+        def prune(connection: Connection) -> list[object]:
+            # They are held until all of it is gone, so that no replay comes in between.
+            old = connection.rows(self._statements.old, {"endpoint": endpoint, "before": before, "limit": AT_ONCE})
+            if old:
+                last = old[-1][0]
+                named = {f"id_{number}": old[number][0] if number < len(old) else last for number in range(AT_ONCE)}
+                for statement in self._statements.forget:
+                    connection.change(statement, {"endpoint": endpoint, **named})
+            return [state for _, state in old]
+
+        return self._transact(prune)
 
 
 _END_OF_TIME: Final = 1e12
+_FIRST: Final = Claim(granted=True)
+
+
+def standing_of(rows: Sequence[Row]) -> tuple[float | None, object]:
+    """The latest time that a mark tells, and who has the turn."""
+    if not rows:
+        return None, None
+    latest, holder = rows[0]
+    return (None if latest is None else _number(latest)), holder
 
 
 def renewed(connection: Connection, statements: Statements, held: Values, until: float) -> bool:
@@ -386,9 +468,9 @@ def held_values(key: Key, token: str, mark: Mark | None = None) -> dict[str, obj
     return values
 
 
-def receipt_values(key: Key, token: str | None, receipt: Receipt) -> dict[str, object]:
+def receipt_values(key: Key, token: str, receipt: Receipt) -> dict[str, object]:
     """The values of a receipt, and of the claim that has to hold for it to be written."""
-    values: dict[str, object] = {
+    return {
         "endpoint": key.endpoint,
         "id": key.id,
         "receiver": storable(receipt.receiver),
@@ -398,16 +480,8 @@ def receipt_values(key: Key, token: str | None, receipt: Receipt) -> dict[str, o
         "last_at": receipt.last_at,
         "due_at": receipt.due_at,
         "error": receipt.error,
+        "token": token,
     }
-    return values if token is None else {**values, "token": token}
-
-
-def _upsert(connection: Connection, statement: str, told_by: str | None, values: Values) -> Sequence[Row]:
-    """Run an upsert; the row that it made or changed, or nothing if its condition was not met."""
-    if told_by is None:
-        return connection.rows(statement, values)
-    connection.change(statement, values)
-    return connection.rows(told_by, {name: values[name] for name in ("endpoint", "id", "token")})
 
 
 def check_version(version: int, where: str) -> None:
@@ -439,25 +513,39 @@ def _arrived(arrival: Arrival, now: float) -> dict[str, object]:
     }
 
 
-def _conditions(wanted: Filter) -> tuple[str, dict[str, object]]:
-    """The conditions of a search, and their values."""
-    found: list[str] = []
+def searches(wanted: Filter, types: Sequence[str] | None) -> tuple[list[str], dict[str, object]]:
+    """The conditions of the searches that find what is wanted together, and their values.
+
+    ``types`` are those of the events; None takes all. Each search is one that an index
+    serves: of what is not done by its state, and of the rest by account, or by type.
+    """
     values: dict[str, object] = {}
-    if wanted.states:
-        names = [f"state_{number}" for number, _ in enumerate(wanted.states)]
-        found.append(f"state IN ({', '.join(f':{name}' for name in names)})")
-        values |= dict(zip(names, (state.value for state in wanted.states), strict=True))
-    if wanted.event_type is not None:
-        # `!` escapes, since a backslash does not mean the same in every database.
-        pattern = wanted.event_type.replace("!", "!!").replace("_", "!_").replace("%", "!%").replace("*", "%")
-        found.append("event_type LIKE :event_type ESCAPE '!'")
-        values["event_type"] = pattern
-    for name, condition in (("account_id", "="), ("since", "received_at >="), ("until", "received_at <")):
-        value = getattr(wanted, name)
-        if value is not None:
-            found.append(f"account_id = :{name}" if condition == "=" else f"{condition} :{name}")
+    times = ""
+    for name, comparison in (("since", ">="), ("until", "<")):
+        if (value := getattr(wanted, name)) is not None:
+            times += f" AND received_at {comparison} :{name}"
             values[name] = value
-    return "".join(f" AND {condition}" for condition in found), values
+    account = ""
+    if wanted.account_id is not None:
+        account = " AND account_id = :account_id"
+        values["account_id"] = wanted.account_id
+    names = [f":type_{number}" for number, _ in enumerate(types or ())]
+    values |= {name[1:]: one for name, one in zip(names, types or (), strict=True)}
+    any_type = "" if types is None else f" AND event_type IN ({', '.join(names)})"
+    if types is not None and not types:
+        return [], {}
+    by_type = [f" AND event_type = {name}" for name in names] if types is not None and not account else [any_type]
+    if not wanted.states:
+        return [account + one + times for one in by_type], values
+    # By name, since an index of what is not done serves none but those that say so.
+    found = [
+        f" AND state = '{state.value}' AND state <> 'done'{account}{any_type}{times}"
+        for state in wanted.states
+        if state is not State.DONE
+    ]
+    if State.DONE in wanted.states:
+        found += [f" AND state = 'done'{account}{one}{times}" for one in by_type]
+    return found, values
 
 
 def _stored(row: Row) -> Stored:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from flask_whop.errors import ConfigError, MissingExtraError, NotJoined, Overtaken, StoreUnavailable
+from flask_whop.stores import sql
 from flask_whop.stores.protocol import (
     Arrival,
     Claim,
@@ -29,8 +29,20 @@ from flask_whop.stores.protocol import (
     Settlement,
     State,
     Turn,
+    claim_lost,
 )
-from flask_whop.stores.sql import VERSION, ResultT, SqlStore, check_version, held_values, repeatable
+from flask_whop.stores.sql import (
+    VERSION,
+    ResultT,
+    Row,
+    SqlStore,
+    Values,
+    check_version,
+    held_values,
+    receipt_values,
+    repeatable,
+    standing_of,
+)
 from flask_whop.stores.statements import Statements
 
 try:
@@ -43,12 +55,12 @@ from flask_whop.stores.database import (
     Connection,
     Database,
     DatabaseClock,
-    check_pooler,
     faults_named,
-    make_engine,
     persisted,
     was_cut,
 )
+from flask_whop.stores.driver import DriverDatabase
+from flask_whop.stores.engines import Pool, check_pooler, is_direct, make_engine
 from flask_whop.stores.joining import begin_anew, begin_watch, end_watch, watch_sessions_of
 from flask_whop.stores.schema import Tables
 
@@ -101,19 +113,24 @@ class SQLAlchemyStore(SqlStore):
     finds them in ``metadata``: that of the host if it is given, and one of the store's
     own otherwise.
 
-    Leases go by the clock of the database, unless ``clock`` is given.
+    Leases go by the clock of the database, unless ``clock`` is given. A process has up to
+    ``pool_size`` connections to a URL, of which none is held while a receiver runs, and
+    waits up to ``pool_wait`` seconds for one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each by name
         self,
         engine: str | URL | Engine,
         *,
         prefix: str = "whop_",
         metadata: sa.MetaData | None = None,
         create: bool = True,
+        pool_size: int = Pool().size,
+        pool_wait: float = Pool().seconds,
         clock: Callable[[], float] | None = None,
     ) -> None:
         super().__init__(clock=clock or DatabaseClock())
+        self._pool = Pool(pool_size, pool_wait)
         if not re.fullmatch(r"[A-Za-z0-9_]{0,30}", prefix):
             raise ConfigError(f"prefix has to be up to 30 letters, digits and underscores; it is {prefix!r}.")
         self._given = engine
@@ -159,7 +176,9 @@ class SQLAlchemyStore(SqlStore):
         self._create_tables(engine)
 
     def _create_tables(self, engine: Engine) -> None:
-        with faults_named(), engine.begin() as connection:
+        # Where each statement commits by itself, those that make the tables do not.
+        options = {"isolation_level": "READ COMMITTED"} if is_direct(engine) else {}
+        with faults_named(), engine.connect().execution_options(**options) as connection, connection.begin():
             version = self._version(connection)
             check_version(version, str(engine.url))
             self.metadata.create_all(connection, tables=self._tables.all, checkfirst=True)
@@ -179,7 +198,7 @@ class SQLAlchemyStore(SqlStore):
     def _own_engine(self) -> Engine:
         if isinstance(self._given, sa.Engine):
             return self._given
-        engine = make_engine(self._given, durable=self._durable)
+        engine = make_engine(self._given, durable=self._durable, pool=self._pool)
         check_pooler(engine)
         return engine
 
@@ -200,7 +219,8 @@ class SQLAlchemyStore(SqlStore):
         return database
 
     def _reach(self, engine: Engine) -> Database:
-        database = Database(engine, self._tables.names(engine.dialect), self.clock, opened_in=self._opened_in)
+        kind = DriverDatabase if is_direct(engine) else Database
+        database = kind(engine, self._tables.names(engine.dialect), self.clock, opened_in=self._opened_in)
         with database.transaction():
             pass  # it is there; and after a fork, the connections of the parent are left before anything else
         if self._create:
@@ -218,11 +238,17 @@ class SQLAlchemyStore(SqlStore):
         self._database().measure()
         return self.clock()
 
-    def _single(self) -> AbstractContextManager[Connection]:
-        return self._database().single()
+    def _select(self, statement: str, values: Values) -> Sequence[Row]:
+        return self._database().rows(statement, values)
 
-    def _transaction(self) -> AbstractContextManager[Connection]:
-        return self._database().transaction()
+    def _returning(self, statement: str, values: Values) -> Sequence[Row]:
+        return self._database().rows(statement, values)
+
+    def _change(self, statement: str, values: Values) -> int:
+        return self._database().change(statement, values)
+
+    def _transact(self, job: Callable[[sql.Connection], ResultT]) -> ResultT:
+        return self._database().transact(job)
 
     def lifeline(self) -> Lifeline:
         """What renews the claims in the database of this app."""
@@ -329,8 +355,7 @@ class SessionStore(SQLAlchemyStore):
     @repeatable
     def turn(self, key: Key, token: str, mark: Mark, lease: float) -> Turn:  # noqa: ARG002  # nobody waits here
         """Let every receiver go on that has not handled a newer event; the commit decides."""
-        with self._single() as connection:
-            latest, _ = self._standing_of(connection, held_values(key, token, mark))
+        latest, _ = standing_of(self._select(self._statements.mark, held_values(key, token, mark)))
         return Turn.STALE if latest is not None and latest > mark.at else Turn.GRANTED
 
     def record(
@@ -393,16 +418,18 @@ class SessionStore(SQLAlchemyStore):
             # sees the delivery as it was while the claim still held.
             joined.rows(self._statements.standing, key._asdict())
             with self._database().apart() as current:
-                self._hold(current, key, token, None)
+                if not current.rows(self._statements.hold, held_values(key, token)):
+                    raise claim_lost(key)
+            if not joined.change(self._statements.record, receipt_values(key, token, receipt)):
+                raise claim_lost(key)
         else:
-            self._hold(joined, key, token, settlement)
-        self._write(joined, key, receipt)
+            self._write(key, token, receipt, settlement, joined)
         if mark is None:
             return
         values = held_values(key, token, mark)
         moved = joined.change(self._statements.overtake, values)
         if not (moved and self._statements.tells):
-            latest, _ = self._standing_of(joined, values, self._statements.mark_now)
+            latest, _ = standing_of(joined.rows(self._statements.mark_now, values))
             if latest is not None and latest > mark.at:
                 raise Overtaken(
                     f"{receipt.receiver} has handled a newer event than {key.id} of this resource meanwhile."

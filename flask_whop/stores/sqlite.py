@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from flask_whop.errors import ConfigError, StoreUnavailable
-from flask_whop.stores.sql import VERSION, Row, SqlStore, Values, check_version
-from flask_whop.stores.statements import Names, Statements
+from flask_whop.stores.group_commit import GroupCommit, Wish
+from flask_whop.stores.sql import VERSION, Connection, ResultT, Row, SqlStore, Values, check_version
+from flask_whop.stores.statements import INDEXES, Names, Statements
 
 log: logging.Logger = logging.getLogger("flask_whop")
 
@@ -29,6 +32,9 @@ GONE: Final = (
 Identity: TypeAlias = tuple[int, int]
 
 _WAL_PAUSE: Final = 0.02
+_SHORTEST_PAUSE: Final = 0.0003
+_LONGEST_PAUSE: Final = 0.003
+_CHECKPOINT_PAGES: Final = 4000
 _OLDEST_SQLITE: Final = (3, 35, 0)  # the first that has RETURNING
 
 _STATEMENTS: Final = Statements(Names("whop_deliveries", "whop_receipts", "whop_marks"))
@@ -54,17 +60,20 @@ _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
             due_at REAL,
             lease TEXT,
             lease_until REAL,
-            signed_at INTEGER NOT NULL,
-            secret_index INTEGER NOT NULL,
+            origin TEXT NOT NULL DEFAULT 'arrived',
+            signed_at INTEGER,
+            secret_index INTEGER,
             receivers TEXT,
             signer TEXT,
             body BLOB,
             PRIMARY KEY (endpoint, id)
         )
         """,
-        "CREATE INDEX whop_deliveries_unfinished ON whop_deliveries (endpoint, state, due_at) WHERE state <> 'done'",
-        "CREATE INDEX whop_deliveries_received ON whop_deliveries (endpoint, received_at)",
-        "CREATE INDEX whop_deliveries_resource ON whop_deliveries (endpoint, resource)",
+        *(
+            f"CREATE INDEX whop_deliveries_{index.name} ON whop_deliveries ({', '.join(index.columns)})"
+            + (" WHERE state <> 'done'" if index.unfinished else "")
+            for index in INDEXES
+        ),
         """
         CREATE TABLE whop_receipts (
             endpoint TEXT NOT NULL,
@@ -117,6 +126,7 @@ class SqliteStore(SqlStore):
         # thread of its own.
         self._idle: deque[_Kept] = deque()
         self._inherited: list[_Kept] = []
+        self._group: GroupCommit[Connection] = GroupCommit(self._commit, patience=BUSY_SECONDS)
 
     def open(self, *, durable: bool, keep_bodies: bool) -> None:
         """Make the file ready: create its tables, or migrate them."""
@@ -140,8 +150,7 @@ class SqliteStore(SqlStore):
 
     def _make_tables(self) -> None:
         try:
-            with self._transaction() as transaction:
-                _migrate(transaction, self.path)
+            self._transact(partial(_migrate, self.path))
         except StoreUnavailable as error:
             # Another process may hold the file, frozen perhaps. That is no reason not to start
             # where there is nothing to make: deliveries are answered 503 until it lets go.
@@ -151,8 +160,7 @@ class SqliteStore(SqlStore):
 
     def _has_tables(self) -> bool:
         try:
-            with self._single() as connection:
-                return connection.rows("SELECT version FROM whop_schema", {}) == [(VERSION,)]
+            return self._select("SELECT version FROM whop_schema", {}) == [(VERSION,)]
         except StoreUnavailable:
             return False
 
@@ -160,8 +168,38 @@ class SqliteStore(SqlStore):
     def _statements(self) -> Statements:
         return _STATEMENTS
 
+    def _select(self, statement: str, values: Values) -> Sequence[Row]:
+        with self._connected() as connection:
+            return connection.rows(statement, values)
+
+    def _returning(self, statement: str, values: Values) -> Sequence[Row]:
+        return self._group.do(lambda connection: connection.rows(statement, values), alone=True)
+
+    def _change(self, statement: str, values: Values) -> int:
+        return self._group.do(lambda connection: connection.change(statement, values), alone=True)
+
+    def _transact(self, job: Callable[[Connection], ResultT]) -> ResultT:
+        return self._group.do(job)
+
+    def _commit(self, wishes: list[Wish[Connection, Any]]) -> None:
+        """Do what some threads want in one transaction, each with a savepoint of its own."""
+        with self._connected() as connection:
+            [first, *others] = wishes
+            if not others and first.alone:
+                first.do(connection)
+                return
+            # IMMEDIATE, since a transaction that reads first and writes then is refused at
+            # once, without any waiting, when another one has written in between.
+            connection.change("BEGIN IMMEDIATE", {})
+            if others:
+                for wish in wishes:
+                    connection.do_apart(wish)
+            else:
+                first.do(connection)
+            connection.change("COMMIT", {})
+
     @contextmanager
-    def _single(self) -> Iterator[_Connection]:
+    def _connected(self) -> Iterator[_Connection]:
         connection = self._take()
         try:
             yield _Connection(connection)
@@ -175,15 +213,6 @@ class SqliteStore(SqlStore):
             self._drop(connection)
             raise
         self._idle.append(connection)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[_Connection]:
-        with self._single() as connection:
-            # IMMEDIATE, since a transaction that reads first and writes then is refused at
-            # once, without any waiting, when another one has written in between.
-            connection.change("BEGIN IMMEDIATE", {})
-            yield connection
-            connection.change("COMMIT", {})
 
     def _take(self) -> _Kept:
         if self._pid != os.getpid():
@@ -203,13 +232,14 @@ class SqliteStore(SqlStore):
                 f"{self.path.absolute().as_uri()}?mode=rw",  # made at start alone: an empty one keeps nothing
                 uri=True,
                 factory=_Kept,
-                timeout=BUSY_SECONDS,
+                timeout=0,  # _patiently waits
                 isolation_level=None,
                 check_same_thread=False,
                 cached_statements=64,
             )
             connection.file = identity(self.path)
             _enter_wal(connection)
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         except sqlite3.Error as error:
             raise _unavailable(error) from error
@@ -241,10 +271,39 @@ class _Connection:
         self._connection = connection
 
     def rows(self, statement: str, values: Values) -> Sequence[Row]:
-        return self._connection.execute(statement, values).fetchall()
+        return _patiently(self._connection, statement, values).fetchall()
 
     def change(self, statement: str, values: Values) -> int:
-        return self._connection.execute(statement, values).rowcount
+        return _patiently(self._connection, statement, values).rowcount
+
+    def do_apart(self, wish: Wish[Connection, Any]) -> None:
+        """Do what one of several wants, or undo it and keep what is wrong with it."""
+        self._connection.execute("SAVEPOINT one")
+        try:
+            wish.do(self)
+        except Exception as error:
+            if not self._connection.in_transaction:
+                raise  # such as a full disk, which ends it for all
+            self._connection.execute("ROLLBACK TO one")
+            wish.error = _unavailable(error) if isinstance(error, sqlite3.Error) else error
+        self._connection.execute("RELEASE one")
+
+
+def _patiently(connection: sqlite3.Connection, statement: str, values: Values) -> sqlite3.Cursor:
+    """Run a statement; while another process writes, look again soon, and not in step with others that wait.
+
+    SQLite's own waiting has pauses that grow to a tenth of a second.
+    """
+    until = 0.0
+    while True:
+        try:
+            return connection.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            now = time.monotonic()
+            until = until or now + BUSY_SECONDS
+            if "locked" not in str(error) or now > until:
+                raise
+        time.sleep(random.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE))  # noqa: S311  # nobody gains from guessing it
 
 
 def make_private(path: Path) -> None:
@@ -279,7 +338,7 @@ def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
     return StoreUnavailable(f"The store cannot be used at the moment: {error}.")
 
 
-def _migrate(transaction: _Connection, path: Path) -> None:
+def _migrate(path: Path, transaction: Connection) -> None:
     transaction.change("CREATE TABLE IF NOT EXISTS whop_schema (version INTEGER NOT NULL)", {})
     rows = transaction.rows("SELECT version FROM whop_schema", {})
     version = int(str(rows[0][0])) if rows else 0

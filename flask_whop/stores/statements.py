@@ -6,6 +6,7 @@ MySQL and MariaDB where those have no words for it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 _STORED = (
@@ -20,15 +21,43 @@ _ARRIVED_VALUES = (
     ":endpoint, :id, :event_type, :account_id, :resource, :occurred_at, :updated_at, :signed_at, :secret_index, :body,"
     " :receivers, :signer, :now, :now, :now, 0"
 )
+_TAKEN = f"{_STORED}, body"
+_STANDING = "state, owned, attempts, lease"
 _RECEIPT = "endpoint, delivery_id, receiver, state, attempts, first_at, last_at, due_at, error"
-_RECEIPT_VALUES = ":endpoint, :id, :receiver, :state, :attempts, :first_at, :last_at, :due_at, :error"
+_RECEIPT_TOLD = ":receiver, :state, :attempts, :first_at, :last_at, :due_at, :error"
+_RECEIPT_VALUES = f":endpoint, :id, {_RECEIPT_TOLD}"
 _RECEIPT_NEW = ("state", "attempts", "first_at", "last_at", "due_at", "error")
 _MARK = "endpoint, receiver, line, delivery_id, latest_at, token, held_until"
 _KEY = "endpoint = :endpoint AND id = :id"
 _LINE = "endpoint = :endpoint AND receiver = :receiver AND line = :line"
-_HELD = f"{_KEY} AND lease = :token AND state = 'running'"
-PRUNED_AT_ONCE: Final = 500
-"""How many deliveries are deleted in one transaction, so that nobody waits for long."""
+# CASE keeps the state out of the choice of an index: the key alone finds the row, however
+# many there are in that state, and also where the plan was made while the table was empty.
+_HELD = f"{_KEY} AND CASE state WHEN 'running' THEN lease = :token ELSE 1 = 0 END"
+_TAKEABLE = "CASE state WHEN 'due' THEN due_at <= :latest WHEN 'running' THEN lease_until < :now ELSE 1 = 0 END"
+# What is over, and goes when it is old.
+_OVER = "state IN ('failed', 'done', 'dead')"
+AT_ONCE: Final = 100
+"""How many deliveries a statement that names them is for, so that nobody waits for long."""
+_SEVERAL = ", ".join(f":id_{number}" for number in range(AT_ONCE))
+
+
+class Index(NamedTuple):
+    """An index of the deliveries."""
+
+    name: str
+    columns: tuple[str, ...]
+    unfinished: bool
+    """Whether it has those alone that are not done, where the database can."""
+
+
+INDEXES: Final = (
+    Index("unfinished", ("endpoint", "state", "lapses", "due_at"), unfinished=True),
+    Index("standing", ("endpoint", "state", "received_at"), unfinished=True),
+    Index("received", ("endpoint", "received_at"), unfinished=False),
+    Index("type", ("endpoint", "event_type", "received_at"), unfinished=False),
+    Index("account", ("endpoint", "account_id", "received_at"), unfinished=False),
+    Index("resource", ("endpoint", "resource"), unfinished=False),
+)
 
 
 class Names(NamedTuple):
@@ -39,82 +68,90 @@ class Names(NamedTuple):
     marks: str
 
 
-def _held_receipt(names: Names) -> str:
-    """A receipt that is written only while the token holds the delivery."""
-    values = "endpoint, id, :receiver, :state, :attempts, :first_at, :last_at, :due_at, :error"
-    return f"INSERT INTO {names.receipts} ({_RECEIPT}) SELECT {values} FROM {names.deliveries} WHERE {_HELD}"
-
-
 class Statements:
-    """The statements of SQLite, and with ``locking`` those of PostgreSQL."""
+    """The statements of SQLite, and what others have in common with it."""
 
     locking: str = ""
     """What holds a row that is read until the transaction ends; SQLite has one writer at a time."""
+    passing: str = ""
+    """The same, passing over what somebody else holds."""
     tells: bool = True
     """Whether an upsert tells by its count of rows if its condition was met."""
+    returns: bool = True
+    """Whether :attr:`take` and :attr:`take_due` give what they took."""
+    upserts: bool = True
+    """Whether :attr:`claim` and :attr:`accept` give how the delivery stands, if they changed it."""
 
     def __init__(self, names: Names) -> None:
-        deliveries, receipts, marks = names
+        deliveries, receipts, marks = self._names = names
         # A claim is granted where nobody holds the delivery and its retry is not ours already.
         lapsed = f"({deliveries}.state = 'running' AND {deliveries}.lease_until < :now)"
+        lapses = f"lapses = {deliveries}.lapses + CASE WHEN {deliveries}.state = 'running' THEN 1 ELSE 0 END"
         self.claim: str = (
             f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, lease, lease_until)"
             f" VALUES ({_ARRIVED_VALUES}, 'running', 0, 1, :token, :until)"
             f" ON CONFLICT (endpoint, id) DO UPDATE SET state = 'running', owned = 0, lease = :token,"
             f" lease_until = :until, attempts = {deliveries}.attempts + 1, changed_at = :now, due_at = NULL,"
-            f" lapses = {deliveries}.lapses + CASE WHEN {deliveries}.state = 'running' THEN 1 ELSE 0 END,"
-            f" body = :body WHERE {deliveries}.state IN ('failed', 'done', 'dead') OR {lapsed} RETURNING attempts"
+            f" {lapses}, body = :body WHERE {deliveries}.{_OVER} OR {lapsed} RETURNING {_STANDING}"
         )
+        # Due, or running already where whoever accepts it runs it at once.
         self.accept: str = (
-            f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, due_at, lease)"
-            f" VALUES ({_ARRIVED_VALUES}, 'due', 1, 0, :due_at, :token)"
-            f" ON CONFLICT (endpoint, id) DO UPDATE SET state = 'due', owned = 1, due_at = :due_at,"
-            f" lapses = {deliveries}.lapses + CASE WHEN {deliveries}.state = 'running' THEN 1 ELSE 0 END,"
-            f" opened_at = :now, changed_at = :now, body = :body, receivers = :receivers, lease = :token"
-            f" WHERE {deliveries}.state = 'failed' OR {lapsed} RETURNING state"
+            f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, due_at, lease, lease_until)"
+            f" VALUES ({_ARRIVED_VALUES}, :state, 1, :attempts, :due_at, :token, :until)"
+            f" ON CONFLICT (endpoint, id) DO UPDATE SET state = :state, owned = 1, due_at = :due_at,"
+            f" attempts = {deliveries}.attempts + :attempts, {lapses}, opened_at = :now, changed_at = :now,"
+            f" body = :body, receivers = :receivers, lease = :token, lease_until = :until"
+            f" WHERE {deliveries}.state = 'failed' OR {lapsed} RETURNING {_STANDING}"
         )
-        # Where an upsert cannot say what it did, the token that it left does.
-        self.claimed: str | None = None
-        self.accepted: str | None = None
-        self.standing: str = f"SELECT state, owned, attempts, lease FROM {deliveries} WHERE {_KEY}"
-        self.take: str = (
-            f"UPDATE {deliveries} SET opened_at = CASE WHEN owned = 1 THEN opened_at ELSE :now END, owned = 1,"
-            f" lapses = lapses + CASE WHEN state = 'running' THEN 1 ELSE 0 END,"
-            f" state = 'running', lease = :token, lease_until = :until,"
-            f" attempts = attempts + 1, changed_at = :now WHERE {_KEY} AND body IS NOT NULL"
-            f" AND ((state = 'due' AND due_at <= :latest) OR (state = 'running' AND lease_until < :now))"
+        self.standing: str = f"SELECT {_STANDING} FROM {deliveries} WHERE {_KEY}"
+        self.take: str = f"{self._taking} WHERE {_KEY} AND body IS NOT NULL AND {_TAKEABLE} RETURNING {_TAKEN}"
+        # What was taken by a statement whose answer was lost, or that gives none.
+        self.taken: str = f"SELECT {_TAKEN} FROM {deliveries} WHERE {_HELD} AND owned = 1"
+        # SQLite uses the index of what is unfinished for a query alone that repeats its condition.
+        self._unfinished = f"FROM {deliveries} WHERE endpoint = :endpoint AND state <> 'done'"
+        waiting = f"{self._unfinished} AND state = 'due' AND due_at <= :now"
+        self._next = f"{waiting} AND lapses = 0 ORDER BY due_at LIMIT :limit"
+        self.take_due: str = f"{self._taking} WHERE rowid IN (SELECT rowid {self._next}) RETURNING {_TAKEN}"
+        self.taken_due: str = f"SELECT {_TAKEN} {self._unfinished} AND state = 'running' AND lease = :token"
+        self.put_back: str = (
+            f"UPDATE {deliveries} SET state = 'due', attempts = attempts - 1, changed_at = :now WHERE {_HELD}"
         )
-        self.taken: str = f"SELECT 1 FROM {deliveries} WHERE {_HELD} AND owned = 1"
         # In parts, each of which finds its rows by the index of what is unfinished: neither
-        # what is done nor what is due later costs anything. SQLite uses that index for a query
-        # alone that repeats its condition.
-        due = f"SELECT endpoint, id, lapses, due_at FROM {deliveries} WHERE endpoint = :endpoint AND state <> 'done'"
-        waiting = f"{due} AND state = 'due' AND due_at <= :now"
+        # what is done nor what is due later costs anything.
         self.due: str = (
-            f"SELECT * FROM ({waiting} AND lapses = 0 ORDER BY due_at LIMIT :limit) AS together"
-            f" UNION ALL SELECT * FROM ({waiting} AND lapses > 0 ORDER BY due_at LIMIT :limit) AS alone"
-            f" UNION ALL SELECT endpoint, id, lapses + 1, 0 FROM"
-            f" ({due} AND state = 'running' AND lease_until < :now LIMIT :limit) AS left_behind ORDER BY 4"
+            f"SELECT * FROM (SELECT endpoint, id, lapses, due_at {self._next}) AS together"
+            f" UNION ALL SELECT * FROM (SELECT endpoint, id, lapses, due_at {waiting} AND lapses > 0"
+            f" ORDER BY lapses, due_at LIMIT :limit) AS alone"
+            f" UNION ALL SELECT endpoint, id, lapses + 1, 0 FROM (SELECT endpoint, id, lapses {self._unfinished}"
+            f" AND state = 'running' AND lease_until < :now LIMIT :limit) AS left_behind ORDER BY 4"
         )
-        self.postpone: str = f"UPDATE {deliveries} SET due_at = :due_at WHERE {_KEY} AND state = 'due'"
+        # What one claim took together runs in order, the longest due first: when its process
+        # died, all behind the first were merely claimed.
+        self.release: str = (
+            f"UPDATE {deliveries} SET state = 'due', attempts = attempts - 1"
+            f" WHERE endpoint = :endpoint AND id IN (SELECT id FROM ("
+            f"SELECT behind.id FROM {deliveries} AS behind JOIN {deliveries} AS first"
+            f" ON first.endpoint = behind.endpoint AND first.lease = behind.lease"
+            f" AND (first.due_at < behind.due_at OR (first.due_at = behind.due_at AND first.id < behind.id))"
+            f" WHERE behind.endpoint = :endpoint AND behind.state = 'running' AND behind.state <> 'done'"
+            f" AND behind.lease_until < :now AND first.state = 'running' AND first.state <> 'done') AS unstarted)"
+            f" AND CASE state WHEN 'running' THEN lease_until < :now ELSE 1 = 0 END"
+        )
+        self.postpone: str = (
+            f"UPDATE {deliveries} SET due_at = :due_at WHERE {_KEY} AND CASE state WHEN 'due' THEN 1 = 1 ELSE 1 = 0 END"
+        )
         self.renew: str = f"UPDATE {deliveries} SET lease_until = :until WHERE {_HELD}"
         self.renew_turn: str = f"UPDATE {marks} SET held_until = :until WHERE {_LINE} AND token = :token"
-        # The fence: what holds the delivery's row until the transaction ends, and finds it while
-        # the token still has it.
-        self.hold: str = f"UPDATE {deliveries} SET changed_at = :now WHERE {_HELD}"
-        new = ", ".join(f"{column} = excluded.{column}" for column in _RECEIPT_NEW)
-        replaced = f" ON CONFLICT (endpoint, delivery_id, receiver) DO UPDATE SET {new}"
-        # What is done stays done, whoever comes late; a repetition of the same says nothing new.
-        replaced += (
-            f" WHERE {receipts}.state <> 'done'"
-            f" OR (excluded.state = 'done' AND {receipts}.attempts = excluded.attempts)"
-        )
-        self.record: str = f"INSERT INTO {receipts} ({_RECEIPT}) VALUES ({_RECEIPT_VALUES}){replaced}"
-        # The same with the fence in it, for a receipt that is written by itself.
-        self.record_held: str = f"{_held_receipt(names)}{self.locking}{replaced}"
-        settled = f"UPDATE {deliveries} SET state = :state, due_at = :due_at, changed_at = :now"
+        # The fence is the condition that the token still holds the delivery.
+        self.hold: str = f"SELECT 1 FROM {deliveries} WHERE {_HELD}"
+        settled = f"UPDATE {deliveries} SET state = :ends, due_at = :ends_due_at, changed_at = :now"
         self.settle: str = f"{settled} WHERE {_HELD}"
         self.settle_without_body: str = f"{settled}, body = NULL WHERE {_HELD}"
+        self.record: str = f"INSERT INTO {receipts} ({_RECEIPT}) VALUES ({_RECEIPT_VALUES}){self._replaced}"
+        self.record_held: str = (
+            f"INSERT INTO {receipts} ({_RECEIPT}) SELECT endpoint, id, {_RECEIPT_TOLD}"
+            f" FROM {deliveries} WHERE {_HELD}{self.locking}{self._replaced}"
+        )
         self.turn: str = (
             f"INSERT INTO {marks} ({_MARK}) VALUES (:endpoint, :receiver, :line, :id, NULL, :token, :until)"
             f" ON CONFLICT (endpoint, receiver, line) DO UPDATE"
@@ -162,34 +199,92 @@ class Statements:
             f"SELECT receiver, state, attempts, first_at, last_at, due_at, error FROM {receipts}"
             f" WHERE endpoint = :endpoint AND delivery_id = :id ORDER BY first_at, receiver"
         )
-        self.find: str = f"SELECT {_STORED}, NULL FROM {deliveries} WHERE endpoint = :endpoint"
-        self.counts: str = f"SELECT state, COUNT(*) FROM {deliveries} WHERE endpoint = :endpoint GROUP BY state"
-        self.oldest: str = (
-            f"SELECT MIN(received_at) FROM {deliveries} WHERE endpoint = :endpoint"
-            f" AND state IN ('running', 'failed', 'due')"
-        )
         self.old: str = (
             f"SELECT id, state FROM {deliveries} WHERE endpoint = :endpoint AND received_at < :before"
-            f" AND changed_at < :before AND state IN ('failed', 'done', 'dead') LIMIT {PRUNED_AT_ONCE}"
+            f" AND changed_at < :before AND {_OVER} ORDER BY received_at LIMIT :limit{self.passing}"
         )
-        # What a replay has made due since it was found is not deleted.
-        self.forget: str = (
-            f"DELETE FROM {deliveries} WHERE {_KEY} AND changed_at < :before AND state IN ('failed', 'done', 'dead')"
+        self.forget: tuple[str, ...] = (
+            f"DELETE FROM {receipts} WHERE endpoint = :endpoint AND delivery_id IN ({_SEVERAL})",
+            f"DELETE FROM {marks} WHERE endpoint = :endpoint AND delivery_id IN ({_SEVERAL})",
+            f"DELETE FROM {deliveries} WHERE endpoint = :endpoint AND id IN ({_SEVERAL})",
         )
-        self.forget_with: tuple[str, ...] = (
-            f"DELETE FROM {receipts} WHERE endpoint = :endpoint AND delivery_id = :id",
-            f"DELETE FROM {marks} WHERE endpoint = :endpoint AND delivery_id = :id",
+        self.counts: str = f"SELECT state, COUNT(*), MIN(received_at) {self._unfinished} GROUP BY state"
+        self.done_since: str = (
+            f"SELECT COUNT(*) FROM {deliveries} WHERE endpoint = :endpoint AND received_at >= :since AND state = 'done'"
         )
+        # From one type to the next by the index, however many deliveries there are of each.
+        following = f"SELECT MIN(event_type) FROM {deliveries} WHERE endpoint = :endpoint"
+        self.types: str = (
+            f"WITH RECURSIVE types(event_type) AS ({following} UNION ALL"
+            f" SELECT ({following} AND {deliveries}.event_type > types.event_type) FROM types"
+            f" WHERE types.event_type IS NOT NULL) SELECT event_type FROM types WHERE event_type IS NOT NULL"
+        )
+
+    @property
+    def _taking(self) -> str:
+        return (
+            f"UPDATE {self._names.deliveries} SET"
+            f" opened_at = CASE WHEN owned = 1 THEN opened_at ELSE :now END, owned = 1,"
+            f" lapses = lapses + CASE WHEN state = 'running' THEN 1 ELSE 0 END, state = 'running',"
+            f" lease = :token, lease_until = :until, attempts = attempts + 1, changed_at = :now"
+        )
+
+    @property
+    def _replaced(self) -> str:
+        """How a receipt replaces the one before: what is done stays done, but for a repetition of the same."""
+        receipts = self._names.receipts
+        new = ", ".join(f"{column} = excluded.{column}" for column in _RECEIPT_NEW)
+        return (
+            f" ON CONFLICT (endpoint, delivery_id, receiver) DO UPDATE SET {new} WHERE {receipts}.state <> 'done'"
+            f" OR (excluded.state = 'done' AND {receipts}.attempts = excluded.attempts)"
+        )
+
+    def record_and(self, settle: str) -> str | None:  # noqa: ARG002  # for those who can
+        """What keeps a receipt and ends the claim in one statement, which gives a row if it did.
+
+        ``settle`` is how the claim ends. None where that takes two statements.
+        """
+        return None
+
+    def record_and_commit(self, settle: str) -> str | None:
+        """The same, where it has a transaction of its own."""
+        return self.record_and(settle)
+
+    def find(self, conditions: Sequence[str]) -> str:
+        """The latest deliveries, which meet one of several conditions.
+
+        Each of them is a search of its own, which stops when it has found enough.
+        """
+        parts = (
+            f"SELECT * FROM (SELECT {_STORED}, NULL AS body FROM {self._names.deliveries}"
+            f" WHERE endpoint = :endpoint{condition} ORDER BY received_at DESC, id DESC LIMIT :limit) AS part_{number}"
+            for number, condition in enumerate(conditions)
+        )
+        return f"{' UNION ALL '.join(parts)} ORDER BY received_at DESC, id DESC LIMIT :limit"
 
 
 class PostgreSQLStatements(Statements):
     """The statements of PostgreSQL."""
 
     locking: str = " FOR UPDATE"
+    passing: str = " FOR UPDATE SKIP LOCKED"
+
+    def __init__(self, names: Names) -> None:
+        super().__init__(names)
+        # By their places, so that no plan looks through the table for them.
+        chosen = f"SELECT ctid {self._next}{self.passing}"
+        self.take_due: str = f"{self._taking} WHERE ctid = ANY(ARRAY({chosen})) RETURNING {_TAKEN}"
+
+    def record_and(self, settle: str) -> str | None:
+        """One statement; what is not held is not written either."""
+        return (
+            f"WITH held AS ({settle} RETURNING endpoint, id) INSERT INTO {self._names.receipts} ({_RECEIPT})"
+            f" SELECT endpoint, id, {_RECEIPT_TOLD} FROM held{self._replaced} RETURNING 1"
+        )
 
 
 class MySQLStatements(Statements):
-    """The statements of MySQL and MariaDB, whose upsert knows no condition and returns nothing.
+    """The statements of MySQL and MariaDB, whose upsert knows no condition.
 
     It assigns from left to right: what counts goes first, by what the row was, so that a
     statement that is sent twice counts once; then the token, and what follows goes by whether
@@ -197,14 +292,17 @@ class MySQLStatements(Statements):
     """
 
     locking: str = " FOR UPDATE"
+    passing: str = " FOR UPDATE"
     tells: bool = False
+    returns: bool = False
+    upserts: bool = False
 
     def __init__(self, names: Names) -> None:
         super().__init__(names)
-        deliveries, receipts, marks = names
+        deliveries, _, marks = names
         lapsed = "(state = 'running' AND lease_until < :now)"
         counted = f"lapses = lapses + IF({lapsed}, 1, 0)"
-        granted = f"(state IN ('failed', 'done', 'dead') OR {lapsed})"
+        granted, accepted = f"({_OVER} OR {lapsed})", f"(state = 'failed' OR {lapsed})"
         self.claim: str = (
             f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, lease, lease_until)"
             f" VALUES ({_ARRIVED_VALUES}, 'running', 0, 1, :token, :until) ON DUPLICATE KEY UPDATE"
@@ -214,29 +312,20 @@ class MySQLStatements(Statements):
             f" body = IF(lease <=> :token, :body, body), lease_until = IF(lease <=> :token, :until, lease_until),"
             f" state = IF(lease <=> :token, 'running', state)"
         )
-        self.claimed: str | None = f"SELECT attempts FROM {deliveries} WHERE {_KEY} AND lease = :token"
         self.accept: str = (
-            f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, due_at, lease)"
-            f" VALUES ({_ARRIVED_VALUES}, 'due', 1, 0, :due_at, :token) ON DUPLICATE KEY UPDATE"
-            f" {counted}, lease = IF(state = 'failed' OR {lapsed}, :token, lease),"
+            f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, due_at, lease, lease_until)"
+            f" VALUES ({_ARRIVED_VALUES}, :state, 1, :attempts, :due_at, :token, :until) ON DUPLICATE KEY UPDATE"
+            f" {counted}, attempts = attempts + IF({accepted}, :attempts, 0), lease = IF({accepted}, :token, lease),"
             f" owned = IF(lease <=> :token, 1, owned),"
             f" changed_at = IF(lease <=> :token, :now, changed_at), opened_at = IF(lease <=> :token, :now, opened_at),"
             f" due_at = IF(lease <=> :token, :due_at, due_at), body = IF(lease <=> :token, :body, body),"
-            f" receivers = IF(lease <=> :token, :receivers, receivers), state = IF(lease <=> :token, 'due', state)"
+            f" receivers = IF(lease <=> :token, :receivers, receivers),"
+            f" lease_until = IF(lease <=> :token, :until, lease_until), state = IF(lease <=> :token, :state, state)"
         )
-        self.accepted: str | None = self.claimed
-        # What is done stays done; the state goes last, since the others go by it.
-        same = f"VALUES(state) = 'done' AND {receipts}.attempts = VALUES(attempts)"
-        kept = f"{receipts}.state = 'done' AND NOT ({same})"
-        new = ", ".join(
-            f"{column} = IF({kept}, {receipts}.{column}, VALUES({column}))" for column in reversed(_RECEIPT_NEW)
-        )
+        self.take: str = f"{self._taking} WHERE {_KEY} AND body IS NOT NULL AND {_TAKEABLE}"
+        self.take_due: str = f"{self._taking} {self._next.removeprefix(f'FROM {deliveries} ')}"
         # A transaction sees what was there when it began, unless it asks for what is there now.
         self.mark_now: str = f"{self.mark} FOR UPDATE"
-        self.record: str = (
-            f"INSERT INTO {receipts} ({_RECEIPT}) VALUES ({_RECEIPT_VALUES}) ON DUPLICATE KEY UPDATE {new}"
-        )
-        self.record_held: str = f"{_held_receipt(names)}{self.locking} ON DUPLICATE KEY UPDATE {new}"
         self.turn: str = (
             f"INSERT INTO {marks} ({_MARK}) VALUES (:endpoint, :receiver, :line, :id, NULL, :token, :until)"
             f" ON DUPLICATE KEY UPDATE token = IF((latest_at IS NULL OR latest_at <= :at)"
@@ -248,4 +337,33 @@ class MySQLStatements(Statements):
             f"INSERT INTO {marks} ({_MARK}) VALUES (:endpoint, :receiver, :line, :id, :at, NULL, NULL)"
             f" ON DUPLICATE KEY UPDATE delivery_id = IF(latest_at IS NULL OR latest_at <= :at, :id, delivery_id),"
             f" latest_at = IF(latest_at IS NULL OR latest_at <= :at, :at, latest_at)"
+        )
+
+    @property
+    def _replaced(self) -> str:
+        # The state goes last, since the others go by it.
+        receipts = self._names.receipts
+        same = f"VALUES(state) = 'done' AND {receipts}.attempts = VALUES(attempts)"
+        kept = f"{receipts}.state = 'done' AND NOT ({same})"
+        new = (f"{column} = IF({kept}, {receipts}.{column}, VALUES({column}))" for column in reversed(_RECEIPT_NEW))
+        return f" ON DUPLICATE KEY UPDATE {', '.join(new)}"
+
+
+class MariaDBStatements(MySQLStatements):
+    """The statements of MariaDB since 10.6, which gives what an upsert made of a row, and passes over locks."""
+
+    passing: str = " FOR UPDATE SKIP LOCKED"
+    upserts: bool = True
+
+    def __init__(self, names: Names) -> None:
+        super().__init__(names)
+        self.claim += f" RETURNING {_STANDING}"
+        self.accept += f" RETURNING {_STANDING}"
+
+    def record_and_commit(self, settle: str) -> str | None:
+        """A block, which is one statement to whoever sends it."""
+        return (
+            f"BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;"
+            f" START TRANSACTION; {settle}; IF ROW_COUNT() > 0 THEN {self.record}; COMMIT; SELECT 1;"
+            f" ELSE ROLLBACK; SELECT 1 FROM DUAL WHERE 1 = 0; END IF; END"
         )

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import socket
 import threading
 import time
 
 
+# Besides COMMIT itself, a statement that is a transaction of its own, and PostgreSQL's
+# message that executes one which the server has prepared.
+_COMMITS = re.compile(rb"COMMIT|INSERT INTO|UPDATE \S|\AB", re.IGNORECASE)
+
+
 class Cutter:
     """Passes everything on to a server on this machine, until it cuts.
 
-    With a chance of ``at_commit`` it cuts where a commit goes by, half of the times before
-    the server has it and half of the times after; elsewhere ``rarely``.
+    With a chance of ``at_commit`` it cuts where something goes by that commits, half of the
+    times before the server has it and half of the times after; elsewhere ``rarely``.
     """
 
     def __init__(self, port: int, *, at_commit: float = 0.02, rarely: float = 0.001) -> None:
@@ -57,7 +63,7 @@ class Cutter:
                 self.cut_after = None
                 self._cut(client, server, data, reached=True)
                 return
-            chance = self._at_commit if b"COMMIT" in data.upper() else self._rarely
+            chance = self._at_commit if _COMMITS.search(data) else self._rarely
             if self.cutting and random.random() < chance:
                 self.cuts += 1
                 self._cut(client, server, data, reached=random.random() < 0.5)

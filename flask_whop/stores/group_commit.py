@@ -1,0 +1,109 @@
+"""One commit for all threads of a process that wait to write, where a database has one writer at a time."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Final, Generic, TypeVar
+from weakref import ref
+
+from flask_whop.errors import StoreUnavailable
+
+_AT_ONCE: Final = 32
+
+ResultT = TypeVar("ResultT")
+ConnectionT = TypeVar("ConnectionT")
+
+
+class Wish(Generic[ConnectionT, ResultT]):
+    """What one thread wants written, and what came of it."""
+
+    __slots__ = ("alone", "error", "granted", "job", "result", "since")
+
+    def __init__(self, job: Callable[[ConnectionT], ResultT], *, alone: bool) -> None:
+        self.job = job
+        self.alone = alone
+        """Whether it is one statement, which needs no transaction around it."""
+        self.since = time.monotonic()
+        self.granted = False
+        self.result: ResultT | None = None
+        self.error: BaseException | None = None
+
+    def do(self, connection: ConnectionT) -> None:
+        """Do it."""
+        self.result = self.job(connection)
+
+    def outcome(self) -> ResultT:
+        """What it gave; raises what it raised."""
+        if self.error is not None:
+            raise self.error
+        return self.result  # type: ignore[return-value]  # its job has been done
+
+
+class GroupCommit(Generic[ConnectionT]):
+    """Lets the threads of a process take turns, of whom each writes for all that wait.
+
+    ``commit`` does a list of wishes in one transaction, and sets the ``error`` of those
+    that are at fault by themselves; what it raises is the fault of all. Nobody goes on
+    before the commit. ``patience`` is how many seconds somebody waits for a turn.
+    """
+
+    def __init__(self, commit: Callable[[list[Wish[ConnectionT, Any]]], None], *, patience: float) -> None:
+        self._commit = commit
+        self._patience = patience
+        self._begin_anew()
+        if hasattr(os, "register_at_fork"):
+            # A fork may come while another thread has the turn, which then never ends.
+            us = ref(self)
+
+            def begin_anew() -> None:
+                if (group := us()) is not None:
+                    group._begin_anew()  # noqa: SLF001  # ours
+
+            os.register_at_fork(after_in_child=begin_anew)
+
+    def _begin_anew(self) -> None:
+        self._wishes: deque[Wish[ConnectionT, Any]] = deque()
+        self._turn = Lock()
+
+    def do(self, job: Callable[[ConnectionT], ResultT], *, alone: bool = False) -> ResultT:
+        """Have ``job`` done in a transaction, and return what it returns when that is committed.
+
+        ``alone`` says that it is one statement. Raises what the job raises, with nothing of
+        it written, and :class:`~flask_whop.errors.StoreUnavailable`.
+        """
+        wish = Wish(job, alone=alone)
+        self._wishes.append(wish)
+        if not self._turn.acquire(timeout=self._patience):
+            try:
+                self._wishes.remove(wish)
+            except ValueError:
+                # It is being granted.
+                self._turn.acquire()
+            else:
+                raise StoreUnavailable("The store cannot be used at the moment: other threads are writing to it.")
+        try:
+            while not wish.granted:
+                self._grant()
+        finally:
+            self._turn.release()
+        return wish.outcome()
+
+    def _grant(self) -> None:
+        wishes = [self._wishes.popleft() for _ in range(min(_AT_ONCE, len(self._wishes)))]
+        try:
+            self._commit(wishes)
+        except Exception as error:  # noqa: BLE001  # each of them is told
+            for wish in wishes:
+                wish.error = error
+        except BaseException:
+            # This thread is told to end; the others are not.
+            for wish in wishes:
+                wish.error = StoreUnavailable("The store cannot be used at the moment: the process is ending.")
+            raise
+        finally:
+            for wish in wishes:
+                wish.granted = True
