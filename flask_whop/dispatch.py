@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask_whop.config import Mode
 from flask_whop.engine import Engine, Outcome, Status
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from flask_whop.signature import Delivery
-
-GRACE_SECONDS: Final = 30.0
-"""How long a delivery is left to whom it was handed, before a worker looks for it."""
 
 _LOOK_EVERY = 10.0
 _AT_ONCE = 10
@@ -37,10 +34,20 @@ def dispatcher(mode: Mode, app: Flask, engine: Engine) -> Callable[[Delivery], D
     if mode is Mode.INLINE:
         return lambda delivery: Dispatched(engine.process(delivery))
     if mode is Mode.WORKER:
-        return lambda delivery: Dispatched(engine.accept(delivery))
+        return partial(_accept_for_worker, app, engine)
     if mode is Mode.CELERY:
         return _celery(app, engine)
     return _AfterResponse(app, engine)
+
+
+def _accept_for_worker(app: Flask, engine: Engine, delivery: Delivery) -> Dispatched:
+    outcome = engine.accept(delivery)
+    return Dispatched(outcome, partial(_announce, app, engine) if outcome.status is Status.ACCEPTED else None)
+
+
+def _announce(app: Flask, engine: Engine) -> None:
+    with app.app_context():
+        engine.announce()
 
 
 def _celery(app: Flask, engine: Engine) -> Callable[[Delivery], Dispatched]:
@@ -71,17 +78,15 @@ class _AfterResponse:
         self._looked_at = 0.0
 
     def __call__(self, delivery: Delivery) -> Dispatched:
-        outcome = self._engine.accept(delivery, due_in=GRACE_SECONDS)
-        if outcome.status is not Status.ACCEPTED:
-            return Dispatched(outcome)
-        return Dispatched(outcome, lambda: self._run(Key(self._engine.endpoint, delivery.id)))
+        outcome, run = self._engine.accept_and_hold(delivery)
+        return Dispatched(outcome, None if run is None else partial(self._run, run, delivery.id))
 
-    def _run(self, key: Key) -> None:
-        self._run_one(key, early=True)
+    def _run(self, run: Callable[[], object], delivery_id: str) -> None:
+        self._run_one(run, delivery_id)
         if time.monotonic() - self._looked_at > _LOOK_EVERY:
             self._looked_at = time.monotonic()
             for one in self._due():
-                self._run_one(one.key)
+                self._run_one(partial(self._engine.run, one.key), one.key.id)
                 if one.alone:  # it may take the process down; one such at a time is enough
                     return
 
@@ -94,10 +99,10 @@ class _AfterResponse:
             return ()
         return sorted(due, key=attrgetter("alone"))
 
-    def _run_one(self, key: Key, *, early: bool = False) -> None:
+    def _run_one(self, run: Callable[[], object], delivery_id: str) -> None:
         try:
             with self._app.app_context():
-                self._engine.run(key, early=early)
+                run()
         except Exception:
             # It is kept, and due again in a while.
-            log.exception("Delivery %s could not be run after its answer.", key.id)
+            log.exception("Delivery %s could not be run after its answer.", delivery_id)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask_whop import signals
 from flask_whop.envelopes import OddEnvelopeLog
-from flask_whop.errors import ClaimLost, Reason, Rejected
+from flask_whop.errors import ClaimLost, Reason, Rejected, StoreUnavailable
 from flask_whop.events import AnyEvent, parse_event
 from flask_whop.leases import LeaseKeeper, new_token
 from flask_whop.logs import log
@@ -17,7 +19,19 @@ from flask_whop.outcomes import Status as Status
 from flask_whop.receivers import AppSignal
 from flask_whop.run import Run, Tools, calls_for
 from flask_whop.signature import Delivery
-from flask_whop.stores import FINISHED, Arrival, Filter, Key, Receipt, ReceiptState, Settlement, State
+from flask_whop.stores import (
+    FINISHED,
+    Accepted,
+    Arrival,
+    Filter,
+    Hold,
+    Key,
+    Receipt,
+    ReceiptState,
+    Settlement,
+    State,
+    Taken,
+)
 
 if TYPE_CHECKING:
     from flask_whop.host import Host
@@ -27,6 +41,13 @@ if TYPE_CHECKING:
 _MOST_DRIFT_LOGGED = 10
 _COMPARED = 200
 _BEFORE_AND_AFTER = 2
+
+
+class Claimed(NamedTuple):
+    """A delivery of ours that is claimed, and waits for its turn to run in this process."""
+
+    taken: Taken
+    token: str
 
 
 class Engine:
@@ -98,22 +119,59 @@ class Engine:
         ``due_in`` is how many seconds nobody else is to look for it. Raises what
         :meth:`process` raises.
         """
+        event, arrival = self._to_be_accepted(delivery)
+        return self._accepted(self.store.accept(arrival, due_in), delivery, event)
+
+    def accept_and_hold(self, delivery: Delivery) -> tuple[Outcome, Callable[[], Outcome | None] | None]:
+        """Keep ``delivery``, and hold it for this process; with what runs it, if there is something to run.
+
+        What is not run before its lease ends is due then. Raises what :meth:`process` raises.
+        """
+        event, arrival = self._to_be_accepted(delivery)
+        hold = Hold(new_token(), self.leases.lease)
+        since, opened_at = time.monotonic(), self.store.clock()
+        accepted = self.store.accept(arrival, 0.0, hold)
+        outcome = self._accepted(accepted, delivery, event)
+        if outcome.status is not Status.ACCEPTED:
+            return outcome, None
+        key = arrival.key
+        if not accepted.changed:  # it has been replayed
+            return outcome, partial(self.run, key, early=True)
+
+        def run() -> Outcome | None:
+            if time.monotonic() - since > hold.lease:
+                return self.run(key)
+            return self._run(delivery, event, hold.token, opened_at, accepted.attempts, accepted.receipts)
+
+        return outcome, run
+
+    def _to_be_accepted(self, delivery: Delivery) -> tuple[AnyEvent, Arrival]:
         event = self._open(delivery)
         names = tuple(call.name for call in calls_for(self._host, event))
-        arrival = self._arrival(event, delivery)._replace(receivers=names)
-        changed, state, owned = self.store.accept(arrival, due_in)[:3]
-        if state is State.RUNNING and not owned:
+        return event, self._arrival(event, delivery)._replace(receivers=names)
+
+    def _accepted(self, accepted: Accepted, delivery: Delivery, event: AnyEvent) -> Outcome:
+        changed, state, owned = accepted[:3]
+        if not changed and state is State.RUNNING and not owned:
             outcome = Outcome(Status.RUNNING, event)
             self._tell(outcome, delivery)
             return outcome
-        if not changed and state in (State.DONE, State.DEAD) and self._unfinished(arrival.key, event):
-            changed = self.store.replay(arrival.key)
+        key = Key(self.endpoint, delivery.id)
+        if not changed and state in (State.DONE, State.DEAD) and self._unfinished(key, event):
+            changed = self.store.replay(key)
         outcome = Outcome(Status.ACCEPTED if changed else Status.DUPLICATE, event)
         if changed:
             self.notify(signals.delivery_accepted, delivery=delivery, event=event)
         else:
             self._tell(outcome, delivery)
         return outcome
+
+    def announce(self) -> None:
+        """Wake the workers that sleep, where the store can; they look by themselves too."""
+        try:
+            self.store.announce(self.endpoint)
+        except StoreUnavailable:
+            log.debug("The workers could not be told of a delivery.", exc_info=True)
 
     def run(self, key: Key, *, early: bool = False) -> Outcome | None:
         """Run what is due of a delivery whose retry is ours; None if nothing is, or somebody else took it over.
@@ -124,22 +182,65 @@ class Engine:
         """
         token = new_token()
         taken = self.store.take(key, token, self.leases.lease, early=early)
-        if taken is None:
-            return None
+        return None if taken is None else self._run_taken(taken, token)
+
+    def take_due(self, limit: int) -> list[Claimed]:
+        """Claim up to ``limit`` of what is due, to run them one after the other; all of them are held.
+
+        Raises :class:`~flask_whop.errors.StoreUnavailable`.
+        """
+        token = new_token()
+        taken = self.store.take_due(self.endpoint, token, self.leases.lease, limit)
+        if taken:
+            lifeline = self.store.lifeline()
+            for one in taken:
+                self.leases.hold(one.delivery.key, token, lifeline)
+        return [Claimed(one, token) for one in taken]
+
+    def run_claimed(self, claimed: Claimed) -> Outcome | None:
+        """Run what :meth:`take_due` gave, as :meth:`run` does; None if its lease has run out meanwhile."""
+        taken, token = claimed
+        key = taken.delivery.key
+        try:
+            return self._run_taken(taken, token) if self.leases.holds(key, token) else None
+        finally:
+            self.leases.let_go(key, token)
+
+    def put_back(self, claimed: Claimed) -> None:
+        """Let somebody else run what :meth:`take_due` gave.
+
+        Raises :class:`~flask_whop.errors.StoreUnavailable`; it is due again when its lease ends.
+        """
+        key = claimed.taken.delivery.key
+        self.leases.let_go(key, claimed.token)
+        self.store.put_back(key, claimed.token)
+
+    def _run_taken(self, taken: Taken, token: str) -> Outcome | None:
         kept = taken.delivery
-        delivery = Delivery(key.id, kept.signed_at, kept.body or b"", kept.secret_index)
+        delivery = Delivery(kept.key.id, kept.signed_at, kept.body or b"", kept.secret_index)
         event = parse_event(delivery.body, delivery.id)
-        first = kept.attempts == 1
+        return self._run(delivery, event, token, kept.opened_at, kept.attempts, taken.receipts, kept.receivers)
+
+    def _run(  # noqa: PLR0913, PLR0917  # what a claim tells
+        self,
+        delivery: Delivery,
+        event: AnyEvent,
+        token: str,
+        opened_at: float,
+        attempts: int,
+        receipts: Mapping[str, Receipt],
+        expected: Sequence[str] = (),
+    ) -> Outcome | None:
         run = Run(
             self._tools,
-            key,
+            Key(self.endpoint, delivery.id),
             token,
             event,
-            opened_at=kept.opened_at,
-            earlier=taken.receipts,
-            first=first,
-            expected=kept.receivers,
-            tries=kept.attempts,
+            opened_at=opened_at,
+            earlier=receipts,
+            first=attempts == 1,
+            expected=expected,
+            tries=attempts,
         )
         try:
             outcome = run.go()

@@ -25,13 +25,14 @@ LONGEST_CALL: Final = 3600.0
 class Held:
     """A claim that is renewed, and the receiver that is called with it at the moment."""
 
-    __slots__ = ("called_at", "key", "lifeline", "mark", "receiver", "since", "token")
+    __slots__ = ("called_at", "key", "lifeline", "mark", "receiver", "renewed_at", "since", "token")
 
     def __init__(self, key: Key, token: str, lifeline: Lifeline) -> None:
         self.key: Key = key
         self.token: str = token
         self.lifeline: Lifeline = lifeline
         self.since: float = time.monotonic()
+        self.renewed_at: float = self.since
         self.called_at: float = self.since
         self.receiver: str = ""
         self.mark: Mark | None = None
@@ -53,7 +54,7 @@ class LeaseKeeper:
     def __init__(self, *, lease: float = LEASE_SECONDS, longest: float = LONGEST_CALL) -> None:
         self.lease = lease
         self.longest = longest
-        self._held: dict[str, Held] = {}
+        self._held: dict[tuple[Key, str], Held] = {}
         self._used: set[Lifeline] = set()
         self._pid = 0
 
@@ -61,8 +62,13 @@ class LeaseKeeper:
         """Renew the lease on a claim until :meth:`let_go`."""
         if self._pid != os.getpid():
             self._begin_in_this_process()
-        held = self._held[token] = Held(key, token, lifeline)
+        held = self._held[key, token] = Held(key, token, lifeline)
         return held
+
+    def holds(self, key: Key, token: str) -> bool:
+        """Whether a claim that is renewed has not run out, as it does where this process was frozen."""
+        held = self._held.get((key, token))
+        return held is not None and time.monotonic() - held.renewed_at < self.lease
 
     def _begin_in_this_process(self) -> None:
         with _renewer.lock:
@@ -74,9 +80,9 @@ class LeaseKeeper:
             self._pid = os.getpid()
         _renewer.look_after(self)
 
-    def let_go(self, token: str) -> None:
+    def let_go(self, key: Key, token: str) -> None:
         """Renew the lease no more."""
-        self._held.pop(token, None)
+        self._held.pop((key, token), None)
 
     def renew(self) -> None:
         """Renew what has been held for a while, and close what was opened for it when nothing is."""
@@ -93,7 +99,7 @@ class LeaseKeeper:
 
     def _renew(self, held: Held) -> None:
         if time.monotonic() - held.called_at > self.longest:
-            if self._held.pop(held.token, None) is not None:
+            if self._held.pop((held.key, held.token), None) is not None:
                 log.error(
                     "%s has been running for over %.0f seconds with delivery %s, which is let go: it will be tried"
                     " again elsewhere, and then nothing of this call is recorded. WHOP_LONGEST_CALL is the limit.",
@@ -103,12 +109,17 @@ class LeaseKeeper:
                 )
             return
         self._used.add(held.lifeline)
+        now = time.monotonic()
         try:
             kept = held.lifeline.renew(held.key, held.token, self.lease, held.mark)
         except Exception as error:  # noqa: BLE001  # whatever it is, the next round tries again
             log.warning("The lease on delivery %s could not be renewed: %s", held.key.id, error)
             return
-        if not kept and held.token in self._held:
+        if kept:
+            held.renewed_at = now
+        elif self._held.get((held.key, held.token)) is held and not held.receiver:
+            self.let_go(held.key, held.token)  # nothing of it has begun
+        elif (held.key, held.token) in self._held:
             log.warning("The claim on delivery %s ran out while %s ran.", held.key.id, held.receiver)
 
 

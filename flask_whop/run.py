@@ -204,7 +204,7 @@ class Run:
                     ordered.append((call, mark))
             self._wait_for_turns(ordered, held)
         finally:
-            self._leases.let_go(self._token)
+            self._leases.let_go(self._key, self._token)
 
     def _mark_of(self, call: Call) -> Mark | None:
         return None if self._order is None else Mark(call.name, *self._order)

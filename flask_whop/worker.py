@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from flask_whop.errors import StoreUnavailable
@@ -17,15 +17,23 @@ from flask_whop.logs import log
 if TYPE_CHECKING:
     from flask import Flask
 
-    from flask_whop.engine import Outcome
-    from flask_whop.stores import Due, Key
+    from flask_whop.engine import Claimed, Outcome
+    from flask_whop.stores import Key
 
 DAY: Final = 86_400.0
 
 _POLL_SECONDS = 1.0
+_SLICE = 0.2  # of a wait, after which a signal to stop is noticed
+_LINGER = 0.1
+_LINGER_PAUSE = 0.02
 _PRUNE_EVERY = 3600.0
+_PRUNE_PAUSE = 0.1
+_PRUNED_AT_ONCE = 100
 _CANDIDATES = 20
 _TOGETHER_AFTER = 10.0
+_BATCH_SECONDS = 0.05
+_LARGEST_BATCH = 32
+_PUT_BACK_AFTER = 1.0
 
 
 def run_due(app: Flask) -> list[Outcome]:
@@ -44,17 +52,33 @@ def run_due(app: Flask) -> list[Outcome]:
 
 
 class _Task:
-    """A delivery that runs, and whether that is to be alone."""
+    """What one thread runs, one delivery after the other, and whether that is to be alone."""
 
-    def __init__(self, key: Key, alone: bool) -> None:
-        self.key = key
+    def __init__(self, claimed: Iterable[Claimed] = (), *, alone: Key | None = None) -> None:
+        self.waiting = deque(claimed)
         self.alone = alone
         self._since = time.monotonic()
 
     @property
     def age(self) -> float:
-        """How long it has been running, in seconds."""
+        """How long the delivery in hand has been running, in seconds."""
         return time.monotonic() - self._since
+
+    def next(self) -> Claimed | None:
+        """The next of the deliveries; None if there is none."""
+        self._since = time.monotonic()
+        try:
+            return self.waiting.popleft()
+        except IndexError:
+            return None
+
+    def rest(self) -> Iterator[Claimed]:
+        """Take those away that it has not come to, the last one first."""
+        while True:
+            try:
+                yield self.waiting.pop()
+            except IndexError:
+                return
 
 
 class Worker:
@@ -71,20 +95,27 @@ class Worker:
         self._keep_seconds = installation.settings.keep_days * DAY
         self._concurrency = concurrency
         self._told = told
-        self._stopping = threading.Event()
-        self._pruned_at = 0.0
+        # No event: a signal that came while the main thread looks at one would wait for itself.
+        self._stopping = False
+        self._stirred = threading.Event()
+        self._busy_at = 0.0
+        self._pruned_at: float | None = None
+        self._pruning = 0
+        self._looked_at = 0.0
         self._was_alone = False
+        self._each_takes = _BATCH_SECONDS
+        self._counting = threading.Lock()
         self.counts: Counter[str] = Counter()
         """How many deliveries have come to which end, by the names of :class:`~flask_whop.engine.Status`."""
 
     def stop(self) -> None:
         """Take nothing more; what runs is brought to its end."""
-        self._stopping.set()
+        self._stopping = True
 
     @property
     def stopping(self) -> bool:
         """Whether it has been told to stop."""
-        return self._stopping.is_set()
+        return self._stopping
 
     def run(self, *, once: bool = False, idle: Callable[[], object] = lambda: None) -> None:
         """Run what is due until told to stop; with ``once``, until nothing is due.
@@ -93,8 +124,11 @@ class Worker:
         waited for, unless ``once``: then :class:`~flask_whop.errors.StoreUnavailable`
         is raised.
         """
-        with ThreadPoolExecutor(self._concurrency, thread_name_prefix="flask-whop") as pool:
-            running: dict[Future[None], _Task] = {}
+        running: dict[Future[None], _Task] = {}
+        with (
+            ThreadPoolExecutor(self._concurrency, thread_name_prefix="flask-whop") as pool,
+            self._listening(for_long=not once),
+        ):
             while not self.stopping:
                 try:
                     started = self._start(pool, running)
@@ -106,62 +140,149 @@ class Worker:
                     started = 0
                 if once and not started and not running:
                     return
-                self._rest(running, started)
+                if not started:
+                    self._sleep()
+                for future in [future for future in running if future.done()]:
+                    del running[future]
                 idle()
+            for task in running.values():
+                self._put_back(task)
             log.info("The worker is told to stop, and brings %d deliveries to their end.", len(running))
 
+    # Sleeping.
+
+    @contextmanager
+    def _listening(self, *, for_long: bool) -> Iterator[None]:
+        """Be stirred by what is accepted, while the block runs."""
+        over = threading.Event()
+        if not for_long:
+            yield
+            return
+        thread = threading.Thread(target=self._listen, args=(over,), name="flask-whop waker", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(_POLL_SECONDS)
+
+    def _listen(self, over: threading.Event) -> None:
+        try:
+            with self._app.app_context():
+                waker = self._engine.store.waker(self._engine.endpoint)
+        except Exception:
+            log.exception("The worker cannot be woken by what is accepted, which waits up to a second then.")
+            return
+        try:
+            while not over.is_set():
+                if waker.wait(_SLICE):
+                    self._stirred.set()
+        finally:
+            waker.close()
+
+    def _sleep(self) -> None:
+        """Wait until something is accepted or a thread is free, and not for long: what is due later comes unasked."""
+        until = time.monotonic() + _POLL_SECONDS
+        while not self.stopping and time.monotonic() < until:
+            # Whoever accepts much does not tell of each.
+            lingers = time.monotonic() - self._busy_at < _LINGER
+            if self._stirred.wait(_LINGER_PAUSE if lingers else _SLICE):
+                self._busy_at = time.monotonic()
+                break
+            if lingers:
+                break
+        self._stirred.clear()
+
+    # Starting.
+
     def _start(self, pool: ThreadPoolExecutor, running: dict[Future[None], _Task]) -> int:
-        """Start as many as there is room for; how many they were."""
+        """Start as many as there is room for; how many threads have got something to do."""
+        for task in running.values():
+            if task.age > _PUT_BACK_AFTER and task.waiting:
+                self._put_back(task)  # what it runs takes longer than was to be expected
         room = self._concurrency - len(running)
         young = [task for task in running.values() if task.age < _TOGETHER_AFTER]
         if room <= 0 or any(task.alone for task in young):
             return 0
-        # Workers that look at the same time see the same: in another order each, they seldom want the same.
-        seen = self._engine.store.due(self._engine.endpoint, room + _CANDIDATES)
-        busy = {task.key for task in running.values()}
-        free = [one for one in seen if one.key not in busy]
-        random.shuffle(free)
-        chosen = self._choose(free, room, someone_runs=bool(young))
-        for key, alone in chosen:
-            running[pool.submit(self._run, key)] = _Task(key, alone)
-        return len(chosen)
+        if self._was_alone or not self._wants_alone(running):
+            started = self._start_together(pool, running, room)
+            if started:
+                return started
+        return self._start_alone(pool, running, someone_runs=bool(young))
 
-    def _choose(self, free: Sequence[Due], room: int, *, someone_runs: bool) -> Sequence[Due]:
-        """What to start: as many as there is room for, or, in turns, one that is to run alone.
+    def _start_together(self, pool: ThreadPoolExecutor, running: dict[Future[None], _Task], room: int) -> int:
+        for number in range(room):
+            claimed = self._engine.take_due(self._batch)
+            if not claimed:
+                return number
+            self._was_alone = False
+            self._submit(pool, running, _Task(claimed))
+        return room
+
+    def _start_alone(self, pool: ThreadPoolExecutor, running: dict[Future[None], _Task], *, someone_runs: bool) -> int:
+        """Start one that is to run alone, in turns with the others.
 
         For that the others are waited for, and it is waited for itself, but not for long:
         what hangs must not keep the rest.
         """
-        together = [one for one in free if not one.alone]
-        alone = next((one for one in free if one.alone), None)
-        if alone is None or (together and self._was_alone):
-            self._was_alone = False
-            return together[:room]
-        if someone_runs:
-            return ()
-        self._was_alone = True
-        return [alone]
+        key, others = self._look(running)
+        self._was_alone = key is not None and not someone_runs
+        if key is None or someone_runs:
+            # What was found then has been put back by whoever looked: it was left behind, unstarted.
+            return self._start_together(pool, running, 1) if others and key is None else 0
+        self._submit(pool, running, _Task(alone=key))
+        return 1
 
-    def _rest(self, running: dict[Future[None], _Task], started: int) -> None:
-        """Wait until there is room, or for a moment if nothing is due."""
-        if running:
-            done, _ = wait(running, timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED")
-            for future in done:
-                del running[future]
-        elif not started:
-            self._stopping.wait(_POLL_SECONDS)
+    def _wants_alone(self, running: dict[Future[None], _Task]) -> bool:
+        """Whether one is to run alone; looked for once a second, as long as there is enough else to do."""
+        if time.monotonic() - self._looked_at < _POLL_SECONDS:
+            return False
+        return self._look(running)[0] is not None
 
-    def _run(self, key: Key) -> None:
+    def _look(self, running: dict[Future[None], _Task]) -> tuple[Key | None, bool]:
+        """The next that is to run alone, and whether others are due."""
+        self._looked_at = time.monotonic()
+        busy = {task.alone for task in running.values()}
+        due = self._engine.store.due(self._engine.endpoint, _CANDIDATES)
+        alone = next((one.key for one in due if one.alone and one.key not in busy), None)
+        return alone, not all(one.alone for one in due)
+
+    @property
+    def _batch(self) -> int:
+        """How many deliveries a thread takes at once: what it runs in a moment, so that none waits for long."""
+        return max(1, min(_LARGEST_BATCH, int(_BATCH_SECONDS / self._each_takes)))
+
+    # Running.
+
+    def _submit(self, pool: ThreadPoolExecutor, running: dict[Future[None], _Task], task: _Task) -> None:
+        self._busy_at = time.monotonic()
+        future = pool.submit(self._run, task)
+        running[future] = task
+        future.add_done_callback(lambda _: self._stirred.set())
+
+    def _run(self, task: _Task) -> None:
+        if (key := task.alone) is not None:
+            self._run_one(key, lambda: self._engine.run(key))
+        while not self.stopping and (claimed := task.next()) is not None:
+            one = claimed
+            started = time.monotonic()
+            self._run_one(one.taken.delivery.key, lambda: self._engine.run_claimed(one))  # noqa: B023  # called at once
+            took = time.monotonic() - started
+            # A slow one counts at once, quick ones little by little.
+            self._each_takes = max(took, 0.9 * self._each_takes + 0.1 * took, 1e-6)
+
+    def _run_one(self, key: Key, run: Callable[[], Outcome | None]) -> None:
         try:
             with self._app.app_context():
                 started = time.perf_counter()
-                outcome = self._engine.run(key)
+                outcome = run()
         except BaseException:
             # In a thread of the pool nobody else would see it.
             log.exception("Delivery %s could not be run to its end; it stays due.", key.id)
             return
         if outcome is not None:
-            self.counts[outcome.status.value] += 1
+            with self._counting:
+                self.counts[outcome.status.value] += 1
             log.info(
                 "Delivery %s %s: %s, %d receivers called, %d failed, %.1f ms",
                 key.id,
@@ -173,11 +294,31 @@ class Worker:
             )
             self._told(outcome)
 
+    def _put_back(self, task: _Task) -> None:
+        for claimed in task.rest():
+            try:
+                self._engine.put_back(claimed)
+            except StoreUnavailable as error:
+                log.warning(
+                    "Delivery %s could not be put back, and is due when its lease ends: %s",
+                    claimed.taken.delivery.key.id,
+                    error,
+                )
+
+    # Forgetting.
+
     def _prune(self) -> None:
-        """Forget what is old, at the start and then once an hour."""
-        if time.monotonic() - self._pruned_at < _PRUNE_EVERY and self._pruned_at:
+        """Forget some of what is old; all of it at the start, and then once an hour, beside everything else."""
+        now = time.monotonic()
+        if self._pruned_at is not None and now < self._pruned_at:
             return
-        self._pruned_at = time.monotonic()
-        pruned = self._engine.store.prune(self._engine.endpoint, self._engine.store.clock() - self._keep_seconds)
-        if pruned:
-            log.info("Forgot %d deliveries that are older than they are kept.", pruned)
+        store = self._engine.store
+        pruned = store.prune(self._engine.endpoint, store.clock() - self._keep_seconds, most=_PRUNED_AT_ONCE)
+        self._pruning += pruned
+        if pruned >= _PRUNED_AT_ONCE:
+            self._pruned_at = now + _PRUNE_PAUSE
+            return
+        self._pruned_at = now + _PRUNE_EVERY
+        if self._pruning:
+            log.info("Forgot %d deliveries that are older than they are kept.", self._pruning)
+        self._pruning = 0

@@ -15,7 +15,7 @@ from flask import Flask
 
 from flask_whop import WhopWebhooks
 from flask_whop.errors import ConfigError
-from flask_whop.stores import Key, State
+from flask_whop.stores import Key
 from flask_whop.stores.sqlalchemy import SQLAlchemyStore
 from flask_whop.worker import Worker
 from tests.conftest import SECRET, Sender

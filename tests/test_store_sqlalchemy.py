@@ -17,7 +17,7 @@ from sqlalchemy.orm import scoped_session, sessionmaker
 from flask_whop import ConfigError, WhopWebhooks
 from flask_whop.errors import MissingExtraError
 from flask_whop.installation import Installation
-from flask_whop.stores import Key, ReceiptState, State, store_for
+from flask_whop.stores import Key, ReceiptState, store_for
 from flask_whop.stores.sqlalchemy import SessionStore, SQLAlchemyStore, make_engine
 from flask_whop.worker import Worker
 from tests.conftest import SECRET, Sender

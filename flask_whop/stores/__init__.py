@@ -25,6 +25,7 @@ from flask_whop.stores.protocol import Store as Store
 from flask_whop.stores.protocol import Stored as Stored
 from flask_whop.stores.protocol import Taken as Taken
 from flask_whop.stores.protocol import Turn as Turn
+from flask_whop.stores.waking import Waker as Waker
 
 
 def store_for(url: str, folder: str | Path) -> Store:

@@ -23,6 +23,7 @@ from flask_whop.stores.protocol import Key, Lifeline, Mark
 from flask_whop.stores.sql import ResultT, Row, Unstorable, Values, held_values, renewed
 from flask_whop.stores.sqlite import GONE, Identity, identity
 from flask_whop.stores.statements import MariaDBStatements, MySQLStatements, Names, PostgreSQLStatements, Statements
+from flask_whop.stores.waking import ListeningWaker, Sleeper, Waker, channel_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,8 @@ _TIMES: Final = {
 }
 _LOCAL_LIMIT: Final = f"SET LOCAL lock_timeout = '{CONNECT_SECONDS}s'"
 _REPEATS: Final = 2
+ANNOUNCE_EVERY: Final = 0.05
+"""How many seconds pass between two messages of a process to workers that sleep."""
 _DEADLOCKS: Final = {"40P01", "40001", 1213}
 _LACKING_TABLE: Final = {"42P01", 1146}
 
@@ -106,6 +109,7 @@ class Database(Lifeline):
         self._driver_error: type[Exception] = dbapi.Error
         self._pid = opened_in
         self._lock = Lock()
+        self._announced_at = 0.0
 
     @property
     def engine(self) -> Engine:
@@ -189,6 +193,31 @@ class Database(Lifeline):
 
     def _connect_apart(self) -> sa.Connection:
         return self._connect_for_one(None if self.is_in_memory else self._renewals)
+
+    def announce(self, endpoint: str) -> None:
+        """Tell those that listen; not each time where much is accepted, since it costs as much as accepting."""
+        now = time.monotonic()
+        if self._listens and now - self._announced_at > ANNOUNCE_EVERY:
+            self._announced_at = now
+            self.rows("SELECT pg_notify(:channel, '')", {"channel": self._channel(endpoint)})
+
+    def waker(self, endpoint: str) -> Waker:
+        """What a worker sleeps by."""
+        return ListeningWaker(self._connect_to_listen, self._channel(endpoint)) if self._listens else Sleeper()
+
+    @property
+    def _listens(self) -> bool:
+        return self.dialect == "postgresql" and self.engine.dialect.driver == "psycopg" and not self.is_pooled
+
+    def _channel(self, endpoint: str) -> str:
+        return channel_of(self._names.deliveries, endpoint)
+
+    def _connect_to_listen(self) -> Any:
+        lent = self.engine.raw_connection()
+        connection = lent.driver_connection
+        lent.detach()  # from here on it is the worker's, and the pool has room for another
+        connection.autocommit = True  # type: ignore[union-attr]  # it is psycopg's
+        return connection
 
     def measure(self) -> None:
         """Compare the clock with the database's, if that was long ago, or this machine slept since."""

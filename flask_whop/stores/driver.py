@@ -54,7 +54,7 @@ class DriverDatabase(Database):
         """Use a connection of the pool, which is free again as soon as that is over."""
         self.leave_to_parent()
         with faults_named():
-            lent = self.engine.raw_connection()
+            lent = self._lend()
             try:
                 return use(lent.driver_connection)
             except Exception as error:
@@ -67,6 +67,12 @@ class DriverDatabase(Database):
                 raise
             finally:
                 lent.close()
+
+    def _lend(self) -> PoolProxiedConnection:
+        try:
+            return self.engine.raw_connection()
+        except self._driver_error as error:
+            raise DBAPIError(None, None, error, hide_parameters=True) from error
 
     def _judged(self, lent: PoolProxiedConnection, error: Exception) -> DBAPIError:
         """What SQLAlchemy would raise for an error of the driver's."""

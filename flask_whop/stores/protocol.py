@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
 from flask_whop.errors import ClaimLost
+from flask_whop.stores.waking import Sleeper, Waker
 
 log: logging.Logger = logging.getLogger("flask_whop")
 
@@ -355,6 +356,14 @@ class Store(Lifeline, Protocol):
     def postpone(self, key: Key, due_at: float) -> None:
         """Let a delivery that is due be due at another time, in unix seconds; anything else is left as it is."""
         ...
+
+    def announce(self, endpoint: str) -> None:  # noqa: ARG002  # for those who can
+        """Wake workers that sleep: something has been accepted; called after the answer."""
+        return  # a body, so that stores need not have one
+
+    def waker(self, endpoint: str) -> Waker:  # noqa: ARG002  # for those who can
+        """What a worker sleeps by."""
+        return Sleeper()
 
     def lifeline(self) -> Lifeline:
         """What renews the claims that are made in this app's context; another thread uses it."""

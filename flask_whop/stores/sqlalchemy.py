@@ -44,6 +44,7 @@ from flask_whop.stores.sql import (
     standing_of,
 )
 from flask_whop.stores.statements import Statements
+from flask_whop.stores.waking import Waker
 
 try:
     import sqlalchemy as sa
@@ -249,6 +250,14 @@ class SQLAlchemyStore(SqlStore):
 
     def _transact(self, job: Callable[[sql.Connection], ResultT]) -> ResultT:
         return self._database().transact(job)
+
+    def announce(self, endpoint: str) -> None:
+        """Wake the workers that listen to PostgreSQL."""
+        self._database().announce(endpoint)
+
+    def waker(self, endpoint: str) -> Waker:
+        """What listens to PostgreSQL, where its driver can."""
+        return self._database().waker(endpoint)
 
     def lifeline(self) -> Lifeline:
         """What renews the claims in the database of this app."""

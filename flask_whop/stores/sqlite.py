@@ -18,6 +18,7 @@ from flask_whop.errors import ConfigError, StoreUnavailable
 from flask_whop.stores.group_commit import GroupCommit, Wish
 from flask_whop.stores.sql import VERSION, Connection, ResultT, Row, SqlStore, Values, check_version
 from flask_whop.stores.statements import INDEXES, Names, Statements
+from flask_whop.stores.waking import Waker
 
 log: logging.Logger = logging.getLogger("flask_whop")
 
@@ -31,6 +32,7 @@ GONE: Final = (
 
 Identity: TypeAlias = tuple[int, int]
 
+_LOOK_EVERY: Final = 0.01
 _WAL_PAUSE: Final = 0.02
 _SHORTEST_PAUSE: Final = 0.0003
 _LONGEST_PAUSE: Final = 0.003
@@ -163,6 +165,10 @@ class SqliteStore(SqlStore):
             return self._select("SELECT version FROM whop_schema", {}) == [(VERSION,)]
         except StoreUnavailable:
             return False
+
+    def waker(self, endpoint: str) -> Waker:  # noqa: ARG002  # the file is all that is looked at
+        """What looks whether somebody has written."""
+        return FileWaker(self.path)
 
     @property
     def _statements(self) -> Statements:
@@ -304,6 +310,43 @@ def _patiently(connection: sqlite3.Connection, statement: str, values: Values) -
             if "locked" not in str(error) or now > until:
                 raise
         time.sleep(random.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE))  # noqa: S311  # nobody gains from guessing it
+
+
+class FileWaker:
+    """Looks whether somebody has written to a SQLite file, which takes a few microseconds."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._version = self._look()
+
+    def wait(self, seconds: float) -> bool:
+        """Look a hundred times a second."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            version = self._look()
+            if version != self._version:
+                self._version = version
+                return True
+            time.sleep(_LOOK_EVERY)
+        return False
+
+    def _look(self) -> int | None:
+        try:
+            if self._connection is None:
+                uri = f"{self._path.absolute().as_uri()}?mode=ro"
+                self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            [(version,)] = self._connection.execute("PRAGMA data_version")
+        except sqlite3.Error:
+            self.close()
+            return None
+        return int(version)
+
+    def close(self) -> None:
+        """Close its connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 def make_private(path: Path) -> None:

@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 
-
 # Besides COMMIT itself, a statement that is a transaction of its own, and PostgreSQL's
 # message that executes one which the server has prepared.
 _COMMITS = re.compile(rb"COMMIT|INSERT INTO|UPDATE \S|\AB", re.IGNORECASE)
