@@ -65,7 +65,7 @@ def _add(prefix: str, metadata: sa.MetaData) -> None:
         sa.PrimaryKeyConstraint("id", "endpoint"),
     )
     for index in INDEXES:
-        condition = deliveries.c.state != "done" if index.unfinished else None
+        condition = sa.text(index.rows)
         sa.Index(
             f"{prefix}deliveries_{index.name}",
             *(deliveries.c[column] for column in index.columns),

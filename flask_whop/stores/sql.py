@@ -36,7 +36,7 @@ from flask_whop.stores.protocol import (
     claim_lost,
     warn_of_dead_letters,
 )
-from flask_whop.stores.statements import AT_ONCE, Statements
+from flask_whop.stores.statements import AT_ONCE, BY_TIME, BY_TYPE, UNFINISHED_ROWS, Statements
 from flask_whop.texts import ascii_of, storable
 
 Values: TypeAlias = Mapping[str, object]
@@ -519,32 +519,28 @@ def searches(wanted: Filter, types: Sequence[str] | None) -> tuple[list[str], di
     ``types`` are those of the events; None takes all. Each search is one that an index
     serves: of what is not done by its state, and of the rest by account, or by type.
     """
-    values: dict[str, object] = {}
-    times = ""
-    for name, comparison in (("since", ">="), ("until", "<")):
-        if (value := getattr(wanted, name)) is not None:
-            times += f" AND received_at {comparison} :{name}"
-            values[name] = value
-    account = ""
-    if wanted.account_id is not None:
-        account = " AND account_id = :account_id"
-        values["account_id"] = wanted.account_id
-    names = [f":type_{number}" for number, _ in enumerate(types or ())]
-    values |= {name[1:]: one for name, one in zip(names, types or (), strict=True)}
-    any_type = "" if types is None else f" AND event_type IN ({', '.join(names)})"
     if types is not None and not types:
         return [], {}
-    by_type = [f" AND event_type = {name}" for name in names] if types is not None and not account else [any_type]
+    values: dict[str, object] = {f"type_{number}": name for number, name in enumerate(types or ())}
+    filters = [f"event_type IN ({', '.join(f':{name}' for name in values)})"] if types is not None else []
+    by_type = [f"{BY_TYPE} AND event_type = :{name}" for name in values]
+    for name, condition in (("account_id", "account_id ="), ("since", "received_at >="), ("until", "received_at <")):
+        if (value := getattr(wanted, name)) is not None:
+            filters.append(f"{condition} :{name}")
+            values[name] = value
+    # By account, the filter itself has an index.
+    indexed = [""] if wanted.account_id is not None else by_type or [BY_TIME]
+    searched = [" AND ".join(filter(None, [one, *filters])) for one in indexed]
     if not wanted.states:
-        return [account + one + times for one in by_type], values
-    # By name, since an index of what is not done serves none but those that say so.
+        return searched, values
+    # Of what is not done, each state has its place in an index.
     found = [
-        f" AND state = '{state.value}' AND state <> 'done'{account}{any_type}{times}"
+        " AND ".join([f"state = '{state.value}'", UNFINISHED_ROWS, *filters])
         for state in wanted.states
         if state is not State.DONE
     ]
     if State.DONE in wanted.states:
-        found += [f" AND state = 'done'{account}{one}{times}" for one in by_type]
+        found += [f"state = 'done' AND {one}" for one in searched]
     return found, values
 
 

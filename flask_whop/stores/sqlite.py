@@ -73,7 +73,7 @@ _MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
         """,
         *(
             f"CREATE INDEX whop_deliveries_{index.name} ON whop_deliveries ({', '.join(index.columns)})"
-            + (" WHERE state <> 'done'" if index.unfinished else "")
+            f" WHERE {index.rows}"
             for index in INDEXES
         ),
         """

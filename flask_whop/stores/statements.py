@@ -46,17 +46,23 @@ class Index(NamedTuple):
 
     name: str
     columns: tuple[str, ...]
-    unfinished: bool
-    """Whether it has those alone that are not done, where the database can."""
+    rows: str
+    """The condition on the rows that it has, which a query repeats that it serves, where the database can."""
 
 
+UNFINISHED_ROWS: Final = "state <> 'done'"
+# True of all rows, and said by one kind of search each: while the table is empty, PostgreSQL
+# takes every index that begins with the endpoint for as good as any other, or as the key, and
+# goes on with that plan when it is full.
+BY_TIME: Final = "attempts >= 0"
+BY_TYPE: Final = "owned >= 0"
 INDEXES: Final = (
-    Index("unfinished", ("endpoint", "state", "lapses", "due_at"), unfinished=True),
-    Index("standing", ("endpoint", "state", "received_at"), unfinished=True),
-    Index("received", ("endpoint", "received_at"), unfinished=False),
-    Index("type", ("endpoint", "event_type", "received_at"), unfinished=False),
-    Index("account", ("endpoint", "account_id", "received_at"), unfinished=False),
-    Index("resource", ("endpoint", "resource"), unfinished=False),
+    Index("unfinished", ("endpoint", "state", "lapses", "due_at"), UNFINISHED_ROWS),
+    Index("standing", ("endpoint", "state", "received_at"), UNFINISHED_ROWS),
+    Index("received", ("endpoint", "received_at"), BY_TIME),
+    Index("type", ("endpoint", "event_type", "received_at"), BY_TYPE),
+    Index("account", ("endpoint", "account_id", "received_at"), "account_id IS NOT NULL"),
+    Index("resource", ("endpoint", "resource"), "resource IS NOT NULL"),
 )
 
 
@@ -108,7 +114,7 @@ class Statements:
         # What was taken by a statement whose answer was lost, or that gives none.
         self.taken: str = f"SELECT {_TAKEN} FROM {deliveries} WHERE {_HELD} AND owned = 1"
         # SQLite uses the index of what is unfinished for a query alone that repeats its condition.
-        self._unfinished = f"FROM {deliveries} WHERE endpoint = :endpoint AND state <> 'done'"
+        self._unfinished = f"FROM {deliveries} WHERE endpoint = :endpoint AND {UNFINISHED_ROWS}"
         waiting = f"{self._unfinished} AND state = 'due' AND due_at <= :now"
         self._next = f"{waiting} AND lapses = 0 ORDER BY due_at LIMIT :limit"
         self.take_due: str = f"{self._taking} WHERE rowid IN (SELECT rowid {self._next}) RETURNING {_TAKEN}"
@@ -129,13 +135,13 @@ class Statements:
         # died, all behind the first were merely claimed.
         self.release: str = (
             f"UPDATE {deliveries} SET state = 'due', attempts = attempts - 1"
-            f" WHERE endpoint = :endpoint AND id IN (SELECT id FROM ("
+            f" WHERE endpoint = :endpoint AND state = 'running' AND {UNFINISHED_ROWS} AND id IN (SELECT id FROM ("
             f"SELECT behind.id FROM {deliveries} AS behind JOIN {deliveries} AS first"
             f" ON first.endpoint = behind.endpoint AND first.lease = behind.lease"
             f" AND (first.due_at < behind.due_at OR (first.due_at = behind.due_at AND first.id < behind.id))"
             f" WHERE behind.endpoint = :endpoint AND behind.state = 'running' AND behind.state <> 'done'"
             f" AND behind.lease_until < :now AND first.state = 'running' AND first.state <> 'done') AS unstarted)"
-            f" AND CASE state WHEN 'running' THEN lease_until < :now ELSE 1 = 0 END"
+            f" AND lease_until < :now"
         )
         self.postpone: str = (
             f"UPDATE {deliveries} SET due_at = :due_at WHERE {_KEY} AND CASE state WHEN 'due' THEN 1 = 1 ELSE 1 = 0 END"
@@ -201,7 +207,7 @@ class Statements:
         )
         self.old: str = (
             f"SELECT id, state FROM {deliveries} WHERE endpoint = :endpoint AND received_at < :before"
-            f" AND changed_at < :before AND {_OVER} ORDER BY received_at LIMIT :limit{self.passing}"
+            f" AND changed_at < :before AND {BY_TIME} AND {_OVER} ORDER BY received_at LIMIT :limit{self.passing}"
         )
         self.forget: tuple[str, ...] = (
             f"DELETE FROM {receipts} WHERE endpoint = :endpoint AND delivery_id IN ({_SEVERAL})",
@@ -210,14 +216,17 @@ class Statements:
         )
         self.counts: str = f"SELECT state, COUNT(*), MIN(received_at) {self._unfinished} GROUP BY state"
         self.done_since: str = (
-            f"SELECT COUNT(*) FROM {deliveries} WHERE endpoint = :endpoint AND received_at >= :since AND state = 'done'"
+            f"SELECT COUNT(*) FROM {deliveries} WHERE endpoint = :endpoint AND received_at >= :since"
+            f" AND {BY_TIME} AND state = 'done'"
         )
         # From one type to the next by the index, however many deliveries there are of each.
-        following = f"SELECT MIN(event_type) FROM {deliveries} WHERE endpoint = :endpoint"
+        typed = f"SELECT event_type FROM {deliveries} WHERE endpoint = :endpoint AND {BY_TYPE}"
+        following = f"{typed} AND {deliveries}.event_type > types.event_type ORDER BY event_type LIMIT 1"
         self.types: str = (
-            f"WITH RECURSIVE types(event_type) AS ({following} UNION ALL"
-            f" SELECT ({following} AND {deliveries}.event_type > types.event_type) FROM types"
-            f" WHERE types.event_type IS NOT NULL) SELECT event_type FROM types WHERE event_type IS NOT NULL"
+            f"WITH RECURSIVE types(event_type) AS"
+            f" (SELECT * FROM ({typed} ORDER BY event_type LIMIT 1) AS first UNION ALL"
+            f" SELECT ({following}) FROM types WHERE types.event_type IS NOT NULL)"
+            f" SELECT event_type FROM types WHERE event_type IS NOT NULL"
         )
 
     @property
@@ -251,13 +260,13 @@ class Statements:
         return self.record_and(settle)
 
     def find(self, conditions: Sequence[str]) -> str:
-        """The latest deliveries, which meet one of several conditions.
+        """The latest deliveries that meet one of several conditions, each of which has an index.
 
         Each of them is a search of its own, which stops when it has found enough.
         """
         parts = (
-            f"SELECT * FROM (SELECT {_STORED}, NULL AS body FROM {self._names.deliveries}"
-            f" WHERE endpoint = :endpoint{condition} ORDER BY received_at DESC, id DESC LIMIT :limit) AS part_{number}"
+            f"SELECT * FROM (SELECT {_STORED}, NULL AS body FROM {self._names.deliveries} WHERE endpoint = :endpoint"
+            f" AND {condition} ORDER BY received_at DESC, id DESC LIMIT :limit) AS part_{number}"
             for number, condition in enumerate(conditions)
         )
         return f"{' UNION ALL '.join(parts)} ORDER BY received_at DESC, id DESC LIMIT :limit"
@@ -271,9 +280,12 @@ class PostgreSQLStatements(Statements):
 
     def __init__(self, names: Names) -> None:
         super().__init__(names)
-        # By their places, so that no plan looks through the table for them.
-        chosen = f"SELECT ctid {self._next}{self.passing}"
-        self.take_due: str = f"{self._taking} WHERE ctid = ANY(ARRAY({chosen})) RETURNING {_TAKEN}"
+        chosen = f"SELECT id AS next_id {self._next}{self.passing}"
+        self.take_due: str = (
+            # As an expression, the endpoint leaves the choice of the row to the id.
+            f"{self._taking} FROM ({chosen}) AS chosen"
+            f" WHERE id = next_id AND endpoint || '' = :endpoint RETURNING {_TAKEN}"
+        )
 
     def record_and(self, settle: str) -> str | None:
         """One statement; what is not held is not written either."""
