@@ -36,7 +36,7 @@ from flask_whop.stores.protocol import (
     claim_lost,
     warn_of_dead_letters,
 )
-from flask_whop.stores.statements import AT_ONCE, BY_TIME, BY_TYPE, UNFINISHED_ROWS, Statements
+from flask_whop.stores.statements import AT_ONCE, BY_STATE, BY_TYPE, Statements
 from flask_whop.texts import ascii_of, storable
 
 Values: TypeAlias = Mapping[str, object]
@@ -395,9 +395,12 @@ class SqlStore(Store, ABC):
     def _types_like(self, endpoint: str, pattern: str) -> list[str]:
         if "*" not in pattern:
             return [pattern]
-        known = self._select(self._statements.types, {"endpoint": endpoint})
         like = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
-        return [str(name) for (name,) in known if like.fullmatch(str(name))]
+        # From one type to the next by the index, however many deliveries there are of each.
+        known = [""]
+        while rows := self._select(self._statements.next_type, {"endpoint": endpoint, "after": known[-1]}):
+            known.append(str(rows[0][0]))
+        return [name for name in known[1:] if like.fullmatch(name)]
 
     @repeatable
     def stats(self, endpoint: str) -> Stats:
@@ -411,29 +414,29 @@ class SqlStore(Store, ABC):
 
     def prune(self, endpoint: str, before: float, *, most: int | None = None) -> int:
         """Delete what has not changed since ``before``, some at a time so that nobody waits for long."""
-        pruned, dead = 0, 0
-        while most is None or pruned < most:
-            states = self._prune_some(endpoint, before)
-            pruned += len(states)
-            dead += states.count(State.DEAD.value)
-            if len(states) < AT_ONCE:
-                break
-        warn_of_dead_letters(dead)
-        return pruned
+        pruned = dict.fromkeys((State.DONE, State.FAILED, State.DEAD), 0)
+        for state in pruned:
+            some = AT_ONCE
+            while some == AT_ONCE and (most is None or sum(pruned.values()) < most):
+                some = self._prune_some(endpoint, before, state)
+                pruned[state] += some
+        warn_of_dead_letters(pruned[State.DEAD])
+        return sum(pruned.values())
 
     @repeatable
-    def _prune_some(self, endpoint: str, before: float) -> list[object]:
-        """Delete some of what is old; the states that they were in."""
+    def _prune_some(self, endpoint: str, before: float, state: State) -> int:
+        """Delete some of what is old and in one state; how many they were."""
+        values = {"endpoint": endpoint, "before": before, "state": state.value, "limit": AT_ONCE}
 
-        def prune(connection: Connection) -> list[object]:
+        def prune(connection: Connection) -> int:
             # They are held until all of it is gone, so that no replay comes in between.
-            old = connection.rows(self._statements.old, {"endpoint": endpoint, "before": before, "limit": AT_ONCE})
+            old = connection.rows(self._statements.old, values)
             if old:
                 last = old[-1][0]
                 named = {f"id_{number}": old[number][0] if number < len(old) else last for number in range(AT_ONCE)}
                 for statement in self._statements.forget:
                     connection.change(statement, {"endpoint": endpoint, **named})
-            return [state for _, state in old]
+            return len(old)
 
         return self._transact(prune)
 
@@ -516,32 +519,27 @@ def _arrived(arrival: Arrival, now: float) -> dict[str, object]:
 def searches(wanted: Filter, types: Sequence[str] | None) -> tuple[list[str], dict[str, object]]:
     """The conditions of the searches that find what is wanted together, and their values.
 
-    ``types`` are those of the events; None takes all. Each search is one that an index
-    serves: of what is not done by its state, and of the rest by account, or by type.
+    ``types`` are those of the events; None takes all. Each search goes by an index: that of
+    the state where only unfinished ones are wanted, of the account, of the type, or again of
+    the state; what else is wanted is sifted.
     """
     if types is not None and not types:
         return [], {}
     values: dict[str, object] = {f"type_{number}": name for number, name in enumerate(types or ())}
-    filters = [f"event_type IN ({', '.join(f':{name}' for name in values)})"] if types is not None else []
     by_type = [f"{BY_TYPE} AND event_type = :{name}" for name in values]
+    by_state = [f"{BY_STATE} AND state = '{state.value}'" for state in wanted.states or State]
+    filters = [f"event_type IN ({', '.join(f':{name}' for name in values)})"] if values else []
+    if wanted.states:
+        named = ", ".join(f"'{state.value}'" for state in wanted.states)
+        filters.append(f"state IN ({named})")
     for name, condition in (("account_id", "account_id ="), ("since", "received_at >="), ("until", "received_at <")):
         if (value := getattr(wanted, name)) is not None:
             filters.append(f"{condition} :{name}")
             values[name] = value
-    # By account, the filter itself has an index.
-    indexed = [""] if wanted.account_id is not None else by_type or [BY_TIME]
-    searched = [" AND ".join(filter(None, [one, *filters])) for one in indexed]
-    if not wanted.states:
-        return searched, values
-    # Of what is not done, each state has its place in an index.
-    found = [
-        " AND ".join([f"state = '{state.value}'", UNFINISHED_ROWS, *filters])
-        for state in wanted.states
-        if state is not State.DONE
-    ]
-    if State.DONE in wanted.states:
-        found += [f"state = 'done' AND {one}" for one in searched]
-    return found, values
+    indexed = by_state
+    if not wanted.states or State.DONE in wanted.states:
+        indexed = [""] if wanted.account_id is not None else by_type or by_state
+    return [" AND ".join(filter(None, [one, *filters])) for one in indexed], values
 
 
 def _stored(row: Row) -> Stored:

@@ -21,6 +21,11 @@ _ARRIVED_VALUES = (
     ":endpoint, :id, :event_type, :account_id, :resource, :occurred_at, :updated_at, :signed_at, :secret_index, :body,"
     " :receivers, :signer, :now, :now, :now, 0"
 )
+_TAKING = (
+    "opened_at = CASE WHEN owned = 1 THEN opened_at ELSE :now END, owned = 1,"
+    " lapses = lapses + CASE WHEN state = 'running' THEN 1 ELSE 0 END, state = 'running',"
+    " lease = :token, lease_until = :until, attempts = attempts + 1, changed_at = :now"
+)
 _TAKEN = f"{_STORED}, body"
 _STANDING = "state, owned, attempts, lease"
 _RECEIPT = "endpoint, delivery_id, receiver, state, attempts, first_at, last_at, due_at, error"
@@ -54,14 +59,13 @@ UNFINISHED_ROWS: Final = "state <> 'done'"
 # True of all rows, and said by one kind of search each: while the table is empty, PostgreSQL
 # takes every index that begins with the endpoint for as good as any other, or as the key, and
 # goes on with that plan when it is full.
-BY_TIME: Final = "attempts >= 0"
-BY_TYPE: Final = "owned >= 0"
+BY_STATE: Final = "changed_at > 0"
+BY_TYPE: Final = "received_at > 0"
 INDEXES: Final = (
     Index("unfinished", ("endpoint", "state", "lapses", "due_at"), UNFINISHED_ROWS),
-    Index("standing", ("endpoint", "state", "received_at"), UNFINISHED_ROWS),
-    Index("received", ("endpoint", "received_at"), BY_TIME),
-    Index("type", ("endpoint", "event_type", "received_at"), BY_TYPE),
-    Index("account", ("endpoint", "account_id", "received_at"), "account_id IS NOT NULL"),
+    Index("state", ("endpoint", "state", "received_at", "id"), BY_STATE),
+    Index("type", ("endpoint", "event_type", "received_at", "id"), BY_TYPE),
+    Index("account", ("endpoint", "account_id", "received_at", "id"), "account_id IS NOT NULL"),
     Index("resource", ("endpoint", "resource"), "resource IS NOT NULL"),
 )
 
@@ -206,8 +210,9 @@ class Statements:
             f" WHERE endpoint = :endpoint AND delivery_id = :id ORDER BY first_at, receiver"
         )
         self.old: str = (
-            f"SELECT id, state FROM {deliveries} WHERE endpoint = :endpoint AND received_at < :before"
-            f" AND changed_at < :before AND {BY_TIME} AND {_OVER} ORDER BY received_at LIMIT :limit{self.passing}"
+            f"SELECT id FROM {deliveries} WHERE endpoint = :endpoint AND received_at < :before"
+            f" AND changed_at < :before AND {BY_STATE} AND state = :state"
+            f" ORDER BY received_at, id LIMIT :limit{self.passing}"
         )
         self.forget: tuple[str, ...] = (
             f"DELETE FROM {receipts} WHERE endpoint = :endpoint AND delivery_id IN ({_SEVERAL})",
@@ -217,26 +222,16 @@ class Statements:
         self.counts: str = f"SELECT state, COUNT(*), MIN(received_at) {self._unfinished} GROUP BY state"
         self.done_since: str = (
             f"SELECT COUNT(*) FROM {deliveries} WHERE endpoint = :endpoint AND received_at >= :since"
-            f" AND {BY_TIME} AND state = 'done'"
+            f" AND {BY_STATE} AND state = 'done'"
         )
-        # From one type to the next by the index, however many deliveries there are of each.
-        typed = f"SELECT event_type FROM {deliveries} WHERE endpoint = :endpoint AND {BY_TYPE}"
-        following = f"{typed} AND {deliveries}.event_type > types.event_type ORDER BY event_type LIMIT 1"
-        self.types: str = (
-            f"WITH RECURSIVE types(event_type) AS"
-            f" (SELECT * FROM ({typed} ORDER BY event_type LIMIT 1) AS first UNION ALL"
-            f" SELECT ({following}) FROM types WHERE types.event_type IS NOT NULL)"
-            f" SELECT event_type FROM types WHERE event_type IS NOT NULL"
+        self.next_type: str = (
+            f"SELECT event_type FROM {deliveries} WHERE endpoint = :endpoint AND {BY_TYPE} AND event_type > :after"
+            f" ORDER BY event_type LIMIT 1"
         )
 
     @property
     def _taking(self) -> str:
-        return (
-            f"UPDATE {self._names.deliveries} SET"
-            f" opened_at = CASE WHEN owned = 1 THEN opened_at ELSE :now END, owned = 1,"
-            f" lapses = lapses + CASE WHEN state = 'running' THEN 1 ELSE 0 END, state = 'running',"
-            f" lease = :token, lease_until = :until, attempts = attempts + 1, changed_at = :now"
-        )
+        return f"UPDATE {self._names.deliveries} SET {_TAKING}"
 
     @property
     def _replaced(self) -> str:
@@ -335,7 +330,11 @@ class MySQLStatements(Statements):
             f" lease_until = IF(lease <=> :token, :until, lease_until), state = IF(lease <=> :token, :state, state)"
         )
         self.take: str = f"{self._taking} WHERE {_KEY} AND body IS NOT NULL AND {_TAKEABLE}"
-        self.take_due: str = f"{self._taking} {self._next.removeprefix(f'FROM {deliveries} ')}"
+        # By keys found before, since MySQL looks through an index to its end that it changes meanwhile.
+        self.take_due: str = (
+            f"UPDATE (SELECT id AS next_id {self._next}{self.passing}) AS chosen STRAIGHT_JOIN {deliveries}"
+            f" ON id = next_id AND endpoint = :endpoint SET {_TAKING} WHERE {_TAKEABLE.replace(':latest', ':now')}"
+        )
         # A transaction sees what was there when it began, unless it asks for what is there now.
         self.mark_now: str = f"{self.mark} FOR UPDATE"
         self.turn: str = (
