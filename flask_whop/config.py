@@ -77,6 +77,10 @@ class Settings:
     """``WHOP_STORE``: where deliveries are kept: ``memory://``, or the URL of a database.
 
     A SQLite file of a relative path stands in the instance folder."""
+    store_pool_size: int = 4
+    """``WHOP_STORE_POOL_SIZE``: how many connections a process may have to PostgreSQL, MySQL or MariaDB."""
+    store_pool_wait: float = 3.0
+    """``WHOP_STORE_POOL_WAIT``: how many seconds a thread waits for one of them, before Whop is asked to retry."""
     dispatch: Mode = Mode.INLINE
     """``WHOP_DISPATCH``: when receivers run: ``inline``, ``after_response``, ``worker`` or ``celery``."""
     celery_queue: str | None = None
@@ -106,10 +110,12 @@ class Settings:
             path=_path(config.get("WHOP_WEBHOOK_PATH", "/webhooks/whop")),
             host=_host(config.get("WHOP_WEBHOOK_HOST")),
             tolerance=_tolerance(config.get("WHOP_WEBHOOK_TOLERANCE", 300)),
-            max_bytes=_max_bytes(config.get("WHOP_WEBHOOK_MAX_BYTES", 1_048_576)),
+            max_bytes=_size("WHOP_WEBHOOK_MAX_BYTES", config.get("WHOP_WEBHOOK_MAX_BYTES", 1_048_576)),
             accounts=_accounts(config.get("WHOP_ACCOUNTS")),
             endpoint=_endpoint(config.get("WHOP_ENDPOINT"), name),
             store=_text("WHOP_STORE", config.get("WHOP_STORE", DEFAULT_STORE)),
+            store_pool_size=_size("WHOP_STORE_POOL_SIZE", config.get("WHOP_STORE_POOL_SIZE", 4)),
+            store_pool_wait=_seconds("WHOP_STORE_POOL_WAIT", config.get("WHOP_STORE_POOL_WAIT", 3)),
             dispatch=_mode(config.get("WHOP_DISPATCH", "inline")),
             celery_queue=_text("WHOP_CELERY_QUEUE", queue) if (queue := config.get("WHOP_CELERY_QUEUE")) else None,
             retry_first=_seconds("WHOP_RETRY_FIRST", config.get("WHOP_RETRY_FIRST", 10)),
@@ -233,9 +239,9 @@ def _tolerance(value: object) -> float:
     return float(value)
 
 
-def _max_bytes(value: object) -> int:
+def _size(key: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise ConfigError(f"WHOP_WEBHOOK_MAX_BYTES has to be a whole number over 0; it is {_repr(value)}.")
+        raise ConfigError(f"{key} has to be a whole number over 0; it is {_repr(value)}.")
     return value
 
 

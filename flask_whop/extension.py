@@ -154,7 +154,8 @@ class WhopWebhooks:
                 f"WHOP_DISPATCH={settings.dispatch.value!r} answers before the receivers have run, so that WHOP_STORE"
                 " must outlast the process: sqlite:///whop.sqlite3, or a database's URL."
             )
-        return store_for(settings.store, app.instance_path)
+        size, wait = settings.store_pool_size, settings.store_pool_wait
+        return store_for(settings.store, app.instance_path, pool_size=size, pool_wait=wait)
 
     def stats(self) -> Stats:
         """Count the deliveries of the current app by state, with the age of the oldest unfinished one.

@@ -167,7 +167,8 @@ class OnPostgreSQL(Worked):
     def looked_at(self):
         self.store._select("SELECT pg_stat_force_next_flush()", {})
         rows = self.store._select(
-            "SELECT (SELECT SUM(seq_tup_read + COALESCE(idx_tup_fetch, 0)) FROM pg_stat_user_tables WHERE relname LIKE :names)"
+            "SELECT (SELECT SUM(seq_tup_read + COALESCE(idx_tup_fetch, 0)) FROM pg_stat_user_tables"
+            " WHERE relname LIKE :names)"
             " + (SELECT SUM(idx_tup_read) FROM pg_stat_user_indexes WHERE relname LIKE :names)",
             {"names": f"{self.store._tables.deliveries.name.removesuffix('deliveries')}%"},
         )

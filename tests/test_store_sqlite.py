@@ -13,7 +13,7 @@ import pytest
 
 from flask_whop import ConfigError
 from flask_whop.errors import StoreUnavailable
-from flask_whop.stores import Filter, sql, sqlite
+from flask_whop.stores import Filter, sqlite
 from flask_whop.stores.sqlite import SqliteStore
 from tests.test_stores import Clock, World, arrival, key
 
@@ -52,26 +52,6 @@ def test_bodies_that_are_not_to_be_kept_are_dropped_when_done(file):
     world.done(2)
     assert world.store.get(key(2)).body is None
     assert not world.store.replay(key(2))
-
-
-def test_an_older_file_is_migrated_with_what_is_in_it(file, monkeypatch):
-    opened(file).done(1)
-    monkeypatch.setitem(sqlite._MIGRATIONS, 2, ("ALTER TABLE whop_deliveries ADD COLUMN note TEXT",))
-    monkeypatch.setattr(sqlite, "VERSION", 2)
-    monkeypatch.setattr(sql, "VERSION", 2)
-    world = opened(file)
-    assert world.claim(1).attempts == 2
-    with closing(sqlite3.connect(file)) as connection:
-        assert connection.execute("SELECT note FROM whop_deliveries").fetchall() == [(None,)]
-        assert connection.execute("SELECT version FROM whop_schema").fetchall() == [(2,)]
-
-
-def test_a_file_of_a_newer_release_is_refused_and_left_alone(file):
-    opened(file)
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("UPDATE whop_schema SET version = 99")
-    with pytest.raises(ConfigError, match=r"version 99, which a newer release.*Update flask-whop"):
-        opened(file)
 
 
 def test_a_folder_that_cannot_be_made_stops_the_app_and_names_the_setting(tmp_path):

@@ -14,6 +14,7 @@ from flask_whop.stores import (
     Arrival,
     Due,
     Filter,
+    Hold,
     Key,
     Mark,
     Receipt,
@@ -22,6 +23,7 @@ from flask_whop.stores import (
     State,
     Turn,
 )
+from flask_whop.stores.statements import MySQLStatements
 from tests.stores import JOINED, STORES, opened
 
 LEASE = 30.0
@@ -71,12 +73,18 @@ def receipt(now, receiver="mail", state=ReceiptState.DONE, **fields):
     return Receipt(receiver, state, **{"attempts": 1, "first_at": now, "last_at": now, **fields})
 
 
-@pytest.fixture(params=STORES)
+OLDER = "MariaDB by the statements of MySQL"
+
+
+@pytest.fixture(params=[*STORES, OLDER])
 def world(request, tmp_path):
     clock = Clock()
     app = Flask("host", instance_path=str(tmp_path))
-    with opened(request.param, app, clock=clock) as store, app.app_context():
+    with opened("MariaDB" if request.param == OLDER else request.param, app, clock=clock) as store, app.app_context():
         store.open(durable=False, keep_bodies=True)
+        if request.param == OLDER:
+            database = store._database()
+            database.statements = MySQLStatements(store._tables.names(store._engine.dialect))
         yield World(store, clock, app.app_context)
 
 
@@ -515,3 +523,103 @@ def test_what_is_replayed_while_it_is_being_forgotten_stays(world):
     assert pruned == [0]
     assert world.store.get(key()).state is State.DUE
     assert len(world.store.receipts(key())) == 1
+
+
+# Batches.
+
+
+def test_what_is_due_is_claimed_in_batches_the_longest_due_first(world):
+    for number in (3, 1, 2):
+        world.store.accept(arrival(number), 0)
+        world.clock.now += 1
+    first = world.store.take_due("shop", "first", LEASE, 2)
+    second = world.store.take_due("shop", "second", LEASE, 2)
+    assert [one.delivery.key for one in (*first, *second)] == [key(3), key(1), key(2)]
+    assert {(one.delivery.attempts, one.delivery.body) for one in first} == {(1, b'{"id": 1}')}
+    assert world.store.take_due("shop", "third", LEASE, 2) == []
+
+
+def test_a_batch_has_none_of_another_endpoint_and_none_that_runs_alone(world):
+    world.store.accept(arrival(key=Key("desk", "msg_9")), 0)
+    world.store.accept(arrival(1), 0)
+    world.store.take(key(1), "died", LEASE)
+    world.clock.now += LEASE + 1
+    world.store.accept(arrival(2), 0)
+    assert [one.delivery.key for one in world.store.take_due("shop", "mine", LEASE, 9)] == [key(2)]
+
+
+def test_a_batch_brings_the_receipts_of_what_was_tried_before(world):
+    world.store.accept(arrival(), 0)
+    world.store.take(key(), "before", LEASE)
+    failed = receipt(world.clock.now, state=ReceiptState.FAILED, due_at=world.clock.now)
+    world.store.record(key(), "before", failed, Settlement(State.DUE, world.clock.now))
+    [taken] = world.store.take_due("shop", "mine", LEASE, 9)
+    assert (taken.delivery.attempts, taken.receipts) == (2, {"mail": failed})
+
+
+def test_what_a_process_had_merely_claimed_when_it_died_counts_as_no_attempt(world):
+    for number in range(1, 5):
+        world.store.accept(arrival(number), 0)
+        world.clock.now += 1
+    assert len(world.store.take_due("shop", "died", LEASE, 9)) == 4
+    world.store.record(key(1), "died", receipt(world.clock.now), DONE)
+    world.clock.now += LEASE + 1
+    found = {one.key: one.alone for one in world.store.due("shop", 9)}
+    assert found == {key(2): True, key(3): False, key(4): False}
+    taken = world.store.take_due("shop", "mine", LEASE, 9)
+    assert [(one.delivery.key, one.delivery.attempts) for one in taken] == [(key(3), 1), (key(4), 1)]
+    assert world.store.take(key(2), "alone", LEASE).delivery.attempts == 2
+
+
+def test_what_is_put_back_is_due_as_if_it_had_not_been_taken(world):
+    world.store.accept(arrival(), 0)
+    world.store.take_due("shop", "mine", LEASE, 9)
+    world.store.put_back(key(), "yours")
+    assert world.store.due("shop", 9) == []
+    world.store.put_back(key(), "mine")
+    assert world.store.due("shop", 9) == [Due(key(), alone=False)]
+    assert world.store.take(key(), "next", LEASE).delivery.attempts == 1
+
+
+def test_what_is_taken_in_batches_by_many_at_once_is_taken_once(world):
+    for number in range(40):
+        world.store.accept(arrival(number), 0)
+
+    def take(token):
+        with world.context():
+            batches = [world.store.take_due("shop", f"{token} {number}", LEASE, 3) for number in range(10)]
+            return [one.delivery.key for batch in batches for one in batch]
+
+    with ThreadPoolExecutor(4) as pool:
+        taken = [one for some in pool.map(take, ["a", "b", "c", "d"]) for one in some]
+    taken += [one.delivery.key for one in world.store.take_due("shop", "rest", LEASE, 99)]
+    assert sorted(taken) == sorted(key(number) for number in range(40))
+
+
+def test_what_is_accepted_and_held_is_run_by_its_holder_and_due_when_that_dies(world):
+    hold = Hold("mine", LEASE)
+    accepted = world.store.accept(arrival(), 0, hold)
+    assert (accepted.changed, accepted.attempts, accepted.receipts) == (True, 1, {})
+    assert world.store.accept(arrival(), 0, Hold("yours", LEASE))[:3] == (False, State.RUNNING, True)
+    assert world.store.due("shop", 9) == []
+    world.clock.now += LEASE + 1
+    assert [one.key for one in world.store.due("shop", 9)] == [key()]
+    world.store.record(key(), "mine", receipt(world.clock.now), DONE)
+    assert world.store.get(key()).state is State.DONE
+
+
+def test_what_had_failed_for_its_sender_is_accepted_and_held_with_its_receipts(world):
+    world.claim()
+    failed = receipt(world.clock.now, state=ReceiptState.FAILED)
+    world.store.record(key(), "mine", failed, FAILED)
+    accepted = world.store.accept(arrival(), 0, Hold("yours", LEASE))
+    assert (accepted.changed, accepted.attempts, accepted.receipts) == (True, 2, {"mail": failed})
+
+
+def test_some_of_what_is_old_is_pruned_where_some_are_enough(world):
+    for number in range(250):
+        world.done(number)
+    world.clock.now += 10
+    assert 100 <= world.store.prune("shop", world.clock.now - 1, most=100) <= 250
+    world.store.prune("shop", world.clock.now - 1)
+    assert world.store.find("shop", Filter(), 9) == []

@@ -28,8 +28,11 @@ from flask_whop.stores.protocol import Turn as Turn
 from flask_whop.stores.waking import Waker as Waker
 
 
-def store_for(url: str, folder: str | Path) -> Store:
+def store_for(url: str, folder: str | Path, *, pool_size: int = 4, pool_wait: float = 3.0) -> Store:
     """Make the store that ``url`` names; a SQLite file of a relative path stands in ``folder``.
+
+    A database with a server has up to ``pool_size`` connections of this process, for one of
+    which a thread waits up to ``pool_wait`` seconds.
 
     Raises :class:`~flask_whop.errors.ConfigError` if it names none, and
     :class:`~flask_whop.errors.MissingExtraError` if its package is not installed.
@@ -46,4 +49,4 @@ def store_for(url: str, folder: str | Path) -> Store:
         return SqliteStore(Path(folder) / path)
     from flask_whop.stores.sqlalchemy import SQLAlchemyStore  # noqa: PLC0415  # an extra
 
-    return SQLAlchemyStore(url)
+    return SQLAlchemyStore(url, pool_size=pool_size, pool_wait=pool_wait)

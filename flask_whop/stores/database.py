@@ -14,6 +14,7 @@ from weakref import ref
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from flask_whop.errors import StoreUnavailable
@@ -288,10 +289,16 @@ def faults_named() -> Iterator[None]:
             error.hide_parameters = True  # a payload is among them, and the engine may be the host's
         if isinstance(error, DataError):
             raise Unstorable(_NO_TEXT) from error
+        if isinstance(error, PoolTimeout):
+            raise StoreUnavailable(_ALL_IN_USE) from error
         raise StoreUnavailable(_NO_TABLES if _lacks_table(error) else _NOT_NOW) from error
 
 
 _NO_TEXT = "The database cannot keep a text as it is."
+_ALL_IN_USE = (
+    "All connections of this process to the database of the store were in use for too long. WHOP_STORE_POOL_SIZE allows"
+    " more of them; a SessionStore has those of the app's own engine."
+)
 _NOT_NOW = "The store cannot be used at the moment; its database says why."
 _NO_TABLES = (
     "The tables of the store are not there. Make them with `flask whop init-db`; where they belong to the app's own"

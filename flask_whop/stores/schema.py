@@ -1,11 +1,39 @@
-"""The tables of the stores by SQLAlchemy."""
+"""The tables of the stores by SQLAlchemy, and how they are made, or brought up to this release."""
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING, Any, Final
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateColumn
 
-from flask_whop.stores.statements import INDEXES, Names
+from flask_whop.logs import log
+from flask_whop.stores import tables
+from flask_whop.stores.statements import Names
+from flask_whop.stores.tables import Kind, check_version
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+
+def _text(length: int) -> sa.types.TypeEngine[str]:
+    # Ids and names differ by case, which MySQL's usual collations overlook.
+    return sa.String(length).with_variant(
+        mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+    )
+
+
+_KINDS: Final[dict[Kind, sa.types.TypeEngine[Any]]] = {
+    Kind.SHORT: _text(64),
+    Kind.NAME: _text(255),
+    Kind.TEXT: sa.Text().with_variant(mysql.TEXT(charset="utf8mb4"), "mysql", "mariadb"),
+    Kind.NUMBER: sa.Double(),
+    Kind.WHOLE: sa.BigInteger(),
+    Kind.BYTES: sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
+}
 
 
 class Tables:
@@ -13,97 +41,124 @@ class Tables:
 
     def __init__(self, prefix: str, metadata: sa.MetaData) -> None:
         schema = f"{metadata.schema}." if metadata.schema else ""
-        if f"{schema}{prefix}deliveries" not in metadata.tables:
-            _add(prefix, metadata)
-        self.deliveries: sa.Table = metadata.tables[f"{schema}{prefix}deliveries"]
-        self.receipts: sa.Table = metadata.tables[f"{schema}{prefix}receipts"]
-        self.marks: sa.Table = metadata.tables[f"{schema}{prefix}marks"]
-        self.schema: sa.Table = metadata.tables[f"{schema}{prefix}schema"]
-
-    @property
-    def all(self) -> list[sa.Table]:
+        for table in tables.TABLES:
+            if f"{schema}{prefix}{table.name}" not in metadata.tables:
+                _add(prefix, table, metadata)
+        self.all: list[sa.Table] = [metadata.tables[f"{schema}{prefix}{table.name}"] for table in tables.TABLES]
         """Each of them."""
-        return [self.deliveries, self.receipts, self.marks, self.schema]
+        self.deliveries, self.receipts, self.marks, self.schema = self.all
 
     def names(self, dialect: sa.Dialect) -> Names:
         """What they are called in statements."""
         prepare = dialect.identifier_preparer.format_table
         return Names(*(prepare(table) for table in (self.deliveries, self.receipts, self.marks)))
 
+    def version(self, connection: sa.Connection) -> int:
+        """The version of the tables that are there; 0 if none are.
 
-def _add(prefix: str, metadata: sa.MetaData) -> None:
-    name, short = _text(255), _text(64)
-    deliveries = sa.Table(
-        f"{prefix}deliveries",
+        Raises :class:`~flask_whop.errors.ConfigError` if this release would spoil them.
+        """
+        if not sa.inspect(connection).has_table(self.schema.name, schema=self.schema.schema):
+            return 0
+        row = connection.execute(sa.select(self.schema.c.version, self.schema.c.oldest)).first()
+        if row is None:
+            return 0
+        check_version(row.version, row.oldest, str(connection.engine.url))
+        return int(row.version)
+
+    def create(self, engine: Engine) -> None:
+        """Make those that are not there, and bring older ones up to this release.
+
+        Where each statement commits by itself, the tables are made by one transaction all
+        the same; indexes on what is there are made beside those that write to it.
+        """
+        options = {"isolation_level": "READ COMMITTED"} if engine.dialect.name == "postgresql" else {}
+        with engine.connect().execution_options(**options) as connection, connection.begin():
+            version = self.version(connection)
+            if version >= tables.VERSION:
+                return
+            there = {table.name for table in self.all if _exists(connection, table)} if version else set()
+            for table in self.all:
+                if table.name in there:
+                    _add_columns(connection, table)
+                else:
+                    table.create(connection, checkfirst=True)
+                    # A process that was killed in the middle may have left it without its indexes,
+                    # where each statement is a transaction of its own.
+                    for index in table.indexes:
+                        index.create(connection, checkfirst=True)
+        self._add_indexes(engine, there)
+        with engine.connect().execution_options(**options) as connection, connection.begin():
+            connection.execute(self.schema.delete())
+            connection.execute(self.schema.insert().values(version=tables.VERSION, oldest=tables.OLDEST))
+
+    def _add_indexes(self, engine: Engine, there: set[str]) -> None:
+        """Make the indexes that tables lack which are in use, one process at a time."""
+        for table in self.all:
+            if table.name not in there:
+                continue
+            with engine.connect() as connection:
+                known = {one["name"] for one in sa.inspect(connection).get_indexes(table.name, schema=table.schema)}
+            for index in table.indexes:
+                if index.name not in known:
+                    _add_index(engine, index)
+
+
+def _add(prefix: str, table: tables.Table, metadata: sa.MetaData) -> None:
+    made = sa.Table(
+        f"{prefix}{table.name}",
         metadata,
-        sa.Column("endpoint", short, nullable=False),
-        sa.Column("id", name, nullable=False),
-        sa.Column("event_type", name, nullable=False),
-        sa.Column("account_id", name),
-        sa.Column("resource", name),
-        sa.Column("occurred_at", sa.Double()),
-        sa.Column("updated_at", sa.Double()),
-        sa.Column("state", short, nullable=False),
-        sa.Column("owned", sa.SmallInteger(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("lapses", sa.Integer(), nullable=False),
-        sa.Column("received_at", sa.Double(), nullable=False),
-        sa.Column("opened_at", sa.Double(), nullable=False),
-        sa.Column("changed_at", sa.Double(), nullable=False),
-        sa.Column("due_at", sa.Double()),
-        sa.Column("lease", short),
-        sa.Column("lease_until", sa.Double()),
-        # How it came here: what has arrived is signed; what was pulled, or sent by hand, need not be.
-        sa.Column("origin", short, nullable=False, server_default="arrived"),
-        sa.Column("signed_at", sa.BigInteger()),
-        sa.Column("secret_index", sa.Integer()),
-        sa.Column("receivers", sa.Text()),
-        sa.Column("signer", short),
-        sa.Column("body", sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")),
-        # What tells rows apart goes first: a plan that is made while the table is empty takes
-        # any index that begins with the endpoint for as good as the key.
-        sa.PrimaryKeyConstraint("id", "endpoint"),
+        *(
+            sa.Column(
+                column.name,
+                _KINDS[column.kind],
+                nullable=column.nullable,
+                server_default=column.default,
+                autoincrement=False,
+            )
+            for column in table.columns
+        ),
+        sa.PrimaryKeyConstraint(*table.key),
     )
-    for index in INDEXES:
-        condition = sa.text(index.rows)
+    for index in table.indexes:
+        condition = sa.text(index.rows) if index.rows else None
         sa.Index(
-            f"{prefix}deliveries_{index.name}",
-            *(deliveries.c[column] for column in index.columns),
+            f"{prefix}{table.name}_{index.name}",
+            *(made.c[column] for column in index.columns),
             postgresql_where=condition,
             sqlite_where=condition,
         )
-    sa.Table(
-        f"{prefix}receipts",
-        metadata,
-        sa.Column("endpoint", short, nullable=False),
-        sa.Column("delivery_id", name, nullable=False),
-        sa.Column("receiver", name, nullable=False),
-        sa.Column("state", short, nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("first_at", sa.Double(), nullable=False),
-        sa.Column("last_at", sa.Double(), nullable=False),
-        sa.Column("due_at", sa.Double()),
-        sa.Column("error", sa.Text().with_variant(mysql.TEXT(charset="utf8mb4"), "mysql", "mariadb")),
-        sa.PrimaryKeyConstraint("delivery_id", "receiver", "endpoint"),
-    )
-    marks = sa.Table(
-        f"{prefix}marks",
-        metadata,
-        sa.Column("endpoint", short, nullable=False),
-        sa.Column("receiver", name, nullable=False),
-        sa.Column("line", name, nullable=False),
-        sa.Column("delivery_id", name, nullable=False),
-        sa.Column("latest_at", sa.Double()),
-        sa.Column("token", short),
-        sa.Column("held_until", sa.Double()),
-        sa.PrimaryKeyConstraint("line", "receiver", "endpoint"),
-    )
-    sa.Index(f"{prefix}marks_delivery", marks.c.delivery_id, marks.c.endpoint)
-    sa.Table(f"{prefix}schema", metadata, sa.Column("version", sa.Integer(), primary_key=True, autoincrement=False))
 
 
-def _text(length: int) -> sa.String:
-    # Ids and names differ by case, which MySQL's usual collations overlook.
-    return sa.String(length).with_variant(
-        mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
-    )
+def _exists(connection: sa.Connection, table: sa.Table) -> bool:
+    return sa.inspect(connection).has_table(table.name, schema=table.schema)
+
+
+def _add_columns(connection: sa.Connection, table: sa.Table) -> None:
+    known = {column["name"] for column in sa.inspect(connection).get_columns(table.name, schema=table.schema)}
+    name = connection.dialect.identifier_preparer.format_table(table)
+    for column in table.columns:
+        if column.name not in known:
+            connection.execute(sa.text(f"ALTER TABLE {name} ADD COLUMN {CreateColumn(column).compile(connection)}"))
+
+
+def _add_index(engine: Engine, index: sa.Index) -> None:
+    """Make an index beside those that write to its table; without it, the app starts all the same, and is slower."""
+    statement = str(sa.schema.CreateIndex(index).compile(engine))
+    on_postgresql = engine.dialect.name == "postgresql"
+    options = {"isolation_level": "AUTOCOMMIT"} if on_postgresql else {}
+    try:
+        with engine.connect().execution_options(**options) as connection:
+            if on_postgresql:
+                # It waits for transactions that have begun before; nobody waits for it.
+                connection.execute(sa.text("SET lock_timeout = 0"))
+                statement = re.sub(r"\ACREATE INDEX", "CREATE INDEX CONCURRENTLY", statement)
+            connection.execute(sa.text(statement))
+            connection.invalidate()  # with its setting
+    except DBAPIError as error:
+        log.warning(
+            "The index %s could not be made (%s), without which the store gets slower as it grows. `flask whop init-db`"
+            " tries again.",
+            index.name,
+            type(error.orig).__name__,
+        )

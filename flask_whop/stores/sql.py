@@ -11,7 +11,7 @@ from functools import partial, wraps
 from secrets import token_hex
 from typing import Concatenate, Final, ParamSpec, Protocol, TypeAlias, TypeVar
 
-from flask_whop.errors import ConfigError, StoreUnavailable
+from flask_whop.errors import StoreUnavailable
 from flask_whop.stores.protocol import (
     DONE_WITHIN,
     NO_RECEIPTS,
@@ -41,9 +41,6 @@ from flask_whop.texts import ascii_of, storable
 
 Values: TypeAlias = Mapping[str, object]
 Row: TypeAlias = Sequence[object]
-
-VERSION: Final = 1
-"""The version of the tables that this release reads and writes."""
 
 
 class Unstorable(StoreUnavailable):
@@ -485,16 +482,6 @@ def receipt_values(key: Key, token: str, receipt: Receipt) -> dict[str, object]:
         "error": receipt.error,
         "token": token,
     }
-
-
-def check_version(version: int, where: str) -> None:
-    """Refuse tables that a newer release of this library has made."""
-    if version > VERSION:
-        raise ConfigError(
-            f"WHOP_STORE: the tables in {where} are of version {version}, which a newer release of flask-whop has"
-            f" made; this one knows version {VERSION} and might spoil them. Update flask-whop, or give it another"
-            " place."
-        )
 
 
 def _arrived(arrival: Arrival, now: float) -> dict[str, object]:

@@ -32,12 +32,10 @@ from flask_whop.stores.protocol import (
     claim_lost,
 )
 from flask_whop.stores.sql import (
-    VERSION,
     ResultT,
     Row,
     SqlStore,
     Values,
-    check_version,
     held_values,
     receipt_values,
     repeatable,
@@ -177,19 +175,8 @@ class SQLAlchemyStore(SqlStore):
         self._create_tables(engine)
 
     def _create_tables(self, engine: Engine) -> None:
-        # Where each statement commits by itself, those that make the tables do not.
-        options = {"isolation_level": "READ COMMITTED"} if is_direct(engine) else {}
-        with faults_named(), engine.connect().execution_options(**options) as connection, connection.begin():
-            version = self._version(connection)
-            check_version(version, str(engine.url))
-            self.metadata.create_all(connection, tables=self._tables.all, checkfirst=True)
-            if version < VERSION:
-                # A process that was killed in the middle may have left tables without their indexes,
-                # where each statement is a transaction of its own.
-                for index in (index for table in self._tables.all for index in table.indexes):
-                    index.create(connection, checkfirst=True)
-                connection.execute(self._tables.schema.delete())
-                connection.execute(self._tables.schema.insert().values(version=VERSION))
+        with faults_named():
+            self._tables.create(engine)
 
     @property
     def _engine(self) -> Engine:
@@ -202,12 +189,6 @@ class SQLAlchemyStore(SqlStore):
         engine = make_engine(self._given, durable=self._durable, pool=self._pool)
         check_pooler(engine)
         return engine
-
-    def _version(self, connection: sa.Connection) -> int:
-        schema = self._tables.schema
-        if not sa.inspect(connection).has_table(schema.name, schema=schema.schema):
-            return 0
-        return connection.scalar(sa.select(schema.c.version)) or 0
 
     def _database(self) -> Database:
         """The database, with its tables; looked at when it is first used, and measured once for its clock."""
@@ -228,7 +209,7 @@ class SQLAlchemyStore(SqlStore):
             self.create_tables()
         else:
             with faults_named(), engine.connect() as connection:
-                check_version(self._version(connection), str(engine.url))
+                self._tables.version(connection)
         return database
 
     @property
@@ -268,6 +249,8 @@ class SQLAlchemyStore(SqlStore):
         for database in list(self._databases.values()):
             database.rest()
             database.engine.dispose()
+        if "_own_engine" in self.__dict__ and self._own_engine is not self._given:
+            self._own_engine.dispose()  # it has been reached, and refused
 
     def _persist(self, call: Callable[[], ResultT]) -> ResultT:
         """Do what was refused by a deadlock, or whose connection was lost, once more."""

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from flask_whop.errors import ConfigError, StoreUnavailable
+from flask_whop.stores import tables
 from flask_whop.stores.group_commit import GroupCommit, Wish
-from flask_whop.stores.sql import VERSION, Connection, ResultT, Row, SqlStore, Values, check_version
-from flask_whop.stores.statements import INDEXES, Names, Statements
+from flask_whop.stores.sql import Connection, ResultT, Row, Select, SqlStore, Values
+from flask_whop.stores.statements import Names, Statements
+from flask_whop.stores.tables import Kind
 from flask_whop.stores.waking import Waker
 
 log: logging.Logger = logging.getLogger("flask_whop")
@@ -41,71 +43,13 @@ _OLDEST_SQLITE: Final = (3, 35, 0)  # the first that has RETURNING
 
 _STATEMENTS: Final = Statements(Names("whop_deliveries", "whop_receipts", "whop_marks"))
 
-_MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
-    1: (
-        """
-        CREATE TABLE whop_deliveries (
-            endpoint TEXT NOT NULL,
-            id TEXT NOT NULL,
-            event_type TEXT NOT NULL,
-            account_id TEXT,
-            resource TEXT,
-            occurred_at REAL,
-            updated_at REAL,
-            state TEXT NOT NULL,
-            owned INTEGER NOT NULL,
-            attempts INTEGER NOT NULL,
-            lapses INTEGER NOT NULL,
-            received_at REAL NOT NULL,
-            opened_at REAL NOT NULL,
-            changed_at REAL NOT NULL,
-            due_at REAL,
-            lease TEXT,
-            lease_until REAL,
-            origin TEXT NOT NULL DEFAULT 'arrived',
-            signed_at INTEGER,
-            secret_index INTEGER,
-            receivers TEXT,
-            signer TEXT,
-            body BLOB,
-            PRIMARY KEY (endpoint, id)
-        )
-        """,
-        *(
-            f"CREATE INDEX whop_deliveries_{index.name} ON whop_deliveries ({', '.join(index.columns)})"
-            f" WHERE {index.rows}"
-            for index in INDEXES
-        ),
-        """
-        CREATE TABLE whop_receipts (
-            endpoint TEXT NOT NULL,
-            delivery_id TEXT NOT NULL,
-            receiver TEXT NOT NULL,
-            state TEXT NOT NULL,
-            attempts INTEGER NOT NULL,
-            first_at REAL NOT NULL,
-            last_at REAL NOT NULL,
-            due_at REAL,
-            error TEXT,
-            PRIMARY KEY (endpoint, delivery_id, receiver)
-        ) WITHOUT ROWID
-        """,
-        """
-        CREATE TABLE whop_marks (
-            endpoint TEXT NOT NULL,
-            receiver TEXT NOT NULL,
-            line TEXT NOT NULL,
-            delivery_id TEXT NOT NULL,
-            latest_at REAL,
-            token TEXT,
-            held_until REAL,
-            PRIMARY KEY (endpoint, receiver, line)
-        ) WITHOUT ROWID
-        """,
-        "CREATE INDEX whop_marks_delivery ON whop_marks (endpoint, delivery_id)",
-    ),
+PREFIX: Final = "whop_"
+_TYPES: Final = {
+    **dict.fromkeys((Kind.SHORT, Kind.NAME, Kind.TEXT), "TEXT"),
+    Kind.NUMBER: "REAL",
+    Kind.WHOLE: "INTEGER",
+    Kind.BYTES: "BLOB",
 }
-"""For each version of the tables, what makes it of the one before."""
 
 
 class SqliteStore(SqlStore):
@@ -162,7 +106,7 @@ class SqliteStore(SqlStore):
 
     def _has_tables(self) -> bool:
         try:
-            return self._select("SELECT version FROM whop_schema", {}) == [(VERSION,)]
+            return _version(self._select, self.path) >= tables.VERSION
         except StoreUnavailable:
             return False
 
@@ -382,13 +326,41 @@ def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
 
 
 def _migrate(path: Path, transaction: Connection) -> None:
-    transaction.change("CREATE TABLE IF NOT EXISTS whop_schema (version INTEGER NOT NULL)", {})
-    rows = transaction.rows("SELECT version FROM whop_schema", {})
-    version = int(str(rows[0][0])) if rows else 0
-    check_version(version, str(path))
-    for step in range(version + 1, VERSION + 1):
-        for statement in _MIGRATIONS[step]:
-            transaction.change(statement, {})
-    if version < VERSION:
-        transaction.change("DELETE FROM whop_schema", {})
-        transaction.change("INSERT INTO whop_schema VALUES (:version)", {"version": VERSION})
+    """Make the tables, or add what those of an older release lack."""
+    version = _version(transaction.rows, path)
+    if version >= tables.VERSION:
+        return
+    for table in tables.TABLES:
+        name = f"{PREFIX}{table.name}"
+        known = {row[0] for row in transaction.rows(f"SELECT name FROM pragma_table_info('{name}')", {})}
+        if not known:
+            parts = [_definition(column) for column in table.columns] + [f"PRIMARY KEY ({', '.join(table.key)})"]
+            # Of rows that are as short as their keys, one copy is enough.
+            tail = "" if table is tables.DELIVERIES else " WITHOUT ROWID"
+            transaction.change(f"CREATE TABLE {name} ({', '.join(parts)}){tail}", {})
+        for column in table.columns if known else ():
+            if column.name not in known:
+                transaction.change(f"ALTER TABLE {name} ADD COLUMN {_definition(column)}", {})
+        for index in table.indexes:
+            rows = f" WHERE {index.rows}" if index.rows else ""
+            columns = ", ".join(index.columns)
+            transaction.change(f"CREATE INDEX IF NOT EXISTS {name}_{index.name} ON {name} ({columns}){rows}", {})
+    transaction.change(f"DELETE FROM {PREFIX}schema", {})
+    transaction.change(f"INSERT INTO {PREFIX}schema (version, oldest) VALUES ({tables.VERSION}, {tables.OLDEST})", {})
+
+
+def _version(select: Select, path: Path) -> int:
+    """The version of the tables in a file; 0 if there are none."""
+    if not select("SELECT 1 FROM sqlite_master WHERE name = 'whop_schema'", {}):
+        return 0
+    rows = select(f"SELECT version, oldest FROM {PREFIX}schema", {})
+    if not rows:
+        return 0
+    version, oldest = (int(str(value)) for value in rows[0])
+    tables.check_version(version, oldest, str(path))
+    return version
+
+
+def _definition(column: tables.Column) -> str:
+    default = "" if column.default is None else f" DEFAULT '{column.default}'"
+    return f"{column.name} {_TYPES[column.kind]}{'' if column.nullable else ' NOT NULL'}{default}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from contextlib import suppress
 from typing import Any, Final, Protocol
@@ -10,6 +11,7 @@ from typing import Any, Final, Protocol
 from flask_whop.logs import log
 
 _TRIAL_SECONDS: Final = 2.0
+_AGAIN_AFTER: Final = 5.0
 
 
 class Waker(Protocol):
@@ -48,10 +50,12 @@ class ListeningWaker:
         self._connect = connect
         self._channel = channel
         self._connection: Any = None
+        self._again_at = 0.0
         self._listen()
 
     def _listen(self) -> None:
         """Listen, and look whether a message comes through: some poolers take them, and pass none on."""
+        self._again_at = time.monotonic() + _AGAIN_AFTER
         try:
             self._connection = self._connect()
             self._connection.execute(f'LISTEN "{self._channel}"')
@@ -65,13 +69,17 @@ class ListeningWaker:
                     "PostgreSQL's notifications do not reach this worker; what is accepted waits up to a second. A"
                     " pooler in between may swallow them: connect the worker to PostgreSQL itself."
                 )
+                self._again_at = math.inf
                 self.close()
         except Exception as error:  # noqa: BLE001  # whatever it is: the worker looks by itself as well
             log.debug("The worker cannot listen to PostgreSQL: %s", type(error).__name__)
             self.close()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a message; where none can come, just wait."""
+        """Wait for a message; where none can come, just wait, and listen again after a while."""
+        if self._connection is None and time.monotonic() > self._again_at:
+            self._listen()
+            return True  # what came while nobody listened
         if self._connection is not None:
             try:
                 return self._hear(seconds)
