@@ -54,6 +54,47 @@ def test_bodies_that_are_not_to_be_kept_are_dropped_when_done(file):
     assert not world.store.replay(key(2))
 
 
+LARGE = b'{"id": 1, "text": "' + b"x" * 100_000 + b'"}'
+
+
+def large_bodies(store):
+    return [row[0] for row in store._select("SELECT LENGTH(body) FROM whop_bodies", {})]
+
+
+def test_a_large_body_is_given_back_whole_wherever_it_is_kept(file):
+    world = opened(file)
+    world.claim(1, body=LARGE)
+    assert world.store.get(key(1)).body == LARGE
+    assert large_bodies(world.store) == [len(LARGE)]
+    world.store.accept(arrival(2, body=LARGE), 0)
+    world.store.accept(arrival(3, body=LARGE), 0)
+    assert [one.delivery.body for one in world.store.take_due("shop", "mine", 30.0, 1)] == [LARGE]
+    assert world.store.take(key(3), "mine", 30.0).delivery.body == LARGE
+    assert all(one.body is None for one in world.store.find("shop", Filter(), 9))
+
+
+def test_a_large_body_goes_with_its_delivery(file):
+    world = opened(file)
+    world.done(1, body=LARGE)
+    assert world.store.prune("shop", world.store.clock() + 9) == 1
+    assert large_bodies(world.store) == []
+
+
+def test_a_large_body_that_is_not_to_be_kept_is_dropped_when_done_and_does_not_come_back(file):
+    world = opened(file, keep_bodies=False)
+    world.done(1, body=LARGE)
+    world.store.accept(arrival(1, body=LARGE), 0)
+    assert (large_bodies(world.store), world.store.get(key(1)).body) == ([], None)
+    assert not world.store.replay(key(1))
+
+
+def test_a_body_that_grows_or_shrinks_on_its_way_is_the_one_that_came_last(file):
+    world = opened(file)
+    for body in (LARGE, b"{}", LARGE):
+        world.done(1, body=body)
+        assert world.store.get(key(1)).body == body
+
+
 def test_a_folder_that_cannot_be_made_stops_the_app_and_names_the_setting(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"WHOP_STORE: .* cannot be written"):

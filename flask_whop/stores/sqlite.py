@@ -18,7 +18,7 @@ from flask_whop.errors import ConfigError, StoreUnavailable
 from flask_whop.stores import tables
 from flask_whop.stores.group_commit import GroupCommit, Wish
 from flask_whop.stores.sql import Connection, ResultT, Row, Select, SqlStore, Values
-from flask_whop.stores.statements import Names, Statements
+from flask_whop.stores.statements import Names, SqliteStatements
 from flask_whop.stores.tables import Kind
 from flask_whop.stores.waking import Waker
 
@@ -41,9 +41,25 @@ _LONGEST_PAUSE: Final = 0.003
 _CHECKPOINT_PAGES: Final = 4000
 _OLDEST_SQLITE: Final = (3, 35, 0)  # the first that has RETURNING
 
-_STATEMENTS: Final = Statements(Names("whop_deliveries", "whop_receipts", "whop_marks"))
+_LARGE: Final = 16_384
+_STATEMENTS: Final = SqliteStatements(Names("whop_deliveries", "whop_receipts", "whop_marks"), "whop_bodies")
 
 PREFIX: Final = "whop_"
+_BODIES: Final = (
+    (
+        "CREATE TABLE IF NOT EXISTS whop_bodies"
+        " (endpoint TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (id, endpoint))"
+    ),
+    (
+        "CREATE TRIGGER IF NOT EXISTS whop_bodies_dropped AFTER UPDATE OF body ON whop_deliveries WHEN NEW.body IS NULL"
+        " BEGIN DELETE FROM whop_bodies WHERE endpoint = OLD.endpoint AND id = OLD.id; END"
+    ),
+    (
+        "CREATE TRIGGER IF NOT EXISTS whop_bodies_forgotten AFTER DELETE ON whop_deliveries"
+        " BEGIN DELETE FROM whop_bodies WHERE endpoint = OLD.endpoint AND id = OLD.id; END"
+    ),
+)
+"""Where large bodies are kept, which go with what they belong to."""
 _TYPES: Final = {
     **dict.fromkeys((Kind.SHORT, Kind.NAME, Kind.TEXT), "TEXT"),
     Kind.NUMBER: "REAL",
@@ -114,8 +130,22 @@ class SqliteStore(SqlStore):
         """What looks whether somebody has written."""
         return FileWaker(self.path)
 
+    def _upsert(self, statement: str, values: Values) -> Row | None:
+        body = values["body"]
+        if not isinstance(body, bytes) or len(body) <= _LARGE:
+            return super()._upsert(statement, values)
+
+        def upsert(connection: Connection) -> Sequence[Row]:
+            rows = connection.rows(statement, {**values, "body": b""})
+            if rows:
+                connection.change(_STATEMENTS.keep_large, values)
+            return rows
+
+        rows = self._transact(upsert) or self._select(self._statements.standing, values)
+        return rows[0] if rows else None
+
     @property
-    def _statements(self) -> Statements:
+    def _statements(self) -> SqliteStatements:
         return _STATEMENTS
 
     def _select(self, statement: str, values: Values) -> Sequence[Row]:
@@ -345,6 +375,8 @@ def _migrate(path: Path, transaction: Connection) -> None:
             rows = f" WHERE {index.rows}" if index.rows else ""
             columns = ", ".join(index.columns)
             transaction.change(f"CREATE INDEX IF NOT EXISTS {name}_{index.name} ON {name} ({columns}){rows}", {})
+    for statement in _BODIES:
+        transaction.change(statement, {})
     transaction.change(f"DELETE FROM {PREFIX}schema", {})
     transaction.change(f"INSERT INTO {PREFIX}schema (version, oldest) VALUES ({tables.VERSION}, {tables.OLDEST})", {})
 

@@ -26,7 +26,6 @@ _TAKING = (
     " lapses = lapses + CASE WHEN state = 'running' THEN 1 ELSE 0 END, state = 'running',"
     " lease = :token, lease_until = :until, attempts = attempts + 1, changed_at = :now"
 )
-_TAKEN = f"{_STORED}, body"
 _STANDING = "state, owned, attempts, lease"
 _RECEIPT = "endpoint, delivery_id, receiver, state, attempts, first_at, last_at, due_at, error"
 _RECEIPT_TOLD = ":receiver, :state, :attempts, :first_at, :last_at, :due_at, :error"
@@ -114,15 +113,15 @@ class Statements:
             f" WHERE {deliveries}.state = 'failed' OR {lapsed} RETURNING {_STANDING}"
         )
         self.standing: str = f"SELECT {_STANDING} FROM {deliveries} WHERE {_KEY}"
-        self.take: str = f"{self._taking} WHERE {_KEY} AND body IS NOT NULL AND {_TAKEABLE} RETURNING {_TAKEN}"
+        self.take: str = f"{self._taking} WHERE {_KEY} AND body IS NOT NULL AND {_TAKEABLE} RETURNING {self._taken}"
         # What was taken by a statement whose answer was lost, or that gives none.
-        self.taken: str = f"SELECT {_TAKEN} FROM {deliveries} WHERE {_HELD} AND owned = 1"
+        self.taken: str = f"SELECT {self._taken} FROM {deliveries} WHERE {_HELD} AND owned = 1"
         # SQLite uses the index of what is unfinished for a query alone that repeats its condition.
         self._unfinished = f"FROM {deliveries} WHERE endpoint = :endpoint AND {UNFINISHED_ROWS}"
         waiting = f"{self._unfinished} AND state = 'due' AND due_at <= :now"
         self._next = f"{waiting} AND lapses = 0 ORDER BY due_at LIMIT :limit"
-        self.take_due: str = f"{self._taking} WHERE rowid IN (SELECT rowid {self._next}) RETURNING {_TAKEN}"
-        self.taken_due: str = f"SELECT {_TAKEN} {self._unfinished} AND state = 'running' AND lease = :token"
+        self.take_due: str = f"{self._taking} WHERE rowid IN (SELECT rowid {self._next}) RETURNING {self._taken}"
+        self.taken_due: str = f"SELECT {self._taken} {self._unfinished} AND state = 'running' AND lease = :token"
         self.put_back: str = (
             f"UPDATE {deliveries} SET state = 'due', attempts = attempts - 1, changed_at = :now WHERE {_HELD}"
         )
@@ -204,7 +203,7 @@ class Statements:
             f" ON kept.endpoint = unfinished.endpoint AND kept.delivery_id = unfinished.id"
             f" WHERE unfinished.endpoint = :endpoint AND unfinished.state <> 'done' ORDER BY kept.receiver"
         )
-        self.get: str = f"SELECT {_STORED}, body FROM {deliveries} WHERE {_KEY}"
+        self.get: str = f"SELECT {self._taken} FROM {deliveries} WHERE {_KEY}"
         self.receipts: str = (
             f"SELECT receiver, state, attempts, first_at, last_at, due_at, error FROM {receipts}"
             f" WHERE endpoint = :endpoint AND delivery_id = :id ORDER BY first_at, receiver"
@@ -228,6 +227,10 @@ class Statements:
             f"SELECT event_type FROM {deliveries} WHERE endpoint = :endpoint AND {BY_TYPE} AND event_type > :after"
             f" ORDER BY event_type LIMIT 1"
         )
+
+    @property
+    def _taken(self) -> str:
+        return f"{_STORED}, body"
 
     @property
     def _taking(self) -> str:
@@ -267,6 +270,25 @@ class Statements:
         return f"{' UNION ALL '.join(parts)} ORDER BY received_at DESC, id DESC LIMIT :limit"
 
 
+class SqliteStatements(Statements):
+    """The statements of a file of ours, in which large bodies have a table of their own.
+
+    SQLite writes a row anew with each change, and all of its body with it.
+    """
+
+    def __init__(self, names: Names, bodies: str) -> None:
+        self._bodies = bodies
+        super().__init__(names)
+        self.keep_large: str = f"INSERT OR REPLACE INTO {bodies} (endpoint, id, body) VALUES (:endpoint, :id, :body)"
+
+    @property
+    def _taken(self) -> str:
+        """An empty body stands for one that is in the other table."""
+        deliveries, key = self._names.deliveries, "large.endpoint = {0}.endpoint AND large.id = {0}.id"
+        large = f"SELECT large.body FROM {self._bodies} AS large WHERE {key.format(deliveries)}"
+        return f"{_STORED}, CASE WHEN LENGTH(body) > 0 THEN body ELSE ({large}) END AS body"
+
+
 class PostgreSQLStatements(Statements):
     """The statements of PostgreSQL."""
 
@@ -279,7 +301,7 @@ class PostgreSQLStatements(Statements):
         self.take_due: str = (
             # As an expression, the endpoint leaves the choice of the row to the id.
             f"{self._taking} FROM ({chosen}) AS chosen"
-            f" WHERE id = next_id AND endpoint || '' = :endpoint RETURNING {_TAKEN}"
+            f" WHERE id = next_id AND endpoint || '' = :endpoint RETURNING {self._taken}"
         )
 
     def record_and(self, settle: str) -> str | None:
