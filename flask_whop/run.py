@@ -88,7 +88,6 @@ class Run:
         self._key = key
         self._token = token
         self._event = event
-        self._order = event.order
         self._opened_at = opened_at
         self._earlier = earlier
         self._first = first
@@ -207,7 +206,8 @@ class Run:
             self._leases.let_go(self._token)
 
     def _mark_of(self, call: Call) -> Mark | None:
-        return None if self._order is None else Mark(call.name, *self._order)
+        order = self._event.order
+        return None if order is None else Mark(call.name, *order)
 
     def _wait_for_turns(self, ordered: list[tuple[Call, Mark]], held: Held) -> None:
         """Call those whose turn comes soon enough; a sender waits for a moment, nobody else does."""

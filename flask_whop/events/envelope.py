@@ -112,11 +112,10 @@ class Event(Generic[TypeT_co, DataT_co]):
 
         Whop calls it ``company_id`` on webhooks without a version pin.
         """
-        for name in ("account_id", "company_id"):
-            value = self._envelope.get(name)
-            if isinstance(value, str):
-                return value
-        return None
+        value = self._envelope.get("account_id")
+        if not isinstance(value, str):
+            value = self._envelope.get("company_id")
+        return value if isinstance(value, str) else None
 
     @property
     def timestamp(self) -> datetime | None:
@@ -226,7 +225,7 @@ class Event(Generic[TypeT_co, DataT_co]):
 
 def _time_of(value: JsonValue) -> datetime | None:
     try:
-        return _TIMESTAMP.validate_python(value)
+        return cast("datetime", _TIMESTAMP.validator.validate_python(value))
     except ValidationError:
         return None
 
