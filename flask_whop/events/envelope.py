@@ -6,7 +6,6 @@ import builtins
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import partial
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Generic, TypeAlias, TypeVar, cast, get_args
@@ -31,6 +30,9 @@ _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
 # Fixed, and well under the limit of recursion: a body that is taken can be read again wherever its event goes.
 _MAX_DEPTH = 500
 _SHOWN = 100
+
+Order: TypeAlias = tuple[str, str, float]
+"""The resource of an event, the field that tells its time, and that time in unix seconds."""
 
 
 class Event(Generic[TypeT_co, DataT_co]):
@@ -72,7 +74,7 @@ class Event(Generic[TypeT_co, DataT_co]):
         self._raw: dict[str, JsonValue] | None = None
         self._timestamp: datetime | None = _UNREAD
         self._updated_at: datetime | None = _UNREAD
-        self._overtaken: bool | Callable[[], bool] = False
+        self._overtaken: bool | Callable[[Order | None], bool] = False
         named = envelope.get("id")
         self.id = named if isinstance(named, str) and named else delivery_id
 
@@ -158,7 +160,7 @@ class Event(Generic[TypeT_co, DataT_co]):
         return f"{self.type.rpartition('.')[0]}:{named}" if isinstance(named, str) and named else None
 
     @property
-    def order(self) -> tuple[str, str, float] | None:
+    def order(self) -> Order | None:
         """What decides which of two events about one ``resource`` is the newer one; None if nothing does.
 
         The resource, the field that tells the time, and that time in unix seconds:
@@ -191,11 +193,11 @@ class Event(Generic[TypeT_co, DataT_co]):
         ``skip_stale`` takes care of.
         """
         if callable(self._overtaken):
-            self._overtaken = self._overtaken()
+            self._overtaken = self._overtaken(self.order)
         return self._overtaken
 
-    def overtaken_if(self, newer_is_done: Callable[[], bool]) -> None:
-        """Let ``newer_is_done`` answer for :attr:`stale` when that is first read."""
+    def overtaken_if(self, newer_is_done: bool | Callable[[Order | None], bool]) -> None:
+        """Let ``newer_is_done`` answer for :attr:`stale`, asked with :attr:`order` when that is first read."""
         self._overtaken = newer_is_done
 
     def idempotency_key(self, receiver: Callable[..., object] | str) -> str:
@@ -249,7 +251,7 @@ class UnknownEvent(Event[str, Payload]):
 
 def _unpickled(body: bytes, delivery_id: str, stale: bool) -> AnyEvent:  # pickle passes no names
     event = parse_event(body, delivery_id)
-    event.overtaken_if(partial(bool, stale))
+    event.overtaken_if(stale)
     return event
 
 

@@ -29,7 +29,9 @@ def work(name: str, rounds: int) -> None:
 def counted(name: str, rounds: int) -> int:
     """The instructions of a process that delivers some rounds."""
     command = [*CALLGRIND, sys.executable, "-m", "tests.benchmarks.instructions", "--work", name, str(rounds)]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, env={"PYTHONHASHSEED": "0", "PATH": os.environ["PATH"]}).stderr
+    told = subprocess.run(
+        command, check=True, capture_output=True, text=True, env={"PYTHONHASHSEED": "0", "PATH": os.environ["PATH"]}
+    ).stderr
     return int(re.search(r"Collected : (\d+)", told)[1])
 
 
