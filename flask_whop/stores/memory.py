@@ -276,7 +276,7 @@ class MemoryStore(Store):
                 for is_alone in (True, False)
             )
             alone = sorted(left + alone, key=_due_at)[:limit]
-            several = sorted(alone + others, key=_due_at)
+            several = sorted(others + alone, key=_due_at)
             return [Due(kept.arrival.key, alone=kept.lapses > 0 or kept.state is _RUNNING) for kept in several]
 
     def postpone(self, key: Key, due_at: float) -> None:
