@@ -6,25 +6,28 @@ import builtins
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Generic, TypeAlias, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast, get_args
 
-from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import from_json
 
 from flask_whop.errors import Reason, Rejected
 from flask_whop.events.payload import Payload
 from flask_whop.events.reading import read_payload
 from flask_whop.events.registry import event_class
-from flask_whop.events.times import Timestamp
 from flask_whop.naming import name_of
 from flask_whop.texts import shown
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+    from pydantic_core import SchemaValidator
 
 TypeT_co = TypeVar("TypeT_co", bound=str, covariant=True)
 DataT_co = TypeVar("DataT_co", bound=Payload, covariant=True)
 
-_TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(Timestamp, config=ConfigDict(defer_build=True))
 _UNREAD = datetime.min  # noqa: DTZ901  # stands in for a time that has not been looked at
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
 # Fixed, and well under the limit of recursion: a body that is taken can be read again wherever its event goes.
@@ -225,9 +228,19 @@ class Event(Generic[TypeT_co, DataT_co]):
         self._data = cast("DataT_co", data)
 
 
+@cache
+def _timestamps() -> SchemaValidator:
+    """What reads a time; it takes its time to be imported and made."""
+    from pydantic import TypeAdapter  # noqa: PLC0415  # see above
+
+    from flask_whop.events.times import Timestamp  # noqa: PLC0415  # likewise
+
+    return cast("SchemaValidator", TypeAdapter(Timestamp).validator)
+
+
 def _time_of(value: JsonValue) -> datetime | None:
     try:
-        return cast("datetime", _TIMESTAMP.validator.validate_python(value))
+        return cast("datetime", _timestamps().validate_python(value))
     except ValidationError:
         return None
 
