@@ -3,7 +3,8 @@
     python -m tests.benchmarks.instructions [deliveries]
 
 Each app is run twice under valgrind's callgrind, the second time with twice the
-deliveries: the difference is what they cost. Valgrind has to be installed.
+deliveries: the difference is what they cost, less what making the requests costs.
+Valgrind has to be installed.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ CALLGRIND = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
 
 def work(name: str, rounds: int) -> None:
     """Deliver some rounds to one app: what is counted."""
-    app = APPS[name]()
+    app = APPS[name]() if name in APPS else None
     for _ in range(rounds):
-        deliver(app, environments(100))
-    assert set(statuses) == {"200 OK"}
+        made = environments(100)
+        if app is not None:
+            deliver(app, made)
+    assert set(statuses) <= {"200 OK"}
 
 
 def counted(name: str, rounds: int) -> int:
@@ -35,12 +38,17 @@ def counted(name: str, rounds: int) -> int:
     return int(re.search(r"Collected : (\d+)", told)[1])
 
 
+def cost(name: str, rounds: int) -> float:
+    """The instructions of one delivery, with those of making its request."""
+    return (counted(name, 2 * rounds) - counted(name, rounds)) / rounds / 100
+
+
 def main(deliveries: int) -> None:
     """Count, and print a line for each app."""
     rounds = max(1, deliveries // 100)
-    bare = None
+    making, bare = cost("the requests alone", rounds), None
     for name in APPS:
-        each = (counted(name, 2 * rounds) - counted(name, rounds)) / rounds / 100
+        each = cost(name, rounds) - making
         bare = bare or each
         print(f"{name:36}{each / 1000:8.1f} thousand{each / bare:8.2f} of the bare view")
 
