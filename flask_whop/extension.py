@@ -128,14 +128,16 @@ class WhopWebhooks:
             dispatch=dispatcher(settings.dispatch, app, engine),
             report=report,
         )
-        # TESTING is often set after the app has been made, and tests are to be kept off the file.
-        blueprint.url_value_preprocessor(lambda _endpoint, _values: Installation.of(app).keep_off_file())
+        file = store if self._store is None and settings.store == DEFAULT_STORE else None
+        installation = Installation(app, settings, verifier, engine, file)
+        if file is not None:
+            # TESTING is often set after the app has been made, and tests are to be kept off the file.
+            blueprint.url_value_preprocessor(lambda _endpoint, _values: installation.keep_off_file())
         app.register_blueprint(blueprint)
         _keep_name(app)
         app.cli.add_command(WhopCommands())
         app.extensions[NAME] = self
-        file = store if self._store is None and settings.store == DEFAULT_STORE else None
-        app.extensions[KEY] = installation = Installation(app, settings, verifier, engine, file)
+        app.extensions[KEY] = installation
         if store.ready_at_start:
             installation.warn_of_others()
         UnhandledLog(app)

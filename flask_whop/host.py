@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from flask_whop.errors import MissingExtraError, ReceiverError
 from flask_whop.interruptions import Cause, cause_of
 from flask_whop.logs import log
-from flask_whop.receivers import AppSignal, unrun
+from flask_whop.receivers import AppSignal, Call, Snapshot, unrun
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -31,6 +31,15 @@ class Host:
         self.app = app
         self._wait = wait
         self.report = report
+        self._known: dict[AppSignal, Snapshot] = {}
+
+    def calls_of(self, signal: AppSignal) -> Sequence[Call]:
+        """Whom ``signal`` calls for the app; looked up once, and again when a connection has changed."""
+        last = self._known.get(signal)
+        now = signal.snapshot(self.app, last)
+        if now is not last:
+            self._known[signal] = now
+        return now.calls
 
     def call(self, name: str, receiver: Callable[..., object], /, **keywords: object) -> None:
         """Call a receiver to its end; what it raises is raised."""

@@ -79,7 +79,7 @@ class Installation:
 
     def keep_off_file(self, *, testing: bool = False) -> None:
         """Keep an app under test off the default file, in which the tests of yesterday have left theirs."""
-        if (testing or self.app.testing) and self.engine.store is self.file:
+        if self.engine.store is self.file and (testing or self.app.testing):
             self.engine.use(MemoryStore(clock=self.engine.store.clock))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from asyncio import CancelledError
 from collections.abc import Iterator
 from enum import Enum
 from functools import partial
@@ -36,7 +35,13 @@ def cause_of(error: BaseException) -> Cause:
         return Cause.STOP
     if _handler_of(signal.SIGABRT) in running:
         return Cause.ABORT
-    return Cause.FAILURE if isinstance(error, (Exception, SystemExit, CancelledError)) else Cause.OTHER
+    return Cause.FAILURE if isinstance(error, (Exception, SystemExit)) or _is_cancelled(error) else Cause.OTHER
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    from asyncio import CancelledError  # noqa: PLC0415  # a third of the time that this package takes to import
+
+    return isinstance(error, CancelledError)
 
 
 def _codes(error: BaseException) -> Iterator[CodeType]:

@@ -56,11 +56,11 @@ class LeaseKeeper:
         self.longest = longest
         self._held: dict[tuple[Key, str], Held] = {}
         self._used: set[Lifeline] = set()
-        self._pid = 0
+        self._process: object = None
 
     def hold(self, key: Key, token: str, lifeline: Lifeline) -> Held:
         """Renew the lease on a claim until :meth:`let_go`."""
-        if self._pid != os.getpid():
+        if self._process is not _renewer.process:
             self._begin_in_this_process()
         held = self._held[key, token] = Held(key, token, lifeline)
         return held
@@ -72,12 +72,12 @@ class LeaseKeeper:
 
     def _begin_in_this_process(self) -> None:
         with _renewer.lock:
-            if self._pid == os.getpid():
+            if self._process is _renewer.process:
                 return
             # What was held before a fork is the parent's, to renew and to close.
             self._held = {}
             self._used = set()
-            self._pid = os.getpid()
+            self._process = _renewer.process
         _renewer.look_after(self)
 
     def let_go(self, key: Key, token: str) -> None:
@@ -133,6 +133,8 @@ class _Renewer:
             os.register_at_fork(after_in_child=self._begin_anew)
 
     def _begin_anew(self) -> None:
+        self.process = object()
+        """Another one in each process: the number of a process is asked of the system each time."""
         self._keepers: WeakSet[LeaseKeeper] = WeakSet()
         self._changed = threading.Event()
         self.lock = threading.Lock()

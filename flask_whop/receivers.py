@@ -17,7 +17,7 @@ from functools import partial
 from operator import itemgetter
 from threading import RLock
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary, ref
 
 from blinker import ANY, NamedSignal
@@ -42,6 +42,14 @@ ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 KEPT = "whop.receivers"
 """Where in ``app.extensions`` the receivers are kept that are tied to the app."""
+
+
+class Snapshot(NamedTuple):
+    """Whom a signal would call for one sender, as long as nothing is connected or disconnected."""
+
+    version: object
+    """Which state of the signal it shows."""
+    calls: tuple[Call, ...]
 
 
 class Receiver(Protocol[EventT_contra, ResultT_co]):
@@ -73,6 +81,8 @@ class AppSignal(NamedSignal):
         self._terms: dict[tuple[object, object], tuple[Terms, ...]] = {}
         """By the ids of receiver and sender: several where a receiver takes several patterns, each in its own way."""
         self._apps: WeakValueDictionary[object, Any] = WeakValueDictionary()
+        self._version = object()
+        """Another one after each change of a connection."""
         self._muted: ContextVar[bool] = ContextVar(f"{name} muted", default=False)
 
     def add(  # noqa: PLR0913  # what a connection is made of, each by name
@@ -130,6 +140,7 @@ class AppSignal(NamedSignal):
         """Disconnect ``receiver`` from ``sender``, or from all senders."""
         sender = _real(sender)
         super().disconnect(receiver, sender)
+        self._version = object()
         self._let_go(_id(receiver), _sender_id(sender))
 
     @contextmanager
@@ -157,6 +168,25 @@ class AppSignal(NamedSignal):
         if not self.receivers:
             return []
         return [terms[-1].call(receiver) for _, receiver, terms in self._connected(sender)]
+
+    def snapshot(self, sender: object, last: Snapshot | None) -> Snapshot:
+        """What :meth:`calls_for` gives, which is ``last`` if that still holds.
+
+        Keep it with the sender: it holds the receivers.
+        """
+        if self._muted.get():
+            return _MUTED
+        version = self._version
+        if last is not None and last.version is version:
+            return last
+        calls = tuple(self.calls_for(sender))
+        kept = _kept_by(sender) or {}
+        # What is held weakly may go without a word.
+        lasting = all(
+            not isinstance(self.receivers.get(_id(call.receiver)), ref) or (id(self), _id(call.receiver)) in kept
+            for call in calls
+        )
+        return Snapshot(version if lasting else _PASSING, calls)
 
     def names_for(self, sender: object) -> set[str]:
         """The names that the receivers for ``sender`` have, and those that they had."""
@@ -206,6 +236,7 @@ class AppSignal(NamedSignal):
         # alive, for it mostly is a closure that knows the app.
         held_by_app = kept is not None and not weak
         super().connect(receiver, sender, weak=(weak or held_by_app) and not already_strong)
+        self._version = object()
         if kept is not None and held_by_app:
             kept[id(self), receiver_id] = receiver
             self._apps[_id(sender)] = sender
@@ -223,6 +254,7 @@ class AppSignal(NamedSignal):
 
     def _drop(self, receiver_id: object, sender_id: object) -> None:
         self._disconnect(receiver_id, sender_id)
+        self._version = object()
         self._let_go(receiver_id, sender_id)
 
     def _let_go(self, receiver_id: object, sender_id: object) -> None:
@@ -361,6 +393,8 @@ class _Dead:
 
 
 _DEAD = ref(_Dead())
+_PASSING = object()
+_MUTED = Snapshot(_PASSING, ())
 _NONE: frozenset[object] = frozenset()
 _connecting = RLock()
 _by_order = itemgetter(0)

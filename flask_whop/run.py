@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -28,6 +28,7 @@ from flask_whop.stores import FINISHED, Key, Mark, Receipt, ReceiptState, Settle
 from flask_whop.texts import shown_error
 
 if TYPE_CHECKING:
+    from flask_whop.events.envelope import Order
     from flask_whop.host import Host
     from flask_whop.leases import Held, LeaseKeeper
     from flask_whop.retries import RetryPolicy
@@ -88,7 +89,6 @@ class Run:
         self._key = key
         self._token = token
         self._event = event
-        self._order = event.order
         self._opened_at = opened_at
         self._earlier = earlier
         self._first = first
@@ -207,7 +207,8 @@ class Run:
             self._leases.let_go(self._key, self._token)
 
     def _mark_of(self, call: Call) -> Mark | None:
-        return None if self._order is None else Mark(call.name, *self._order)
+        order = self._event.order
+        return None if order is None else Mark(call.name, *order)
 
     def _wait_for_turns(self, ordered: list[tuple[Call, Mark]], held: Held) -> None:
         """Call those whose turn comes soon enough; a sender waits for a moment, nobody else does."""
@@ -227,7 +228,7 @@ class Run:
 
     def _call_in_order(self, call: Call, held: Held, mark: Mark, *, last: bool) -> bool:
         """Call a receiver that wants its events in order; False while it is called with another one."""
-        newer_is_done = self._asking_for_newer(call)()
+        newer_is_done = _newer_is_done(self._store, self._key, call, self._event.order)
         turn = Turn.STALE if newer_is_done else self._store.turn(self._key, self._token, mark, self._leases.lease)
         if turn is Turn.GRANTED:
             self._call(call, held, mark, last=last)
@@ -245,7 +246,8 @@ class Run:
         if not self._first:
             self._note_start(call, started)
         held.call(call.name, mark)
-        self._event.overtaken_if(self._asking_for_newer(call))
+        # Of values alone: with the run in it, it would be held by its own event until the garbage collector comes.
+        self._event.overtaken_if(partial(_newer_is_done, self._store, self._key, call))
         self._ran += 1
         error = self._attempt(call)
         if error is None:
@@ -287,14 +289,6 @@ class Run:
         except Exception as error:  # noqa: BLE001  # a store that shares the receiver's transaction raises what it does
             return error
         return None
-
-    def _asking_for_newer(self, call: Call) -> Callable[[], bool]:
-        # Of values alone: with the event in it, the two would hold each other until the
-        # garbage collector comes.
-        mark = self._mark_of(call)
-        if mark is None:
-            return bool  # which is False
-        return partial(self._store.newer, self._key, mark, (call.name, *call.was))
 
     # Keeping what came of it.
 
@@ -411,11 +405,16 @@ class Run:
         return self._store.clock()
 
 
-def calls_for(host: Host, event: AnyEvent) -> list[Call]:
+def calls_for(host: Host, event: AnyEvent) -> Sequence[Call]:
     """The receivers of an event, in the order of connection."""
     if isinstance(event, UnknownEvent):
         return signals.unknown_event.calls_for_type(host.app, event.type)
-    return signals.EVENT_SIGNALS[event.type].calls_for(host.app)
+    return host.calls_of(signals.EVENT_SIGNALS[event.type])
+
+
+def _newer_is_done(store: Store, key: Key, call: Call, order: Order | None) -> bool:
+    """Whether a receiver has handled a later event on the line that ``order`` tells."""
+    return order is not None and store.newer(key, Mark(call.name, *order), (call.name, *call.was))
 
 
 def _exit_by(error: BaseException) -> ReceiverExited:

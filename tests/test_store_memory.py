@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 from flask_whop import WhopWebhooks
-from flask_whop.stores import Mark, MemoryStore, Turn
+from flask_whop.stores import Mark, MemoryStore, State, Turn
 from flask_whop.stores.memory import DAY
 from tests.conftest import Sender
 from tests.test_stores import DONE, FAILED, Clock, World, arrival, key, receipt
@@ -82,6 +82,52 @@ def test_the_body_of_what_is_processed_or_due_is_never_dropped():
     for number in range(5):
         memory.done(number)
     assert [len(memory.store.get(key(name)).body) for name in ("running", "due")] == [99, 99]
+
+
+def test_what_is_postponed_is_due_once_and_at_its_new_time():
+    memory = world()
+    memory.store.accept(arrival(1), 0.0)
+    memory.store.postpone(key(1), memory.clock.now + 50)
+    memory.store.postpone(key(1), memory.clock.now + 10)
+    assert memory.store.due("shop", 9) == []
+    memory.clock.now += 10
+    assert [one.key for one in memory.store.due("shop", 9)] == [key(1)]
+    memory.clock.now += 50
+    assert [one.key for one in memory.store.due("shop", 9)] == [key(1)]
+
+
+def test_what_has_gone_on_leaves_little_in_the_queue():
+    memory = world()
+    for number in range(5_000):
+        memory.store.accept(arrival(number), 30.0)
+        memory.store.take(key(number), "mine", 30.0, early=True)
+        memory.store.record(key(number), "mine", receipt(memory.clock.now), DONE)
+    [queue] = memory.store._queues.values()
+    assert len(queue._heap) < 2_000
+
+
+def test_what_is_to_run_alone_is_found_behind_a_backlog():
+    memory = world()
+    for number in range(100):
+        memory.store.accept(arrival(number), 0.0)
+    memory.store.take(key(99), "died", 1.0)
+    memory.clock.now += 2
+    assert [(one.key, one.alone) for one in memory.store.due("shop", 1)] == [(key(0), False), (key(99), True)]
+    memory.store.take(key(99), "fails", 1.0)
+    memory.store.settle(key(99), "fails", (State.DUE, memory.clock.now))
+    memory.clock.now += 1
+    assert [(one.key, one.alone) for one in memory.store.due("shop", 1)] == [(key(0), False), (key(99), True)]
+
+
+def test_each_delivery_is_counted_once_however_often_it_came():
+    memory = world(max_deliveries=3)
+    for number in (1, 1, 2, 3, 4, 4):
+        memory.done(number)
+    kept = [number for number in range(5) if memory.store.get(key(number)) is not None]
+    assert memory.store.stats("shop").counts[State.DONE] == len(kept) > 1
+    memory.clock.now += 1
+    memory.store.prune("shop", memory.clock.now)
+    assert set(memory.store.stats("shop").counts.values()) == {0}
 
 
 def test_texts_of_a_sender_are_no_longer_than_they_need_to_be():

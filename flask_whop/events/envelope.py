@@ -6,31 +6,36 @@ import builtins
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import partial
+from functools import cache
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Generic, TypeAlias, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast, get_args
 
-from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import from_json
 
 from flask_whop.errors import Reason, Rejected
 from flask_whop.events.payload import Payload
 from flask_whop.events.reading import read_payload
 from flask_whop.events.registry import event_class
-from flask_whop.events.times import Timestamp
 from flask_whop.naming import name_of
 from flask_whop.texts import shown
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+    from pydantic_core import SchemaValidator
 
 TypeT_co = TypeVar("TypeT_co", bound=str, covariant=True)
 DataT_co = TypeVar("DataT_co", bound=Payload, covariant=True)
 
-_TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(Timestamp, config=ConfigDict(defer_build=True))
 _UNREAD = datetime.min  # noqa: DTZ901  # stands in for a time that has not been looked at
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
 # Fixed, and well under the limit of recursion: a body that is taken can be read again wherever its event goes.
 _MAX_DEPTH = 500
 _SHOWN = 100
+
+Order: TypeAlias = tuple[str, str, float]
+"""The resource of an event, the field that tells its time, and that time in unix seconds."""
 
 
 class Event(Generic[TypeT_co, DataT_co]):
@@ -72,7 +77,7 @@ class Event(Generic[TypeT_co, DataT_co]):
         self._raw: dict[str, JsonValue] | None = None
         self._timestamp: datetime | None = _UNREAD
         self._updated_at: datetime | None = _UNREAD
-        self._overtaken: bool | Callable[[], bool] = False
+        self._overtaken: bool | Callable[[Order | None], bool] = False
         named = envelope.get("id")
         self.id = named if isinstance(named, str) and named else delivery_id
 
@@ -112,11 +117,10 @@ class Event(Generic[TypeT_co, DataT_co]):
 
         Whop calls it ``company_id`` on webhooks without a version pin.
         """
-        for name in ("account_id", "company_id"):
-            value = self._envelope.get(name)
-            if isinstance(value, str):
-                return value
-        return None
+        value = self._envelope.get("account_id")
+        if not isinstance(value, str):
+            value = self._envelope.get("company_id")
+        return value if isinstance(value, str) else None
 
     @property
     def timestamp(self) -> datetime | None:
@@ -159,7 +163,7 @@ class Event(Generic[TypeT_co, DataT_co]):
         return f"{self.type.rpartition('.')[0]}:{named}" if isinstance(named, str) and named else None
 
     @property
-    def order(self) -> tuple[str, str, float] | None:
+    def order(self) -> Order | None:
         """What decides which of two events about one ``resource`` is the newer one; None if nothing does.
 
         The resource, the field that tells the time, and that time in unix seconds:
@@ -192,11 +196,11 @@ class Event(Generic[TypeT_co, DataT_co]):
         ``skip_stale`` takes care of.
         """
         if callable(self._overtaken):
-            self._overtaken = self._overtaken()
+            self._overtaken = self._overtaken(self.order)
         return self._overtaken
 
-    def overtaken_if(self, newer_is_done: Callable[[], bool]) -> None:
-        """Let ``newer_is_done`` answer for :attr:`stale` when that is first read."""
+    def overtaken_if(self, newer_is_done: bool | Callable[[Order | None], bool]) -> None:
+        """Let ``newer_is_done`` answer for :attr:`stale`, asked with :attr:`order` when that is first read."""
         self._overtaken = newer_is_done
 
     def idempotency_key(self, receiver: Callable[..., object] | str) -> str:
@@ -224,9 +228,19 @@ class Event(Generic[TypeT_co, DataT_co]):
         self._data = cast("DataT_co", data)
 
 
+@cache
+def _timestamps() -> SchemaValidator:
+    """What reads a time; it takes its time to be imported and made."""
+    from pydantic import TypeAdapter  # noqa: PLC0415  # see above
+
+    from flask_whop.events.times import Timestamp  # noqa: PLC0415  # likewise
+
+    return cast("SchemaValidator", TypeAdapter(Timestamp).validator)
+
+
 def _time_of(value: JsonValue) -> datetime | None:
     try:
-        return _TIMESTAMP.validate_python(value)
+        return cast("datetime", _timestamps().validate_python(value))
     except ValidationError:
         return None
 
@@ -250,7 +264,7 @@ class UnknownEvent(Event[str, Payload]):
 
 def _unpickled(body: bytes, delivery_id: str, stale: bool) -> AnyEvent:  # pickle passes no names
     event = parse_event(body, delivery_id)
-    event.overtaken_if(partial(bool, stale))
+    event.overtaken_if(stale)
     return event
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from flask_whop.events.payload import Payload
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 PayloadT = TypeVar("PayloadT", bound=Payload)
 

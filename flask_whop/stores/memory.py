@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from heapq import heapify, heappop, heappush, nsmallest
+from itertools import count, takewhile
 from threading import Lock
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from flask_whop.stores.protocol import (
     DONE_WITHIN,
@@ -45,7 +48,21 @@ _Done: TypeAlias = tuple[
     tuple[_PlainReceipt, ...],
 ]
 _FIRST = Claim(granted=True)
+# By names of their own: some versions of Python run a function for each look at a member by its class.
+_RUNNING, _DONE = State.RUNNING, State.DONE
 _CLAIMABLE = frozenset({State.FAILED, State.DONE, State.DEAD})
+_SLACK = 1000
+
+
+class _About(NamedTuple):
+    """What a delivery is looked for by."""
+
+    key: Key
+    state: State
+    event_type: str
+    account_id: str | None
+    received_at: float
+    changed_at: float
 
 
 class _Delivery:
@@ -53,7 +70,7 @@ class _Delivery:
 
     __slots__ = (
         *("arrival", "attempts", "changed_at", "due_at", "lapses", "lease_until"),
-        *("opened_at", "owned", "received_at", "receipts", "state", "token"),
+        *("opened_at", "owned", "place", "received_at", "receipts", "state", "token"),
     )
 
     def __init__(self, arrival: Arrival, now: float) -> None:
@@ -64,9 +81,43 @@ class _Delivery:
         self.lapses = 0
         self.received_at = self.opened_at = self.changed_at = now
         self.due_at: float | None = None
+        self.place = -1
+        """Which entry of the queue is its own; what it has left behind there has other numbers."""
         self.token: str | None = None
         self.lease_until = 0.0
         self.receipts: dict[str, Receipt] = {}
+
+
+class _Queue:
+    """What is due at which time, the earliest first; some entries are of deliveries that have gone on since."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Key]] = []
+        self._numbers = count()
+
+    def put(self, key: Key, kept: _Delivery, live: dict[Key, _Delivery]) -> None:
+        """Let a delivery be due at its time, and at no former one."""
+        if len(self._heap) > 2 * len(live) + _SLACK:
+            self._heap = [entry for entry in self._heap if _is_in_place(entry, live)]
+            heapify(self._heap)
+        kept.place = next(self._numbers)
+        heappush(self._heap, (kept.due_at or 0.0, kept.place, key))
+
+    def first(self, limit: int, now: float, live: dict[Key, _Delivery]) -> list[_Delivery]:
+        """Up to ``limit`` of what is due by now."""
+        found: list[tuple[float, int, Key]] = []
+        while self._heap and len(found) < limit and self._heap[0][0] <= now:
+            entry = heappop(self._heap)
+            if _is_in_place(entry, live):
+                found.append(entry)
+        for entry in found:
+            heappush(self._heap, entry)
+        return [live[key] for _, _, key in found]
+
+
+def _is_in_place(entry: tuple[float, int, Key], live: dict[Key, _Delivery]) -> bool:
+    kept = live.get(entry[2])
+    return kept is not None and kept.place == entry[1] and kept.state is State.DUE
 
 
 class _Mark:
@@ -107,7 +158,14 @@ class MemoryStore(Store):
         self.clock = clock
         self._lock = Lock()
         self._live: dict[Key, _Delivery] = {}
-        self._done: dict[tuple[str, str], _Done] = {}
+        # Ordered, since a look for the first of a plain dictionary passes all that was deleted before it.
+        self._done: OrderedDict[tuple[str, str], _Done] = OrderedDict()
+        self._running: set[_Delivery] = set()
+        self._idle: OrderedDict[Key, _Delivery] = OrderedDict()
+        """Those that a retry of Whop's, or a hand, brings on again."""
+        self._idle_with_body: OrderedDict[Key, _Delivery] = OrderedDict()
+        self._queues: dict[tuple[str, bool], _Queue] = {}
+        """What is due, by the endpoint, and by whether it is to run alone."""
         self._of_resource: dict[tuple[str, str], set[str]] = {}
         self._marks: dict[tuple[str, str, str], _Mark] = {}
         self._marked: dict[tuple[str, str], set[tuple[str, str, str]]] = {}
@@ -123,14 +181,13 @@ class MemoryStore(Store):
             self._forget(now)
             kept = self._kept(arrival.key)
             if kept is None:
-                kept = self._add(arrival, now)
-            elif kept.state not in _CLAIMABLE and not (kept.state is State.RUNNING and kept.lease_until < now):
+                self._hold(self._add(arrival, now), token, now, lease)
+                return _FIRST
+            if kept.state not in _CLAIMABLE and not (kept.state is State.RUNNING and kept.lease_until < now):
                 return Claim(granted=False, owned=kept.owned, attempts=kept.attempts)
             self._give_body(kept, arrival)
             kept.owned = False
             self._hold(kept, token, now, lease)
-            if kept.attempts == 1:
-                return _FIRST
             return Claim(granted=True, attempts=kept.attempts, receipts=dict(kept.receipts))
 
     def _add(self, arrival: Arrival, now: float) -> _Delivery:
@@ -160,7 +217,7 @@ class MemoryStore(Store):
                 return Accepted(changed=False, state=kept.state, owned=kept.owned)
             kept.lapses += kept.state is State.RUNNING and kept.attempts > 0
             self._give_body(kept, arrival)
-            _make_due(kept, now, now + due_in)
+            self._make_due(kept, now, now + due_in)
             if hold is None:
                 return Accepted(changed=True, state=State.DUE)
             self._hold(kept, hold.token, now, hold.lease)
@@ -180,12 +237,37 @@ class MemoryStore(Store):
             return Taken(_stored(kept), dict(kept.receipts))
 
     def _hold(self, kept: _Delivery, token: str, now: float, lease: float) -> None:
-        kept.lapses += kept.state is State.RUNNING and kept.attempts > 0
-        kept.state = State.RUNNING
+        kept.lapses += kept.state is _RUNNING and kept.attempts > 0
+        self._begin(kept)
+        kept.state = _RUNNING
+        self._running.add(kept)
         kept.attempts += 1
         kept.token = token
         kept.lease_until = now + lease
         kept.changed_at = now
+
+    def _begin(self, kept: _Delivery) -> None:
+        """Take a delivery out of where it rests."""
+        self._running.discard(kept)
+        if self._idle:
+            self._idle.pop(kept.arrival.key, None)
+            self._idle_with_body.pop(kept.arrival.key, None)
+
+    def _make_due(self, kept: _Delivery, now: float, due_at: float) -> None:
+        self._begin(kept)
+        kept.state = State.DUE
+        kept.owned = True
+        kept.token = None
+        kept.due_at = due_at
+        kept.opened_at = kept.changed_at = now
+        self._queue(kept)
+
+    def _queue(self, kept: _Delivery) -> None:
+        key = kept.arrival.key
+        about = (key.endpoint, kept.lapses > 0)
+        if about not in self._queues:
+            self._queues[about] = _Queue()
+        self._queues[about].put(key, kept, self._live)
 
     def take_due(self, endpoint: str, token: str, lease: float, limit: int) -> Sequence[Taken]:
         """Claim up to ``limit`` of what is due and has not lapsed, together."""
@@ -197,29 +279,38 @@ class MemoryStore(Store):
         with self._lock:
             kept = self._live.get(key)
             if kept is not None and kept.token == token:
-                _put_back(kept)
+                self._put_back(kept)
+
+    def _put_back(self, kept: _Delivery) -> None:
+        self._running.discard(kept)
+        kept.state = State.DUE
+        kept.token = None
+        kept.attempts -= 1
+        self._queue(kept)
 
     def due(self, endpoint: str, limit: int) -> Sequence[Due]:
         """Up to ``limit`` deliveries that :meth:`take` would give."""
         with self._lock:
             now = self.clock()
-            self._release(endpoint, now)
-            found = [kept for key, kept in self._live.items() if key.endpoint == endpoint and _is_due(kept, now)]
-        found.sort(key=lambda kept: kept.due_at or 0)
-        due = [Due(kept.arrival.key, alone=kept.lapses > 0 or kept.state is State.RUNNING) for kept in found]
-        chosen = {one for alone in (True, False) for one in [one for one in due if one.alone is alone][:limit]}
-        return [one for one in due if one in chosen]
+            left = self._left_behind(endpoint, now)
+            alone, others = (
+                self._queues[endpoint, is_alone].first(limit, now, self._live)
+                if (endpoint, is_alone) in self._queues
+                else []
+                for is_alone in (True, False)
+            )
+            alone = sorted(left + alone, key=_due_at)[:limit]
+            several = sorted(others + alone, key=_due_at)
+            return [Due(kept.arrival.key, alone=kept.lapses > 0 or kept.state is _RUNNING) for kept in several]
 
-    def _release(self, endpoint: str, now: float) -> None:
-        """Put back what was merely claimed together with something whose lease ran out."""
-        lapsed: dict[str | None, list[_Delivery]] = {}
-        for key, kept in self._live.items():
-            if key.endpoint == endpoint and kept.state is State.RUNNING and kept.lease_until < now:
-                lapsed.setdefault(kept.token, []).append(kept)
-        for together in lapsed.values():
-            together.sort(key=lambda kept: (kept.due_at or 0.0, kept.arrival.key.id))
-            for kept in together[1:]:
-                _put_back(kept)
+    def _left_behind(self, endpoint: str, now: float) -> list[_Delivery]:
+        """What runs, and whose lease ran out; put back what was merely claimed together with it."""
+        first: dict[str | None, _Delivery] = {}
+        lapsed = [one for one in self._running if one.arrival.key.endpoint == endpoint and _is_due(one, now)]
+        for one in sorted(lapsed, key=lambda kept: (_due_at(kept), kept.arrival.key.id)):
+            if first.setdefault(one.token, one) is not one:
+                self._put_back(one)
+        return list(first.values())
 
     def postpone(self, key: Key, due_at: float) -> None:
         """Let a delivery that is due be due at another time."""
@@ -227,6 +318,7 @@ class MemoryStore(Store):
             kept = self._live.get(key)
             if kept is not None and kept.state is State.DUE:
                 kept.due_at = due_at
+                self._queue(kept)
 
     def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
         """Hold a claim, and the turn of ``mark``, for ``lease`` seconds from now."""
@@ -287,10 +379,17 @@ class MemoryStore(Store):
         kept.token = None
         kept.state, kept.due_at = settlement
         kept.changed_at = self.clock()
-        if kept.state is State.DONE:
+        self._running.discard(kept)
+        if kept.state is _DONE:
             self._bytes -= len(kept.arrival.body)
             del self._live[key]
             self._done[(key.endpoint, key.id)] = _flat(kept)
+        elif kept.state is State.DUE:
+            self._queue(kept)
+        else:
+            self._idle[key] = kept
+            if kept.arrival.body:
+                self._idle_with_body[key] = kept
 
     def replay(self, key: Key) -> bool:
         """Make a delivery due now; not one that is done, since its body is gone."""
@@ -299,7 +398,7 @@ class MemoryStore(Store):
             if kept is None or kept.state is State.RUNNING or not kept.arrival.body:
                 return False
             now = self.clock()
-            _make_due(kept, now, now)
+            self._make_due(kept, now, now)
             for name, receipt in kept.receipts.items():
                 if receipt.state not in FINISHED:
                     kept.receipts[name] = receipt._replace(state=ReceiptState.FAILED, due_at=now)
@@ -350,34 +449,42 @@ class MemoryStore(Store):
     def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:
         """Up to ``limit`` deliveries, the latest first."""
         with self._lock:
-            every = [self._look(key) for key in self._keys(endpoint)]
-        found = [kept._replace(body=None) for kept in every if kept is not None and _fits(kept, wanted)]
-        return sorted(found, key=lambda kept: (-kept.received_at, kept.key.id))[:limit]
+            fitting = (about for about in self._all(endpoint) if _fits(about, wanted))
+            latest = nsmallest(limit, fitting, key=lambda about: (-about.received_at, about.key.id))
+            found = [self._look(about.key) for about in latest]
+        return [kept._replace(body=None) for kept in found if kept is not None]
 
     def stats(self, endpoint: str) -> Stats:
         """Count the deliveries by state."""
         with self._lock:
             live = [kept for key, kept in self._live.items() if key.endpoint == endpoint]
+            states = [kept.state for kept in live]
+            counts = {state: sum(one is state for one in states) for state in UNFINISHED}
             since = self.clock() - DONE_WITHIN
-            done = sum(of == endpoint and kept[1][2] >= since for (of, _), kept in self._done.items())
-        counts = dict.fromkeys(UNFINISHED, 0)
-        for kept in live:
-            counts[kept.state] += 1
+            # What came since is done since.
+            lately = takewhile(lambda one: one[1][1][4] >= since, reversed(self._done.items()))
+            done = sum(of == endpoint and kept[1][2] >= since for (of, _), kept in lately)
         ages = [self.clock() - kept.received_at for kept in live if kept.state is not State.DEAD]
         return Stats(counts, done, max(0.0, *ages) if ages else None)
 
     def prune(self, endpoint: str, before: float, *, most: int | None = None) -> int:  # noqa: ARG002  # it takes no time
         """Delete what has not changed since ``before``."""
         with self._lock:
-            found = [(key, self._look(key)) for key in self._keys(endpoint)]
-            old = [kept for _, kept in found if kept and kept.changed_at < before and kept.state in _CLAIMABLE]
-            for kept in old:
-                self._drop(kept.key)
-        warn_of_dead_letters(sum(kept.state is State.DEAD for kept in old))
+            every = self._all(endpoint)
+            old = [about for about in every if about.changed_at < before and about.state in _CLAIMABLE]
+            for about in old:
+                self._drop(about.key)
+        warn_of_dead_letters(sum(about.state is State.DEAD for about in old))
         return len(old)
 
-    def _keys(self, endpoint: str) -> list[Key]:
-        return [Key(of, delivery_id) for of, delivery_id in (*self._live, *self._done) if of == endpoint]
+    def _all(self, endpoint: str) -> Iterator[_About]:
+        for key, kept in self._live.items():
+            if key.endpoint == endpoint:
+                one = kept.arrival
+                yield _About(key, kept.state, one.event_type, one.account_id, kept.received_at, kept.changed_at)
+        for (of, delivery_id), (about, counts, _) in self._done.items():
+            if of == endpoint:
+                yield _About(Key(of, delivery_id), _DONE, about[0], about[1], counts[2], counts[4])
 
     def _kept(self, key: Key) -> _Delivery | None:
         """The delivery, brought back if it was done."""
@@ -397,24 +504,21 @@ class MemoryStore(Store):
             if not too_many and now - self._done[key][1][4] <= self._max_age:
                 return
             self._drop(key)
-        if len(self._live) >= self._max_deliveries:
-            for key in [key for key, kept in self._live.items() if kept.state in _CLAIMABLE][
-                : len(self._live) // 10 + 1
-            ]:
-                self._drop(key)
+        while self._idle and len(self._live) >= self._max_deliveries:
+            self._drop(next(iter(self._idle)))
 
     def _forget_bodies(self) -> None:
-        """Drop the oldest bodies whose retry brings another; somewhat more than needed, as a look takes its time."""
-        for kept in self._live.values():
-            if self._bytes <= self._max_bytes * 0.9:
-                return
-            if kept.state in _CLAIMABLE:
-                self._give_body(kept, kept.arrival._replace(body=b""))
+        """Drop the oldest bodies whose retry brings another."""
+        while self._idle_with_body and self._bytes > self._max_bytes:
+            _, kept = self._idle_with_body.popitem(last=False)
+            self._give_body(kept, kept.arrival._replace(body=b""))
 
     def _drop(self, key: Key) -> None:
         """Forget a delivery, with the marks that it was the last to set."""
         done, live = self._done.pop(key, None), self._live.pop(key, None)
-        self._bytes -= len(live.arrival.body) if live else 0
+        if live is not None:
+            self._bytes -= len(live.arrival.body)
+            self._begin(live)
         resource = done[0][2] if done else live.arrival.resource if live else None
         if resource is not None and (ids := self._of_resource.get((key.endpoint, resource))) is not None:
             ids.discard(key.id)
@@ -427,29 +531,18 @@ class MemoryStore(Store):
 def _short(arrival: Arrival) -> Arrival:
     """An arrival whose texts are as long as they need to be, whatever the sender wrote."""
     _, event_type, account_id, resource, *_ = arrival
-    return arrival._replace(
-        event_type=storable(event_type),
-        account_id=account_id and storable(account_id),
-        resource=resource and storable(resource),
-    )
+    short = (storable(event_type), account_id and storable(account_id), resource and storable(resource))
+    if short == (event_type, account_id, resource):
+        return arrival
+    return arrival._replace(event_type=short[0], account_id=short[1], resource=short[2])
 
 
 def _about(key: Key, mark: Mark) -> tuple[str, str, str]:
     return key.endpoint, mark.receiver, storable(mark.line)
 
 
-def _put_back(kept: _Delivery) -> None:
-    kept.state = State.DUE
-    kept.token = None
-    kept.attempts -= 1
-
-
-def _make_due(kept: _Delivery, now: float, due_at: float) -> None:
-    kept.state = State.DUE
-    kept.owned = True
-    kept.token = None
-    kept.due_at = due_at
-    kept.opened_at = kept.changed_at = now
+def _due_at(kept: _Delivery) -> float:
+    return kept.due_at or 0.0
 
 
 def _is_due(kept: _Delivery, now: float) -> bool:
@@ -503,7 +596,7 @@ def _stored(kept: _Delivery) -> Stored:
     )
 
 
-def _fits(kept: Stored, wanted: Filter) -> bool:
+def _fits(kept: _About, wanted: Filter) -> bool:
     return (
         (not wanted.states or kept.state in wanted.states)
         and (wanted.event_type is None or fnmatchcase(kept.event_type, wanted.event_type))
