@@ -19,8 +19,7 @@ import json
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +81,11 @@ class Plain:
                 self._multiply(name, delivery_id, times)
 
     def _multiply(self, name: str, delivery_id: str, times: int) -> None:
-        cursor = self.run(f"SELECT * FROM {name} LIMIT 1")
-        columns = [column[0] for column in cursor.description]
+        columns = [column[0] for column in self.run(f"SELECT * FROM {name} LIMIT 1").description]
         key = next(column for column in columns if column in TEXTS)
-        row = self.run(f"SELECT * FROM {name} WHERE {key} = '{delivery_id}' LIMIT 1").fetchone()
-        if row is None:
-            return
+        # From a table beside it: some databases read a table badly that they write at the same time.
+        self.run(f"CREATE TEMPORARY TABLE one_{name} AS SELECT * FROM {name} WHERE {key} = '{delivery_id}'")
+        row = self.run(f"SELECT * FROM one_{name} LIMIT 1").fetchone() or (None,) * len(columns)
         new_key = f"{key} || '-' || i" if self.kind != "mysql" else f"CONCAT({key}, '-', i)"
         chosen = [
             new_key
@@ -100,8 +98,9 @@ class Plain:
         self.run(
             f"INSERT INTO {name} ({', '.join(columns)})"
             f" WITH RECURSIVE numbers (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < {times})"
-            f" SELECT {', '.join(chosen)} FROM {name}, numbers WHERE {key} = '{delivery_id}'"
+            f" SELECT {', '.join(chosen)} FROM one_{name}, numbers"
         )
+        self.run(f"DROP TABLE one_{name}")
 
     def settle(self) -> None:
         """Let the database know what has been filled in, as it would in an hour."""
@@ -132,9 +131,8 @@ def fill(store: str, *, due: int, done: int) -> None:
 def rate(store: str, folder: Path, seconds: float) -> float:
     """How many a second a worker runs of what is due."""
     file = folder / f"{new_id()}.json"
-    with worker("--once", "--concurrency=4", store=store, times=file) as process:
-        with suppress(Exception):
-            process.wait(seconds + 1)
+    with worker("--once", "--concurrency=4", store=store, times=file) as process, suppress(Exception):
+        process.wait(seconds + 1)
     times = sorted(when for _, when in json.loads(file.read_text()))
     counted = times[len(times) // 10 :]
     return (len(counted) - 1) / (counted[-1] - counted[0])
