@@ -9,6 +9,7 @@ what is loaded. All of them share the machine; processor time is read from /proc
 with the database on this machine and nobody else in it), commits, the write-ahead log and
 what is waited for from PostgreSQL itself.
 
+At first one process only accepts, and then one worker only runs what is due. By these two,
 ``a``, ``b`` and ``c`` are the processor time that one delivery costs at the database, at a
 web process and at a worker; README.md says what follows from them.
 """
@@ -39,9 +40,11 @@ from tests.benchmarks.common import (
     wait_until,
     worker,
 )
-from tests.benchmarks.workers import Plain
+from tests.benchmarks.workers import Plain, fill
 
 THREADS = 4
+MOST_A_SECOND = 4000
+"""How many deliveries a second are made ready: more than a process takes."""
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 BUSY = 0.85
 """The share of the processors from which on they are what saturates."""
@@ -52,7 +55,7 @@ def web(store: str, folder: str, seconds: float) -> None:
     app = app_with(store, "worker")
     ready, start = Path(folder) / f"ready-{os.getpid()}", Path(folder) / "start"
     deliver(app, environs(1)[0])
-    signed = environs(int(seconds * 2500))
+    signed = environs(int(seconds * MOST_A_SECOND))
     accepted = [0] * THREADS
     ready.touch()
     while not start.exists():
@@ -61,8 +64,9 @@ def web(store: str, folder: str, seconds: float) -> None:
     begun = time.process_time()
 
     def run(number: int) -> None:
-        while time.monotonic() < until and signed:
-            deliver(app, signed.pop())
+        mine = iter(signed[number::THREADS])
+        while time.monotonic() < until:
+            deliver(app, next(mine))
             accepted[number] += 1
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(THREADS)]
@@ -74,21 +78,19 @@ def web(store: str, folder: str, seconds: float) -> None:
 
 
 class Measured(NamedTuple):
-    """What one combination came to, a second or per delivery."""
+    """What one combination came to: numbers of deliveries, seconds of processor time, and the rest."""
 
     web: int
     workers: int
-    accepted: float
-    run: float
-    database_cores: float
-    web_cores: float
-    worker_cores: float
-    commits: float
-    log_bytes: float
-    row_bytes: float
-    a: float
-    b: float
-    c: float
+    took: float
+    accepted: int
+    run: int
+    database_time: float
+    web_time: float
+    worker_time: float
+    commits: int
+    log_bytes: int
+    kept_bytes: float
     saturated: str
 
 
@@ -114,6 +116,9 @@ def postmaster_of(plain: Plain) -> int:
     return int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+DONE = "SELECT COUNT(*) FROM whop_deliveries WHERE state = 'done'"
+COMMITS = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+SIZE = "SELECT SUM(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'whop%'"
 WAITS = (
     "SELECT wait_event_type, wait_event FROM pg_stat_activity"
     " WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()"
@@ -121,8 +126,8 @@ WAITS = (
 
 
 def measure(store: str, webs: int, workers: int, seconds: float) -> Measured:
-    """Run one combination in a fresh database."""
-    app_with(store, "worker")  # makes the tables
+    """Run one combination in a fresh database; without a web process, on what is due already."""
+    fill(store, due=0 if webs else int(seconds * MOST_A_SECOND), done=0)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         plain = stack.enter_context(closing(Plain(store)))
@@ -133,10 +138,10 @@ def measure(store: str, webs: int, workers: int, seconds: float) -> Measured:
             for _ in range(webs)
         ]
         runners = [stack.enter_context(worker(f"--concurrency={THREADS}", store=store)) for _ in range(workers)]
-        done = "SELECT COUNT(*) FROM whop_deliveries WHERE state = 'done'"
-        wait_until(lambda: len(list(Path(folder).glob("ready-*"))) == webs and plain.number(done) == webs, 60)
+        wait_until(lambda: len(list(Path(folder).glob("ready-*"))) == webs, 60)
+        wait_until(lambda: plain.number(DONE) >= (webs or 1) or not workers, 60)
         wal = plain.run("SELECT pg_current_wal_lsn()").fetchone()[0]
-        commits = plain.number("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+        commits, ran = plain.number(COMMITS), plain.number(DONE)
         database, ours = of_database(postmaster), [processor_time(runner.pid) for runner in runners]
         begun = time.monotonic()
         (Path(folder) / "start").touch()
@@ -144,28 +149,19 @@ def measure(store: str, webs: int, workers: int, seconds: float) -> Measured:
         while time.monotonic() < begun + seconds:
             waits.update(f"{kind}:{name}" if kind else "" for kind, name in plain.run(WAITS).fetchall())
             time.sleep(0.05)
-        told = [json.loads(sender.communicate(timeout=60)[0]) for sender in senders]
+        told = [json.loads(sender.communicate(timeout=60)[0]) for sender in senders] or [(0, 0.0)]
         took = time.monotonic() - begun
         database = of_database(postmaster) - database
         worked = sum(processor_time(runner.pid) for runner in runners) - sum(ours)
-        ran = plain.number(done) - webs
+        ran = plain.number(DONE) - ran
         log = plain.number(f"SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '{wal}')")
         time.sleep(1.2)  # until those who are idle have told what they did
-        plain.run("SELECT pg_stat_clear_snapshot()")
-        commits = plain.number("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()") - commits
-        rows = plain.number("SELECT COUNT(*) FROM whop_deliveries")
-        size = plain.number(
-            "SELECT SUM(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'whop%'"
-        )
+        commits = plain.number(COMMITS) - commits
+        kept_bytes = plain.number(SIZE) / plain.number("SELECT COUNT(*) FROM whop_deliveries")
     accepted, web_time = (sum(each) for each in zip(*told, strict=True))
-    cores = (database + web_time + worked) / took
-    # A delivery that was accepted and not yet run has cost the database about half of what it will.
-    through = max(1, (accepted + ran) / 2)
+    saturated = _saturated((database + web_time + worked) / took, waits)
     return Measured(
-        *(webs, workers, accepted / took, ran / took, database / took, web_time / took, worked / took),
-        *(commits / took, log / through, size / rows),
-        *(database / through, web_time / max(1, accepted), worked / max(1, ran)),
-        _saturated(cores, waits),
+        *(webs, workers, took, int(accepted), ran, database, web_time, worked, commits, log, kept_bytes, saturated)
     )
 
 
@@ -184,23 +180,43 @@ def _saturated(cores: float, waits: Counter[str]) -> str:
 def report(measured: list[Measured]) -> None:
     """Print what was measured."""
     table(
-        ("web x workers", "accepted/s", "run/s", "cores: database", "web", "worker", "commits/s", "WAL a delivery")
-        + ("bytes a row", "a", "b", "c", "saturated by"),
+        (
+            *("web x workers", "accepted/s", "run/s", "cores: database", "web", "worker", "commits/s", "WAL KiB/s"),
+            *("bytes a delivery", "saturated by"),
+        ),
         [
             (
-                *(f"{one.web} x {one.workers}", f"{one.accepted:.0f}", f"{one.run:.0f}"),
-                *(f"{cores:.2f}" for cores in (one.database_cores, one.web_cores, one.worker_cores)),
-                *(f"{one.commits:.0f}", f"{one.log_bytes:.0f}", f"{one.row_bytes:.0f}"),
-                *(f"{seconds * 1e6:.0f} µs" for seconds in (one.a, one.b, one.c)),
+                *(f"{one.web} x {one.workers}", f"{one.accepted / one.took:.0f}", f"{one.run / one.took:.0f}"),
+                *(f"{time / one.took:.2f}" for time in (one.database_time, one.web_time, one.worker_time)),
+                *(f"{one.commits / one.took:.0f}", f"{one.log_bytes / 1024 / one.took:.0f}", f"{one.kept_bytes:.0f}"),
                 one.saturated,
             )
             for one in measured
         ],
     )
-    first = measured[0]
+
+
+def report_costs(accepting: Measured, running: Measured) -> None:
+    """Print what one delivery costs where, by a run that only accepts and one that only runs."""
+    rows, at_database = [], 0.0
+    for name, one, number, ours in (
+        ("accept", accepting, accepting.accepted, accepting.web_time),
+        ("run", running, running.run, running.worker_time),
+    ):
+        at_database += one.database_time / number
+        rows.append(
+            (
+                *(name, f"{one.database_time / number * 1e6:.0f} µs", f"{ours / number * 1e6:.0f} µs"),
+                *(f"{one.commits / number:.2f}", f"{one.log_bytes / number:.0f}"),
+            )
+        )
+    print()
+    table(("one delivery", "at the database", "at the web process or worker", "commits", "WAL bytes"), rows)
+    b, c = accepting.web_time / accepting.accepted, running.worker_time / running.run
     print(
-        f"\nBy the first line, a core of the database carries {1 / first.a:.0f} deliveries a second, one of a web"
-        f" process {1 / first.b:.0f}, and one of a worker {1 / first.c:.0f}."
+        f"\na = {at_database * 1e6:.0f} µs, b = {b * 1e6:.0f} µs, c = {c * 1e6:.0f} µs: a core carries"
+        f" {1 / at_database:.0f} deliveries a second as a database, {1 / b:.0f} as a web process, {1 / c:.0f} as a"
+        f" worker, and {1 / (at_database + b + c):.0f} as all of them."
     )
 
 
@@ -218,13 +234,13 @@ def main() -> None:
     with databases() as made:
         if "PostgreSQL" not in made.there:
             return
-        report(
-            [
-                measure(made.new("PostgreSQL"), int(webs), int(workers), asked.seconds)
-                for webs in asked.web.split(",")
-                for workers in asked.workers.split(",")
-            ]
-        )
+        combinations = [
+            *((1, 0), (0, 1)),
+            *((int(webs), int(workers)) for webs in asked.web.split(",") for workers in asked.workers.split(",")),
+        ]
+        measured = [measure(made.new("PostgreSQL"), *each, asked.seconds) for each in combinations]
+        report(measured)
+        report_costs(*measured[:2])
 
 
 if __name__ == "__main__":
