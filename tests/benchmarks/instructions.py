@@ -1,16 +1,16 @@
 """Instructions per delivery, which other users of the machine cannot disturb.
 
-    python -m tests.benchmarks.instructions [deliveries]
+    python -m tests.benchmarks.instructions [--deliveries 30] [--stores memory,SQLite,PostgreSQL] [--accept]
 
 Each app is run twice under callgrind (valgrind has to be on the PATH), with so many
 deliveries and with three times as many; half of the difference is what the first number
 costs, without start and warm-up. What a database does in its own process is not
-counted. All figures are thousands of instructions in one thread.
+counted. It takes some minutes, since each run is fifty times as slow.
 """
 
 from __future__ import annotations
 
-import logging
+import argparse
 import os
 import re
 import shutil
@@ -38,22 +38,11 @@ class Case(NamedTuple):
         return f"{self.kind}, {mode}"
 
 
-CASES = [
-    Case(kind, dispatch, hand)
-    for kind, dispatch in (
-        ("memory", "inline"),
-        ("SQLite", "inline"),
-        ("SQLite", "worker"),
-        ("PostgreSQL", "inline"),
-        ("PostgreSQL", "worker"),
-    )
-    for hand in (True, False)
-]
+STORES = ("memory", "SQLite", "PostgreSQL")
 
 
 def child(store: str, dispatch: str, hand: str, deliveries: str) -> None:
     """Deliver: what runs under callgrind."""
-    logging.getLogger("flask_whop").setLevel(logging.WARNING)
     if store == "bare":
         app = by_hand.bare()
     else:
@@ -78,30 +67,39 @@ def count(store: str, case: Case, deliveries: int, most: int) -> int:
     return int(found[1])
 
 
-def main(deliveries: int) -> None:
+def main() -> None:
     """Count, and print a line for each store and mode."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--deliveries", type=int, default=30)
+    parser.add_argument("--stores", default=",".join(STORES))
+    parser.add_argument("--accept", action="store_true", help="count accepting for a worker too")
+    asked = parser.parse_args()
     if shutil.which("valgrind") is None:
         sys.exit("valgrind is not on the PATH.")
     say_where()
+    bare = Case("bare", "inline", by_hand=True)
     with databases() as made, ThreadPoolExecutor(os.cpu_count()) as pool:
         cases = [
-            Case("bare", "inline", by_hand=True),
-            *(case for case in CASES if case.kind in (*made.there, "memory")),
+            Case(kind, dispatch, by_hand=False)
+            for kind in asked.stores.split(",")
+            for dispatch in (("inline", "worker") if asked.accept and kind != "memory" else ("inline",))
+            if kind in (*made.there, "memory")
         ]
         runs = {
             case: [
-                pool.submit(count, case.kind if case.kind == "bare" else made.new(case.kind), case, times, deliveries)
-                for times in (deliveries, 3 * deliveries)
+                pool.submit(count, "bare" if case is bare else made.new(case.kind), case, times, asked.deliveries)
+                for times in (asked.deliveries, 3 * asked.deliveries)
             ]
-            for case in cases
+            for case in (bare, *(side for case in cases for side in (case._replace(by_hand=True), case)))
         }
-        costs = {case: (many.result() - few.result()) / (2 * deliveries) / 1000 for case, (few, many) in runs.items()}
-    bare = costs.pop(cases[0])
+        costs = {
+            case: (many.result() - few.result()) / (2 * asked.deliveries) / 1000 for case, (few, many) in runs.items()
+        }
     rows = []
-    for case in cases[1::2]:
-        hand, ours = costs[case], costs[case._replace(by_hand=False)]
-        rows.append((str(case), f"{hand:.0f}", f"{ours:.0f}", f"{ours / hand:.2f}", f"{ours / bare:.2f}"))
-    print(f"A bare view takes {bare:.0f} thousand instructions.\n")
+    for case in cases:
+        hand, ours = costs[case._replace(by_hand=True)], costs[case]
+        rows.append((str(case), f"{hand:.0f}", f"{ours:.0f}", f"{ours / hand:.2f}", f"{ours / costs[bare]:.2f}"))
+    print(f"A bare view takes {costs[bare]:.0f} thousand instructions.\n")
     table(("thousands of instructions", "by hand", "flask-whop", "x of by hand", "x of a bare view"), rows)
 
 
@@ -109,4 +107,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         child(*sys.argv[2:])
     else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 50)
+        main()

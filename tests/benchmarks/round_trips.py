@@ -159,14 +159,14 @@ def proxied(kind: str, made: Databases) -> Iterator[tuple[Proxy, str]]:
 
 def per_delivery(proxy: Proxy, run: Callable[[int], object], deliveries: int) -> Count:
     """What each delivery costs of those that ``run`` makes, without what begins."""
-    run(20)
+    run(3)
     before = proxy.count
     run(deliveries)
     between = proxy.count
-    run(3 * deliveries)
+    run(2 * deliveries)
     after = proxy.count
     statements, waits = (
-        (last - middle - (middle - first)) / (2 * deliveries)
+        (last - middle - (middle - first)) / deliveries
         for first, middle, last in zip(before, between, after, strict=True)
     )
     return Count(statements, waits)
@@ -194,8 +194,8 @@ def run_by_worker(proxy: Proxy, store: str, deliveries: int) -> Count:
         after = proxy.count
         return Count(after.statements - before.statements, after.waits - before.waits)
 
-    few, many = run(deliveries), run(3 * deliveries)
-    return Count(*((more - less) / (2 * deliveries) for less, more in zip(few, many, strict=True)))
+    few, many = run(2 * deliveries), run(10 * deliveries)
+    return Count(*((more - less) / (8 * deliveries) for less, more in zip(few, many, strict=True)))
 
 
 def session_app(store: str, receivers: int) -> Flask:
@@ -223,22 +223,19 @@ def session_app(store: str, receivers: int) -> Flask:
 
 def counted(made: Databases, deliveries: int) -> Iterator[tuple[str, list[Count]]]:
     """Each row's name, and its counts for 1, 3 and 10 receivers, or for one."""
-    kinds = [kind for kind in ("PostgreSQL", "MariaDB") if kind in made.there]
-    for kind in kinds:
-        for dispatch, name in (("inline", "inline"), ("worker", "accept"), ("after_response", "after_response")):
-            counts = []
-            for receivers in (1,) if dispatch == "worker" else (1, 3, 10):
-                with proxied(kind, made) as (proxy, store):
-                    app = app_with(store, dispatch, receivers=receivers)
-                    counts.append(per_delivery(proxy, accepted(app), deliveries))
-            yield f"{kind} {name}", counts
+    for kind in ("PostgreSQL", "MariaDB"):
+        if kind not in made.there:
+            continue
         with proxied(kind, made) as (proxy, store):
+            for dispatch in ("inline", "after_response"):
+                apps = [app_with(store, dispatch, receivers=receivers) for receivers in (1, 3, 10)]
+                yield f"{kind} {dispatch}", [per_delivery(proxy, accepted(app), deliveries) for app in apps]
             yield f"{kind} worker, one of the due deliveries", [run_by_worker(proxy, store, deliveries)]
-    if "PostgreSQL" in kinds:
-        counts = []
-        for receivers in (1, 3, 10):
-            with proxied("PostgreSQL", made) as (proxy, store):
-                counts.append(per_delivery(proxy, accepted(session_app(store, receivers)), deliveries))
+            yield f"{kind} accept", [per_delivery(proxy, accepted(app_with(store, "worker")), deliveries)]
+    if "PostgreSQL" in made.there:
+        with proxied("PostgreSQL", made) as (proxy, store):
+            apps = [session_app(store, receivers) for receivers in (1, 3, 10)]
+            counts = [per_delivery(proxy, accepted(app), deliveries) for app in apps]
         yield "SessionStore on PostgreSQL, receivers that write", counts
 
 
@@ -255,4 +252,4 @@ def main(deliveries: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 30)
