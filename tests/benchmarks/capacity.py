@@ -230,7 +230,7 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--web", default="1,2,4", help="how many web processes")
+    parser.add_argument("--web", default="1,2,4", help="how many web processes; none for the two costs alone")
     parser.add_argument("--workers", default="1,2,4", help="how many workers")
     asked = parser.parse_args()
     say_where()
@@ -239,7 +239,12 @@ def main() -> None:
             return
         combinations = [
             *((1, 0), (0, 1)),
-            *((int(webs), int(workers)) for webs in asked.web.split(",") for workers in asked.workers.split(",")),
+            *(
+                (int(webs), int(workers))
+                for webs in asked.web.split(",")
+                if webs
+                for workers in asked.workers.split(",")
+            ),
         ]
         measured = [measure(made.new("PostgreSQL"), *each, asked.seconds) for each in combinations]
         report(measured)

@@ -11,12 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -39,6 +39,7 @@ TURN = 100
 _numbers = count()
 
 Environ = dict[str, Any]
+Run = TypeVar("Run", bound=Hashable)
 
 
 def read(email: object, reason: object) -> None:
@@ -126,17 +127,18 @@ def answers(app: Flask) -> Iterator[float]:
             yield time.perf_counter() - started
 
 
-def in_turns(runs: Mapping[str, Iterator[float]], times: int) -> dict[str, list[float]]:
+def in_turns(runs: Mapping[Run, Iterator[float]], times: int) -> dict[Run, list[float]]:
     """What each of ``runs`` took, in turns of a hundred, so that whatever else the machine does falls on all.
 
     Each turn begins with another one of them; the first turn warms up and is left out.
     """
-    taken: dict[str, list[float]] = {name: [] for name in runs}
+    size = min(TURN, times)
+    taken: dict[Run, list[float]] = {name: [] for name in runs}
     names = list(runs)
-    for turn in range(max(1, times // TURN) + 1):
+    for turn in range(times // size + 1):
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
-            measured = [next(runs[name]) for _ in range(TURN)]
+            measured = [next(runs[name]) for _ in range(size)]
             if turn:
                 taken[name] += measured
     return taken

@@ -41,13 +41,13 @@ class Case(NamedTuple):
 STORES = ("memory", "SQLite", "PostgreSQL")
 
 
-def child(store: str, dispatch: str, hand: str, deliveries: str) -> None:
+def child(store: str, dispatch: str, hand: str, deliveries: str, most: str) -> None:
     """Deliver: what runs under callgrind."""
     if store == "bare":
         app = by_hand.bare()
     else:
         app = by_hand.app_on(store, dispatch) if hand == "True" else app_with(store, dispatch)
-    made = environs(3 * int(os.environ["WHOP_BENCH_MOST"]) + 20)  # as many in both runs, so that only one thing differs
+    made = environs(int(most) + 20)  # as many in both runs, so that only one thing differs
     for environ in made[: 20 + int(deliveries)]:
         deliver(app, environ)
 
@@ -57,9 +57,14 @@ def count(store: str, case: Case, deliveries: int, most: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={Path(folder) / 'counted'}", sys.executable]
         command += ["-m", "tests.benchmarks.instructions", "--child", store, case.dispatch, str(case.by_hand)]
-        environment = os.environ | {"PYTHONHASHSEED": "0", "WHOP_BENCH_MOST": str(most)}
+        environment = os.environ | {"PYTHONHASHSEED": "0"}
         done = subprocess.run(
-            [*command, str(deliveries)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+            [*command, str(deliveries), str(most)],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     found = re.search(r"Collected : (\d+)", done.stderr)
     assert found, done.stderr[-3000:]
@@ -87,7 +92,7 @@ def main() -> None:
         ]
         runs = {
             case: [
-                pool.submit(count, "bare" if case is bare else made.new(case.kind), case, times, asked.deliveries)
+                pool.submit(count, "bare" if case is bare else made.new(case.kind), case, times, 3 * asked.deliveries)
                 for times in (asked.deliveries, 3 * asked.deliveries)
             ]
             for case in (bare, *(side for case in cases for side in (case._replace(by_hand=True), case)))

@@ -1,6 +1,6 @@
 """How fast ``flask whop work`` runs what is due, and how soon.
 
-    python -m tests.benchmarks.workers [--seconds 5] [--samples 40] [--due 20000] [--done 200000]
+    python -m tests.benchmarks.workers [--seconds 5] [--samples 40] [--due 20000] [--done 200000] [--stores …]
 
 Rate: a worker with 4 threads, as a process of its own, and a receiver that does nothing
 but note the time. At first with 2,000 due, which is no backlog to speak of, then with
@@ -42,7 +42,7 @@ from tests.benchmarks.common import (
     worker,
 )
 
-TEXTS = ("id", "delivery_id")
+IDS = ("id", "delivery_id")
 """The columns that hold a delivery's id."""
 
 
@@ -82,7 +82,7 @@ class Plain:
 
     def _multiply(self, name: str, delivery_id: str, times: int) -> None:
         columns = [column[0] for column in self.run(f"SELECT * FROM {name} LIMIT 1").description]
-        key = next(column for column in columns if column in TEXTS)
+        key = next(column for column in columns if column in IDS)
         # From a table beside it: some databases read a table badly that they write at the same time.
         self.run(f"CREATE TEMPORARY TABLE one_{name} AS SELECT * FROM {name} WHERE {key} = '{delivery_id}'")
         row = self.run(f"SELECT * FROM one_{name} LIMIT 1").fetchone() or (None,) * len(columns)
@@ -112,11 +112,11 @@ def fill(store: str, *, due: int, done: int) -> None:
     """Make a store in which so many are due and done."""
     app = app_with(store, "worker")
     with closing(Plain(store)) as plain:
-        for number in (done, due):
+        for state, number in (("done", done), ("due", due)):
             if not number:
                 continue
             deliver(app, environ_of(BODY, signed_headers(delivery_id := new_id())))
-            if number == done:
+            if state == "done":
                 with worker("--once", store=store) as process:
                     process.wait(60)
             plain.multiply(delivery_id, number - 1)
@@ -166,7 +166,7 @@ def _wait_until_run(plain: Plain) -> None:
 def row_of(kind: str, made: Databases, asked: argparse.Namespace) -> tuple[str, ...]:
     """What a store's line says."""
     few, many, idle = made.new(kind), made.new(kind), made.new(kind)
-    fill(few, due=2000, done=0)
+    fill(few, due=min(2000, asked.due), done=0)
     without = rate(few, made.folder, asked.seconds)
     fill(many, due=asked.due, done=asked.done)
     with_backlog = rate(many, made.folder, asked.seconds)
@@ -188,12 +188,16 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=40)
     parser.add_argument("--due", type=int, default=20_000)
     parser.add_argument("--done", type=int, default=200_000)
+    parser.add_argument("--stores", default=",".join(Databases.KINDS))
     asked = parser.parse_args()
     say_where()
     with databases() as made:
-        rows = [row_of(kind, made, asked) for kind in made.there]
+        rows = [row_of(kind, made, asked) for kind in asked.stores.split(",") if kind in made.there]
     backlog = f"{asked.due:,} due, {asked.done:,} done"
-    table(("worker, 4 threads", "2,000 due", backlog, "of that without", "accept → run, p50", "p99"), rows)
+    table(
+        ("worker, 4 threads", f"{min(2000, asked.due):,} due", backlog, "of that without", "accept → run, p50", "p99"),
+        rows,
+    )
 
 
 if __name__ == "__main__":
