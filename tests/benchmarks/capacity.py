@@ -118,10 +118,7 @@ def postmaster_of(plain: Plain) -> int:
 
 DONE = "SELECT COUNT(*) FROM whop_deliveries WHERE state = 'done'"
 COMMITS = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
-SIZE = (
-    "SELECT SUM(pg_total_relation_size(oid)) FROM pg_class"
-    " WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
-)
+SIZE = "SELECT SUM(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'whop%'"
 WAITS = (
     "SELECT wait_event_type, wait_event FROM pg_stat_activity"
     " WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()"

@@ -175,7 +175,6 @@ class Databases:
         self.folder = Path(tempfile.mkdtemp(prefix="whop-bench-"))
         self.there = tuple(kind for kind in self.KINDS if kind == "SQLite" or listens(SERVICES[kind][0]))
         self._made: list[tuple[str, str]] = []
-        self._postgresql: str | None = None
 
     def new(self, kind: str) -> str:
         """Make a database; its URL as ``WHOP_STORE`` takes it."""
@@ -184,22 +183,9 @@ class Databases:
             return "memory://"
         if kind == "SQLite":
             return f"sqlite:///{self.folder / name}.sqlite3"
-        if kind == "PostgreSQL":
-            return self._new_schema(name)
         self._run(kind, f"CREATE DATABASE {name}")
         self._made.append((kind, name))
         return f"{SERVICES[kind][1].rpartition('/')[0]}/{name}"
-
-    def _new_schema(self, name: str) -> str:
-        """Make a schema in one database: making and dropping many of those keeps PostgreSQL's disk busy."""
-        kind = "PostgreSQL"
-        if self._postgresql is None:
-            self._run(kind, f"CREATE DATABASE {name}")
-            self._made.append((kind, name))
-            self._postgresql = f"{SERVICES[kind][1].rpartition('/')[0]}/{name}"
-        with psycopg.connect(self._postgresql, autocommit=True) as connection:
-            connection.execute(f"CREATE SCHEMA {name}".encode())
-        return f"{self._postgresql}?options=-csearch_path%3D{name}"
 
     def close(self) -> None:
         """Drop them."""
