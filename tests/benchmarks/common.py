@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import os
@@ -241,13 +242,22 @@ def create_app() -> Flask:
         from tests.benchmarks import by_hand
 
         return by_hand.app_on(asked["store"], asked["dispatch"])
-    calls: list[tuple[str, float]] = []
-    if asked["times"]:
-        import atexit
+    return app_with(
+        asked["store"], asked["dispatch"], receiver=_noting(Path(asked["times"])) if asked["times"] else None
+    )
 
-        atexit.register(lambda: Path(asked["times"]).write_text(json.dumps(calls)))
-    note = (lambda event: calls.append((event.id, time.time()))) if asked["times"] else None
-    return app_with(asked["store"], asked["dispatch"], receiver=note)
+
+def _noting(file: Path) -> Callable[[Any], object]:
+    """A receiver that notes when it was called; the file is there from the first call on, and full at the end."""
+    calls: list[tuple[str, float]] = []
+
+    def note(event: Any) -> None:
+        calls.append((event.id, time.time()))
+        if len(calls) == 1:
+            file.touch()
+
+    atexit.register(lambda: file.write_text(json.dumps(calls)))
+    return note
 
 
 @contextmanager

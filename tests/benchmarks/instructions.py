@@ -69,6 +69,7 @@ def count(store: str, case: Case, deliveries: int, most: int) -> int:
     found = re.search(r"Collected : (\d+)", done.stderr)
     assert found, done.stderr[-3000:]
     assert done.returncode == 0, done.stderr[-3000:]
+    print(".", end="", file=sys.stderr, flush=True)
     return int(found[1])
 
 

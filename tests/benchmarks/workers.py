@@ -21,6 +21,7 @@ import sqlite3
 import time
 from contextlib import closing, suppress
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any
 
 import psycopg
@@ -39,6 +40,7 @@ from tests.benchmarks.common import (
     say_where,
     signed_headers,
     table,
+    wait_until,
     worker,
 )
 
@@ -131,8 +133,9 @@ def fill(store: str, *, due: int, done: int) -> None:
 def rate(store: str, folder: Path, seconds: float) -> float:
     """How many a second a worker runs of what is due."""
     file = folder / f"{new_id()}.json"
-    with worker("--once", "--concurrency=4", store=store, times=file) as process, suppress(Exception):
-        process.wait(seconds + 1)
+    with worker("--once", "--concurrency=4", store=store, times=file) as process, suppress(TimeoutExpired):
+        wait_until(file.exists, 60)
+        process.wait(seconds)
     times = sorted(when for _, when in json.loads(file.read_text()))
     counted = times[len(times) // 10 :]
     return (len(counted) - 1) / (counted[-1] - counted[0])
