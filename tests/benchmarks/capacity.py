@@ -59,6 +59,8 @@ def web(store: str, folder: str, seconds: float) -> None:
     accepted = [0] * THREADS
     ready.touch()
     while not start.exists():
+        if not ready.exists():
+            return  # whoever started this is gone
         time.sleep(0.01)
     until = time.monotonic() + seconds
     begun = time.process_time()
