@@ -1,1 +1,1 @@
-"""Measurements, run apart from the tests: python -m pytest tests/benchmarks."""
+"""Measurements, run apart from the tests: see README.md beside this file."""

@@ -22,7 +22,7 @@ from redis import Redis
 
 from flask_whop import WhopWebhooks
 from flask_whop.testing import sample, signed
-from tests.benchmarks.bench_delivery import SECRET
+from tests.benchmarks.common import SECRET
 from tests.services import SERVICES
 from tests.test_celery import Silent
 
