@@ -63,6 +63,9 @@ class WhopWebhooks:
     ``WHOP_STORE``
         Where deliveries are kept: ``memory://``, or the URL of a database.
         ``sqlite:///whop.sqlite3``, a file in the instance folder; in tests, memory.
+    ``WHOP_STORE_POOL_SIZE``, ``WHOP_STORE_POOL_WAIT``
+        How many connections a process may have to PostgreSQL, MySQL or MariaDB, and how
+        many seconds a thread waits for one. 4 and 3.
     ``WHOP_DISPATCH``
         When receivers run: ``inline``, ``after_response``, ``worker`` or ``celery``.
         ``inline``.
