@@ -189,12 +189,12 @@ class Engine:
 
         Raises :class:`~flask_whop.errors.StoreUnavailable`.
         """
-        token = new_token()
+        token, since = new_token(), time.monotonic()
         taken = self.store.take_due(self.endpoint, token, self.leases.lease, limit)
         if taken:
             lifeline = self.store.lifeline()
             for one in taken:
-                self.leases.hold(one.delivery.key, token, lifeline)
+                self.leases.hold(one.delivery.key, token, lifeline, since)
         return [Claimed(one, token) for one in taken]
 
     def run_claimed(self, claimed: Claimed) -> Outcome | None:

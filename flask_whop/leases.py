@@ -58,11 +58,15 @@ class LeaseKeeper:
         self._used: set[Lifeline] = set()
         self._process: object = None
 
-    def hold(self, key: Key, token: str, lifeline: Lifeline) -> Held:
-        """Renew the lease on a claim until :meth:`let_go`."""
+    def hold(self, key: Key, token: str, lifeline: Lifeline, since: float | None = None) -> Held:
+        """Renew the lease on a claim until :meth:`let_go`.
+
+        ``since`` is when the claim was made, by ``time.monotonic()``; now if it is left out.
+        """
         if self._process is not _renewer.process:
             self._begin_in_this_process()
         held = self._held[key, token] = Held(key, token, lifeline)
+        held.renewed_at = held.since if since is None else since
         return held
 
     def holds(self, key: Key, token: str) -> bool:

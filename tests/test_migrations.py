@@ -171,6 +171,20 @@ def test_no_index_of_postgresql_is_made_under_a_lock(tmp_path, monkeypatch):
     older.close()
 
 
+def test_an_index_that_was_left_half_made_is_made_again(tmp_path, monkeypatch):
+    releases = Releases("PostgreSQL", tmp_path, monkeypatch)
+    older = releases.store()
+    name = f"{releases.prefix}deliveries_stars"
+    older._change(f"CREATE INDEX {name} ON {releases.prefix}deliveries (id)", {})
+    older._change(f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{name}'::regclass", {})
+    releases.update()
+    newer = releases.store()
+    assert releases.select(f"SELECT indisvalid FROM pg_index WHERE indexrelid = '{name}'::regclass") == [(True,)]
+    newer.metadata.drop_all(newer._engine)
+    newer.close()
+    older.close()
+
+
 def test_a_file_of_before_any_release_is_made_anew_where_it_is_empty(tmp_path):
     with closing(sqlite3.connect(tmp_path / "whop.sqlite3")) as connection:
         connection.execute("CREATE TABLE another (id INTEGER)")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
     from sqlalchemy.pool import PoolProxiedConnection
 
-_PARAMETER: Final = re.compile(r":([a-z_0-9]+)")
+_PARAMETER: Final = re.compile(r"(?<!:):([a-z_0-9]+)")
 
 
 class DriverDatabase(Database):

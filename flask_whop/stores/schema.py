@@ -99,6 +99,7 @@ class Tables:
                 continue
             with engine.connect() as connection:
                 known = {one["name"] for one in sa.inspect(connection).get_indexes(table.name, schema=table.schema)}
+                known -= _unusable(connection)
             for index in table.indexes:
                 if index.name not in known:
                     _add_index(engine, index)
@@ -142,19 +143,24 @@ def _add_columns(connection: sa.Connection, table: sa.Table) -> None:
             connection.execute(sa.text(f"ALTER TABLE {name} ADD COLUMN {CreateColumn(column).compile(connection)}"))
 
 
+def _unusable(connection: sa.Connection) -> set[str]:
+    """The indexes of PostgreSQL that are being made, or whose making was cut short."""
+    if connection.dialect.name != "postgresql":
+        return set()
+    made = "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE NOT indisvalid"
+    return set(connection.scalars(sa.text(made)))
+
+
 def _add_index(engine: Engine, index: sa.Index) -> None:
     """Make an index beside those that write to its table; without it, the app starts all the same, and is slower."""
-    statement = str(sa.schema.CreateIndex(index).compile(engine))
-    on_postgresql = engine.dialect.name == "postgresql"
-    options = {"isolation_level": "AUTOCOMMIT"} if on_postgresql else {}
+    make = str(sa.schema.CreateIndex(index).compile(engine))
     try:
-        with engine.connect().execution_options(**options) as connection:
-            if on_postgresql:
-                # It waits for transactions that have begun before; nobody waits for it.
-                connection.execute(sa.text("SET lock_timeout = 0"))
-                statement = re.sub(r"\ACREATE INDEX", "CREATE INDEX CONCURRENTLY", statement)
-            connection.execute(sa.text(statement))
-            connection.invalidate()  # with its setting
+        if engine.dialect.name == "postgresql":
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                _add_concurrently(connection, index, make)
+        else:
+            with engine.connect() as connection:
+                connection.execute(sa.text(make))
     except DBAPIError as error:
         log.warning(
             "The index %s could not be made (%s), without which the store gets slower as it grows. `flask whop init-db`"
@@ -162,3 +168,17 @@ def _add_index(engine: Engine, index: sa.Index) -> None:
             index.name,
             type(error.orig).__name__,
         )
+
+
+def _add_concurrently(connection: sa.Connection, index: sa.Index, make: str) -> None:
+    try:
+        mine = sa.text("SELECT pg_try_advisory_lock(hashtext(:name))")
+        if not connection.scalar(mine, {"name": index.name}):
+            return  # another process makes it
+        # It waits for transactions that have begun before; nobody waits for it.
+        connection.execute(sa.text("SET lock_timeout = 0"))
+        name = connection.dialect.identifier_preparer.format_index(index)
+        connection.execute(sa.text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))
+        connection.execute(sa.text(re.sub(r"\ACREATE INDEX", "CREATE INDEX CONCURRENTLY", make)))
+    finally:
+        connection.invalidate()  # with its lock and its setting
