@@ -36,7 +36,7 @@ from flask_whop.stores.protocol import (
     claim_lost,
     warn_of_dead_letters,
 )
-from flask_whop.stores.statements import AT_ONCE, BY_STATE, BY_TYPE, Statements
+from flask_whop.stores.statements import AT_ONCE, BY_STATE, BY_TYPE, Ending, Statements
 from flask_whop.texts import ascii_of, storable
 
 Values: TypeAlias = Mapping[str, object]
@@ -270,18 +270,18 @@ class SqlStore(Store, ABC):
     def _record(self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None) -> None:
         if mark is None and settlement is None:
             written = self._change(self._statements.record_held, receipt_values(key, token, receipt)) > 0
-        elif mark is None and settlement is not None and (at_once := self._at_once(settlement)) is not None:
-            values = receipt_values(key, token, receipt) | self._ending(settlement)
-            written = bool(self._returning(at_once, values)) or self._is_settled(self._select, key, token, settlement)
+        elif (
+            mark is None
+            and settlement is not None
+            and (together := self._ending_by(settlement).with_receipt_committed) is not None
+        ):
+            values = receipt_values(key, token, receipt) | self._end_values(settlement)
+            written = bool(self._returning(together, values)) or self._is_settled(self._select, key, token, settlement)
         else:
             self._transact(partial(self._write, key, token, receipt, settlement, mark=mark))
             return
         if not written or self._is_done_already(self._select, key, receipt):
             raise claim_lost(key)
-
-    def _at_once(self, settlement: Settlement) -> str | None:
-        """The statement that keeps a receipt and ends the claim; None if it takes two."""
-        return self._statements.record_and_commit(self._settling(settlement))
 
     def _write(  # noqa: PLR0913  # what is recorded
         self,
@@ -297,8 +297,8 @@ class SqlStore(Store, ABC):
         values = receipt_values(key, token, receipt)
         if settlement is None:
             written = connection.change(self._statements.record_held, values) > 0
-        elif (statement := self._statements.record_and(self._settling(settlement))) is not None:
-            rows = connection.rows(statement, values | self._ending(settlement))
+        elif (together := self._ending_by(settlement).with_receipt) is not None:
+            rows = connection.rows(together, values | self._end_values(settlement))
             written = bool(rows) or self._is_settled(connection.rows, key, token, settlement)
         else:
             self._end(connection, key, token, settlement)
@@ -319,16 +319,16 @@ class SqlStore(Store, ABC):
 
     def _end(self, connection: Connection, key: Key, token: str, settlement: Settlement) -> None:
         """End the claim on a delivery, if it is still held."""
-        values = held_values(key, token) | self._ending(settlement)
-        ended = connection.change(self._settling(settlement), values) > 0
+        values = held_values(key, token) | self._end_values(settlement)
+        ended = connection.change(self._ending_by(settlement).alone, values) > 0
         if not ended and not self._is_settled(connection.rows, key, token, settlement):
             raise claim_lost(key)
 
-    def _settling(self, settlement: Settlement) -> str:
+    def _ending_by(self, settlement: Settlement) -> Ending:
         drops = settlement.state is State.DONE and not self._keeps_bodies
-        return self._statements.settle_without_body if drops else self._statements.settle
+        return self._statements.ending_without_body if drops else self._statements.ending
 
-    def _ending(self, settlement: Settlement) -> dict[str, object]:
+    def _end_values(self, settlement: Settlement) -> dict[str, object]:
         return {"ends": settlement.state.value, "ends_due_at": settlement.due_at, "now": self.clock()}
 
     def _is_settled(self, select: Select, key: Key, token: str, settlement: Settlement) -> bool:
@@ -339,7 +339,8 @@ class SqlStore(Store, ABC):
     @repeatable
     def settle(self, key: Key, token: str, settlement: Settlement) -> None:
         """End a claim."""
-        ended = self._change(self._settling(settlement), held_values(key, token) | self._ending(settlement)) > 0
+        values = held_values(key, token) | self._end_values(settlement)
+        ended = self._change(self._ending_by(settlement).alone, values) > 0
         if not ended and not self._is_settled(self._select, key, token, settlement):
             raise claim_lost(key)
 

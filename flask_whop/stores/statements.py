@@ -7,6 +7,7 @@ MySQL and MariaDB where those have no words for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Final, NamedTuple
 
 _STORED = (
@@ -77,6 +78,16 @@ class Names(NamedTuple):
     marks: str
 
 
+class Ending(NamedTuple):
+    """How a claim ends: by a statement of its own, or together with a receipt."""
+
+    alone: str
+    with_receipt: str | None
+    """One statement, which gives a row if it wrote both; None where that takes two."""
+    with_receipt_committed: str | None
+    """The same, which has to have a transaction of its own."""
+
+
 class Statements:
     """The statements of SQLite, and what others have in common with it."""
 
@@ -123,7 +134,7 @@ class Statements:
         self.take_due: str = f"{self._taking} WHERE rowid IN (SELECT rowid {self._next}) RETURNING {self._taken}"
         self.taken_due: str = f"SELECT {self._taken} {self._unfinished} AND state = 'running' AND lease = :token"
         self.put_back: str = (
-            f"UPDATE {deliveries} SET state = 'due', attempts = attempts - 1, changed_at = :now WHERE {_HELD}"
+            f"UPDATE {deliveries} SET state = 'due', attempts = attempts - 1, lease = NULL WHERE {_HELD}"
         )
         # In parts, each of which finds its rows by the index of what is unfinished: neither
         # what is done nor what is due later costs anything.
@@ -137,7 +148,7 @@ class Statements:
         # What one claim took together runs in order, the longest due first: when its process
         # died, all behind the first were merely claimed.
         self.release: str = (
-            f"UPDATE {deliveries} SET state = 'due', attempts = attempts - 1"
+            f"UPDATE {deliveries} SET state = 'due', attempts = attempts - 1, lease = NULL"
             f" WHERE endpoint = :endpoint AND state = 'running' AND {UNFINISHED_ROWS} AND id IN (SELECT id FROM ("
             f"SELECT behind.id FROM {deliveries} AS behind JOIN {deliveries} AS first"
             f" ON first.endpoint = behind.endpoint AND first.lease = behind.lease"
@@ -246,16 +257,18 @@ class Statements:
             f" OR (excluded.state = 'done' AND {receipts}.attempts = excluded.attempts)"
         )
 
-    def record_and(self, settle: str) -> str | None:  # noqa: ARG002  # for those who can
-        """What keeps a receipt and ends the claim in one statement, which gives a row if it did.
+    @cached_property
+    def ending(self) -> Ending:
+        """How a claim ends."""
+        return self._ending(self.settle)
 
-        ``settle`` is how the claim ends. None where that takes two statements.
-        """
-        return None
+    @cached_property
+    def ending_without_body(self) -> Ending:
+        """How the claim ends of a delivery whose body goes with it."""
+        return self._ending(self.settle_without_body)
 
-    def record_and_commit(self, settle: str) -> str | None:
-        """The same, where it has a transaction of its own."""
-        return self.record_and(settle)
+    def _ending(self, settle: str) -> Ending:
+        return Ending(settle, None, None)
 
     def find(self, conditions: Sequence[str]) -> str:
         """The latest deliveries that meet one of several conditions, each of which has an index.
@@ -304,12 +317,12 @@ class PostgreSQLStatements(Statements):
             f" WHERE id = next_id AND endpoint || '' = :endpoint RETURNING {self._taken}"
         )
 
-    def record_and(self, settle: str) -> str | None:
-        """One statement; what is not held is not written either."""
-        return (
+    def _ending(self, settle: str) -> Ending:
+        together = (
             f"WITH held AS ({settle} RETURNING endpoint, id) INSERT INTO {self._names.receipts} ({_RECEIPT})"
             f" SELECT endpoint, id, {_RECEIPT_TOLD} FROM held{self._replaced} RETURNING 1"
         )
+        return Ending(settle, together, together)
 
 
 class MySQLStatements(Statements):
@@ -393,10 +406,11 @@ class MariaDBStatements(MySQLStatements):
         self.claim += f" RETURNING {_STANDING}"
         self.accept += f" RETURNING {_STANDING}"
 
-    def record_and_commit(self, settle: str) -> str | None:
-        """A block, which is one statement to whoever sends it."""
-        return (
+    def _ending(self, settle: str) -> Ending:
+        # A block, which is one statement to whoever sends it.
+        together = (
             f"BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;"
             f" START TRANSACTION; {settle}; IF ROW_COUNT() > 0 THEN {self.record}; COMMIT; SELECT 1;"
             f" ELSE ROLLBACK; SELECT 1 FROM DUAL WHERE 1 = 0; END IF; END"
         )
+        return Ending(settle, None, together)
