@@ -145,6 +145,7 @@ def measure(store: str, webs: int, workers: int, seconds: float) -> Measured:
         wal = plain.run("SELECT pg_current_wal_lsn()").fetchone()[0]
         commits, ran = plain.number(COMMITS), plain.number(DONE)
         database, ours = of_database(postmaster), [processor_time(runner.pid) for runner in runners]
+        worked_before, ticks_before = of_machine()
         begun = time.monotonic()
         (Path(folder) / "start").touch()
         waits: Counter[str] = Counter()
@@ -153,6 +154,7 @@ def measure(store: str, webs: int, workers: int, seconds: float) -> Measured:
             time.sleep(0.05)
         told = [json.loads(sender.communicate(timeout=60)[0]) for sender in senders] or [(0, 0.0)]
         took = time.monotonic() - begun
+        worked_after, ticks_after = of_machine()
         database = of_database(postmaster) - database
         worked = sum(processor_time(runner.pid) for runner in runners) - sum(ours)
         ran = plain.number(DONE) - ran
@@ -161,20 +163,30 @@ def measure(store: str, webs: int, workers: int, seconds: float) -> Measured:
         commits = plain.number(COMMITS) - commits
         kept_bytes = plain.number(SIZE) / plain.number("SELECT COUNT(*) FROM whop_deliveries")
     accepted, web_time = (sum(each) for each in zip(*told, strict=True))
-    saturated = _saturated((database + web_time + worked) / took, waits)
+    saturated = _saturated(
+        (database + web_time + worked) / took,
+        (worked_after - worked_before) / (ticks_after - ticks_before),
+        waits,
+    )
     return Measured(
         *(webs, workers, took, int(accepted), ran, database, web_time, worked, commits, log, kept_bytes, saturated)
     )
 
 
-def _saturated(cores: float, waits: Counter[str]) -> str:
+def of_machine() -> tuple[int, int]:
+    """The ticks that the processors of this machine have worked, and all of them."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+
+
+def _saturated(cores: float, busy: float, waits: Counter[str]) -> str:
     """What it comes up against: the processors, or what the database's connections wait for most."""
-    share = cores / (os.cpu_count() or 1)
-    if share >= BUSY:
-        return f"processors ({share:.0%} of all)"
+    ours = cores / (os.cpu_count() or 1)
+    if busy >= BUSY:
+        return f"processors ({busy:.0%} busy, {ours:.0%} by this)"
     waited = Counter({name: number for name, number in waits.items() if name and not name.startswith("Client")})
     if not waited:
-        return f"nothing ({share:.0%} of all processors)"
+        return f"nothing (processors {busy:.0%} busy)"
     name, number = waited.most_common(1)[0]
     return f"{name} ({number / waits.total():.0%} of what is active)"
 
