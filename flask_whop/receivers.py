@@ -27,13 +27,15 @@ from flask_whop.callables import unrun as unrun
 from flask_whop.connections import Call as Call
 from flask_whop.connections import Connection, Rival, Terms, clash
 from flask_whop.errors import SetupError
-from flask_whop.events import AnyEvent, UnknownEvent, event_class
+from flask_whop.events import UnknownEvent, event_class
 from flask_whop.naming import name_of as name_of
 
 if TYPE_CHECKING:
     from flask import Flask
 
-EventT = TypeVar("EventT", bound=AnyEvent)
+    from flask_whop.events import AnyEvent
+
+EventT = TypeVar("EventT", bound="AnyEvent")
 EventT_contra = TypeVar("EventT_contra", contravariant=True)
 ReceiverT = TypeVar("ReceiverT", bound=Callable[..., object])
 ResultT = TypeVar("ResultT")

@@ -19,7 +19,7 @@ from flask_whop.errors import (
     RetryLater,
     StoreUnavailable,
 )
-from flask_whop.events import AnyEvent, UnknownEvent
+from flask_whop.events import UnknownEvent
 from flask_whop.interruptions import Cause, cause_of
 from flask_whop.logs import log
 from flask_whop.outcomes import Outcome, Status
@@ -28,6 +28,7 @@ from flask_whop.stores import FINISHED, Key, Mark, Receipt, ReceiptState, Settle
 from flask_whop.texts import shown_error
 
 if TYPE_CHECKING:
+    from flask_whop.events import AnyEvent
     from flask_whop.events.envelope import Order
     from flask_whop.host import Host
     from flask_whop.leases import Held, LeaseKeeper
