@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from flask_whop import signals
 from flask_whop.envelopes import OddEnvelopeLog
 from flask_whop.errors import ClaimLost, Reason, Rejected, StoreUnavailable
-from flask_whop.events import AnyEvent, parse_event
+from flask_whop.events import parse_event
 from flask_whop.leases import LeaseKeeper, new_token
 from flask_whop.logs import log
 from flask_whop.outcomes import Outcome as Outcome
@@ -34,6 +34,7 @@ from flask_whop.stores import (
 )
 
 if TYPE_CHECKING:
+    from flask_whop.events import AnyEvent
     from flask_whop.host import Host
     from flask_whop.retries import RetryPolicy
     from flask_whop.stores import Store

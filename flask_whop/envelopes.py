@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 from functools import cache
+from typing import TYPE_CHECKING
 
-from flask_whop.events import EVENT_TYPES, AnyEvent, UnknownEvent
+from flask_whop.events import EVENT_TYPES, UnknownEvent
 from flask_whop.logs import log
+
+if TYPE_CHECKING:
+    from flask_whop.events import AnyEvent
 
 
 class OddEnvelopeLog:

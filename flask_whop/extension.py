@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 from weakref import WeakSet
 
 from flask import Blueprint, Flask, current_app, got_request_exception
@@ -18,7 +18,7 @@ from flask_whop.connections import Rival, Terms, clash
 from flask_whop.dispatch import dispatcher
 from flask_whop.engine import Engine
 from flask_whop.errors import ConfigError, MissingExtraError, SetupError
-from flask_whop.events import AnyEvent, Event, UnknownEvent, matching
+from flask_whop.events import Event, UnknownEvent, matching
 from flask_whop.host import Host
 from flask_whop.installation import KEY, Installation
 from flask_whop.interruptions import Cause, cause_of
@@ -31,10 +31,13 @@ from flask_whop.signals import EVENT_SIGNALS, unknown_event
 from flask_whop.signature import Verifier, fingerprint
 from flask_whop.stores import MemoryStore, Stats, Store, store_for
 
-E1 = TypeVar("E1", bound=AnyEvent)
-E2 = TypeVar("E2", bound=AnyEvent)
-E3 = TypeVar("E3", bound=AnyEvent)
-E4 = TypeVar("E4", bound=AnyEvent)
+if TYPE_CHECKING:
+    from flask_whop.events import AnyEvent
+
+E1 = TypeVar("E1", bound="AnyEvent")
+E2 = TypeVar("E2", bound="AnyEvent")
+E3 = TypeVar("E3", bound="AnyEvent")
+E4 = TypeVar("E4", bound="AnyEvent")
 
 
 class WhopWebhooks:

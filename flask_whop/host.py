@@ -38,7 +38,9 @@ class Host:
         last = self._known.get(signal)
         now = signal.snapshot(self.app, last)
         if now is not last:
-            self._known[signal] = now
+            self._known.pop(signal, None)
+            if now.version is not None:
+                self._known[signal] = now
         return now.calls
 
     def call(self, name: str, receiver: Callable[..., object], /, **keywords: object) -> None:

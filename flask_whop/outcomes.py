@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from flask_whop.events import AnyEvent
+if TYPE_CHECKING:
+    from flask_whop.events import AnyEvent
 
 
 class Status(str, Enum):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from flask_whop.events import AnyEvent, UnknownEvent, event_class
+from flask_whop.events import UnknownEvent, event_class
 from flask_whop.logs import log
 from flask_whop.signals import event_unhandled
 
 if TYPE_CHECKING:
     from flask import Flask
+
+    from flask_whop.events import AnyEvent
 
 
 def ready_receiver(event_type: str) -> str:

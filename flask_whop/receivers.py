@@ -27,13 +27,15 @@ from flask_whop.callables import unrun as unrun
 from flask_whop.connections import Call as Call
 from flask_whop.connections import Connection, Rival, Terms, clash
 from flask_whop.errors import SetupError
-from flask_whop.events import AnyEvent, UnknownEvent, event_class
+from flask_whop.events import UnknownEvent, event_class
 from flask_whop.naming import name_of as name_of
 
 if TYPE_CHECKING:
     from flask import Flask
 
-EventT = TypeVar("EventT", bound=AnyEvent)
+    from flask_whop.events import AnyEvent
+
+EventT = TypeVar("EventT", bound="AnyEvent")
 EventT_contra = TypeVar("EventT_contra", contravariant=True)
 ReceiverT = TypeVar("ReceiverT", bound=Callable[..., object])
 ResultT = TypeVar("ResultT")
@@ -48,7 +50,7 @@ class Snapshot(NamedTuple):
     """Whom a signal would call for one sender, as long as nothing is connected or disconnected."""
 
     version: object
-    """Which state of the signal it shows."""
+    """Which state of the signal it shows; None for one that may pass without a word, and is not to be kept."""
     calls: tuple[Call, ...]
 
 
@@ -181,12 +183,12 @@ class AppSignal(NamedSignal):
             return last
         calls = tuple(self.calls_for(sender))
         kept = _kept_by(sender) or {}
-        # What is held weakly may go without a word.
+        # What is held weakly goes when it likes.
         lasting = all(
             not isinstance(self.receivers.get(_id(call.receiver)), ref) or (id(self), _id(call.receiver)) in kept
             for call in calls
         )
-        return Snapshot(version if lasting else _PASSING, calls)
+        return Snapshot(version if lasting else None, calls)
 
     def names_for(self, sender: object) -> set[str]:
         """The names that the receivers for ``sender`` have, and those that they had."""
@@ -393,8 +395,7 @@ class _Dead:
 
 
 _DEAD = ref(_Dead())
-_PASSING = object()
-_MUTED = Snapshot(_PASSING, ())
+_MUTED = Snapshot(None, ())
 _NONE: frozenset[object] = frozenset()
 _connecting = RLock()
 _by_order = itemgetter(0)

@@ -19,7 +19,7 @@ from flask_whop.errors import (
     RetryLater,
     StoreUnavailable,
 )
-from flask_whop.events import AnyEvent, UnknownEvent
+from flask_whop.events import UnknownEvent
 from flask_whop.interruptions import Cause, cause_of
 from flask_whop.logs import log
 from flask_whop.outcomes import Outcome, Status
@@ -28,6 +28,7 @@ from flask_whop.stores import FINISHED, Key, Mark, Receipt, ReceiptState, Settle
 from flask_whop.texts import shown_error
 
 if TYPE_CHECKING:
+    from flask_whop.events import AnyEvent
     from flask_whop.events.envelope import Order
     from flask_whop.host import Host
     from flask_whop.leases import Held, LeaseKeeper
@@ -228,7 +229,7 @@ class Run:
 
     def _call_in_order(self, call: Call, held: Held, mark: Mark, *, last: bool) -> bool:
         """Call a receiver that wants its events in order; False while it is called with another one."""
-        newer_is_done = _newer_is_done(self._store, self._key, call, self._event.order)
+        newer_is_done = _newer_is_done(self._store, self._key, (call.name, *call.was), self._event.order)
         turn = Turn.STALE if newer_is_done else self._store.turn(self._key, self._token, mark, self._leases.lease)
         if turn is Turn.GRANTED:
             self._call(call, held, mark, last=last)
@@ -246,8 +247,8 @@ class Run:
         if not self._first:
             self._note_start(call, started)
         held.call(call.name, mark)
-        # Of values alone: with the run in it, it would be held by its own event until the garbage collector comes.
-        self._event.overtaken_if(partial(_newer_is_done, self._store, self._key, call))
+        # Of values alone: an event that somebody keeps is to keep neither the run nor the receiver.
+        self._event.overtaken_if(partial(_newer_is_done, self._store, self._key, (call.name, *call.was)))
         self._ran += 1
         error = self._attempt(call)
         if error is None:
@@ -412,9 +413,9 @@ def calls_for(host: Host, event: AnyEvent) -> Sequence[Call]:
     return host.calls_of(signals.EVENT_SIGNALS[event.type])
 
 
-def _newer_is_done(store: Store, key: Key, call: Call, order: Order | None) -> bool:
-    """Whether a receiver has handled a later event on the line that ``order`` tells."""
-    return order is not None and store.newer(key, Mark(call.name, *order), (call.name, *call.was))
+def _newer_is_done(store: Store, key: Key, names: tuple[str, ...], order: Order | None) -> bool:
+    """Whether the receiver of these names, its own first, has handled a later event on the line of ``order``."""
+    return order is not None and store.newer(key, Mark(names[0], *order), names)
 
 
 def _exit_by(error: BaseException) -> ReceiverExited:

@@ -238,13 +238,17 @@ def test_what_waits_for_a_turn_in_a_worker_is_due_again_shortly_and_spends_no_at
     shop = on_sqlite(tmp_path, "worker")
     gate = Gate(shop)
     deliver_member(shop, "msg_1", 1)
-    first = threading.Thread(target=shop.work)
+    engine = Installation.of(shop.app).engine
+
+    def work(name):
+        with shop.app.app_context():
+            return engine.run(Key("shop", name))
+
+    first = threading.Thread(target=work, args=("msg_1",))
     first.start()
     assert gate.entered.wait(10)
     deliver_member(shop, "msg_2", 2)
-    engine = Installation.of(shop.app).engine
-    with shop.app.app_context():
-        outcome = engine.run(Key("shop", "msg_2"))
+    outcome = work("msg_2")
     assert outcome.status.value == "retry_later"
     assert shop.receipt("msg_2", "slow") is None
     assert shop.store.due("shop", 9) == []

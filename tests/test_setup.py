@@ -303,9 +303,25 @@ def test_importing_the_package_imports_no_family_of_events_and_no_extra():
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.splitlines() == [
-        str([f"flask_whop.events.{name}" for name in ("envelope", "payload", "reading", "registry", "times")]),
+        str([f"flask_whop.events.{name}" for name in ("envelope", "reading", "registry")]),
         "[]",
     ]
+
+
+def test_importing_the_package_imports_neither_asyncio_nor_what_makes_models():
+    code = (
+        "import sys, flask, blinker, standardwebhooks; from pydantic import BaseModel; before = set(sys.modules); "
+        "import flask_whop; print(sorted({'asyncio', 'pydantic.fields', 'pydantic.types'} & {*sys.modules} - before))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == "[]\n"
+
+
+def test_the_names_that_are_imported_late_are_listed_with_the_others():
+    from flask_whop import events
+
+    assert {"AnyEvent", "Event", "Money", "Payload", "PaymentSucceeded", "parse_event"} <= {*dir(events)}
+    assert events.UnknownEvent.payload_class is events.Event.payload_class is events.Payload
 
 
 def test_no_release_with_a_known_hole_is_admitted_and_the_gate_tries_the_oldest_of_the_others():

@@ -140,7 +140,7 @@ def test_tables_of_a_newer_release_are_refused(file):
     store = SQLAlchemyStore(file)
     store.open(durable=True, keep_bodies=True)
     with store._engine.begin() as connection:
-        connection.execute(sa.text("UPDATE whop_schema SET version = 99"))
+        connection.execute(sa.text("UPDATE whop_schema SET version = 99, oldest = 99"))
     with pytest.raises(ConfigError, match="version 99, which a newer release"):
         SQLAlchemyStore(file).open(durable=True, keep_bodies=True)
 

@@ -158,6 +158,60 @@ def test_a_receiver_connected_both_for_an_app_and_for_all_stays_when_the_app_goe
     assert held() is not None
 
 
+def test_what_is_connected_or_disconnected_between_two_deliveries_counts_from_the_next_one(sender):
+    seen = []
+
+    def first(app, event):
+        seen.append("first")
+
+    def second(app, event):
+        seen.append("second")
+
+    payment_succeeded.connect(first)
+    sender.deliver("payment.succeeded")
+    payment_succeeded.connect(second)
+    sender.deliver("payment.succeeded")
+    payment_succeeded.disconnect(first)
+    sender.deliver("payment.succeeded")
+    with payment_succeeded.muted():
+        sender.deliver("payment.succeeded")
+    sender.deliver("payment.succeeded")
+    assert seen == ["first", "first", "second", "second", "second"]
+
+
+def test_a_receiver_that_is_held_weakly_goes_after_it_has_been_called(sender):
+    seen = []
+
+    def receiver(app, event):
+        seen.append(event.id)
+
+    payment_succeeded.connect(receiver, weak=True)
+    sender.deliver("payment.succeeded")
+    gone = weakref.ref(receiver)
+    del receiver
+    gc.collect()
+    assert gone() is None
+    sender.deliver("payment.succeeded")
+    assert len(seen) == 1
+
+
+def test_an_app_goes_with_its_receivers_after_they_have_been_called():
+    seen = []
+    app = new_app()
+    whop = WhopWebhooks(app)
+
+    @whop.on("payment.succeeded")
+    def receiver(_app, event, whop=whop):
+        seen.append(whop.stats())
+
+    Sender(app).deliver("payment.succeeded")
+    assert len(seen) == 1
+    gone = weakref.ref(app)
+    del app, whop, receiver
+    gc.collect()
+    assert gone() is None
+
+
 def test_on_takes_classes_names_and_patterns_several_at_once(sender, whop):
     seen = []
     whop.on(PaymentSucceeded, PaymentFailed)(lambda app, event: seen.append(("classes", event.type)))

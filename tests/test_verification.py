@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
 import tracemalloc
 from datetime import datetime, timezone
@@ -267,6 +268,53 @@ def test_a_body_cut_short_is_told_in_clear_words(app, whop, reasons, server):
     )
     assert answer.status_code == 400
     assert reasons == ["body_incomplete"]
+
+
+class InPieces:
+    """What comes over a network: a few bytes at a time, and nothing but reads."""
+
+    def __init__(self, body):
+        self._left = BytesIO(body)
+
+    def read(self, size=-1):
+        return self._left.read(min(size, 7))
+
+
+@pytest.mark.parametrize("server", [{}, {"wsgi.input_terminated": True}])
+def test_a_body_that_comes_in_pieces_is_read_whole_and_can_be_read_again(app, whop, calls, server):
+    read = []
+
+    @app.before_request
+    def look():
+        read.append((request.get_data(), request.get_json()))
+
+    inner = app.wsgi_app
+
+    def slow(environ, start_response):
+        return inner({**environ, "wsgi.input": InPieces(BODY), **server}, start_response)
+
+    app.wsgi_app = slow
+    assert post(app, good_headers() | {"content-type": "application/json"}).status_code == 200
+    assert read == [(BODY, json.loads(BODY))]
+
+
+def test_a_body_that_a_preprocessor_of_the_app_has_read_is_taken_from_it(app, calls):
+    app.url_value_preprocessor(lambda _endpoint, _values: request.get_data())
+    WhopWebhooks(app)
+    assert post(app, good_headers()).status_code == 200
+    assert len(calls) == 1
+
+
+def test_a_body_that_was_unpacked_on_the_way_is_read_to_its_end(app, whop, calls):
+    inner = app.wsgi_app
+
+    def unpacks(environ, start_response):
+        changed = {"wsgi.input": BytesIO(BODY), "wsgi.input_terminated": True, "CONTENT_LENGTH": "5"}
+        return inner({**environ, **changed}, start_response)
+
+    app.wsgi_app = unpacks
+    assert post(app, good_headers()).status_code == 200
+    assert len(calls) == 1
 
 
 def chunked(app, body, headers):

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flask_whop.events.envelope import AnyEvent as AnyEvent
 from flask_whop.events.envelope import Event as Event
 from flask_whop.events.envelope import UnknownEvent as UnknownEvent
 from flask_whop.events.envelope import parse_event as parse_event
-from flask_whop.events.payload import Payload as Payload
 from flask_whop.events.registry import EVENT_TYPES as EVENT_TYPES
-from flask_whop.events.registry import FAMILIES, PAYLOADS, load
+from flask_whop.events.registry import HOMES, load
 from flask_whop.events.registry import event_class as event_class
 from flask_whop.events.registry import matching as matching
 
 if TYPE_CHECKING:
     from flask_whop.events.accounts import *  # noqa: F403
     from flask_whop.events.ads import *  # noqa: F403
+    from flask_whop.events.anything import AnyEvent as AnyEvent
     from flask_whop.events.cards import *  # noqa: F403
     from flask_whop.events.chat import *  # noqa: F403
     from flask_whop.events.courses import *  # noqa: F403
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from flask_whop.events.ledger import *  # noqa: F403
     from flask_whop.events.memberships import *  # noqa: F403
     from flask_whop.events.money import Money as Money
+    from flask_whop.events.payload import Payload as Payload
     from flask_whop.events.payments import *  # noqa: F403
     from flask_whop.events.payouts import *  # noqa: F403
     from flask_whop.events.products import *  # noqa: F403
@@ -49,5 +49,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    lazy = (name for family in FAMILIES for name in (*FAMILIES[family].values(), *PAYLOADS[family]))
-    return sorted({*globals(), *lazy})
+    return sorted({*globals(), *HOMES})

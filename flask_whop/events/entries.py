@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from flask_whop.events.envelope import Event
-from flask_whop.events.parts import CustomFieldResponse, PlanReference, ProductReference, User
 from flask_whop.events.payload import Items
+from flask_whop.events.references import CustomFieldResponse, PlanReference, ProductReference, User
 from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
 

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from flask_whop.errors import Reason, Rejected
-from flask_whop.events.payload import Payload
 from flask_whop.events.reading import read_payload
 from flask_whop.events.registry import event_class
 from flask_whop.naming import name_of
@@ -25,8 +24,11 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from pydantic_core import SchemaValidator
 
+    from flask_whop.events.anything import AnyEvent
+    from flask_whop.events.payload import Payload
+
 TypeT_co = TypeVar("TypeT_co", bound=str, covariant=True)
-DataT_co = TypeVar("DataT_co", bound=Payload, covariant=True)
+DataT_co = TypeVar("DataT_co", bound="Payload", covariant=True)
 
 _UNREAD = datetime.min  # noqa: DTZ901  # stands in for a time that has not been looked at
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
@@ -36,6 +38,15 @@ _SHOWN = 100
 
 Order: TypeAlias = tuple[str, str, float]
 """The resource of an event, the field that tells its time, and that time in unix seconds."""
+
+
+class _AnyPayload:
+    """The class of all payloads, with which pydantic's fields are imported: when somebody asks for it."""
+
+    def __get__(self, _event: object, _owner: object) -> builtins.type[Payload]:
+        from flask_whop.events.payload import Payload  # noqa: PLC0415  # see above
+
+        return Payload
 
 
 class Event(Generic[TypeT_co, DataT_co]):
@@ -54,7 +65,7 @@ class Event(Generic[TypeT_co, DataT_co]):
     type: TypeT_co
     """The name that Whop gives this type, such as ``payment.succeeded``."""
 
-    payload_class: builtins.type[Payload] = Payload
+    payload_class: builtins.type[Payload] = cast("builtins.type[Payload]", _AnyPayload())
     """The class of ``data``."""
 
     id: str
@@ -67,7 +78,8 @@ class Event(Generic[TypeT_co, DataT_co]):
             name, payload = get_args(base)
             if get_args(name):
                 cls.type = get_args(name)[0]
-            cls.payload_class = payload
+            if isinstance(payload, type):
+                cls.payload_class = payload
 
     def __init__(self, envelope: Mapping[str, JsonValue], body: bytes, delivery_id: str) -> None:
         self._envelope = envelope
@@ -245,11 +257,7 @@ def _time_of(value: JsonValue) -> datetime | None:
         return None
 
 
-AnyEvent: TypeAlias = Event[str, Payload]
-"""An event of whichever type."""
-
-
-class UnknownEvent(Event[str, Payload]):
+class UnknownEvent(Event[str, "Payload"]):
     """An event of a type that this release does not know; ``event.type`` names it."""
 
     __slots__ = ("type",)

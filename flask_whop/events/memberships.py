@@ -9,7 +9,8 @@ from pydantic import Field, JsonValue
 
 from flask_whop.events.envelope import Event
 from flask_whop.events.money import Money
-from flask_whop.events.parts import (
+from flask_whop.events.payload import Items, Payload, Reference
+from flask_whop.events.references import (
     AccountReference,
     CustomFieldResponse,
     MemberReference,
@@ -17,7 +18,6 @@ from flask_whop.events.parts import (
     ProductReference,
     User,
 )
-from flask_whop.events.payload import Items, Payload, Reference
 from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
 

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 from flask_whop.events.envelope import Event
 from flask_whop.events.identity import Verification
 from flask_whop.events.money import Money
-from flask_whop.events.parts import AccountReference, Address
 from flask_whop.events.payload import Payload, Reference
+from flask_whop.events.references import AccountReference, Address
 from flask_whop.events.resource import Linked, Resource
 from flask_whop.events.times import Timestamp
 

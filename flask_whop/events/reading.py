@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from flask_whop.events.payload import Payload
-
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-PayloadT = TypeVar("PayloadT", bound=Payload)
+    from flask_whop.events.payload import Payload
+
+PayloadT = TypeVar("PayloadT", bound="Payload")
 
 
 def read_payload(model: type[PayloadT], value: JsonValue) -> tuple[PayloadT, tuple[str, ...]]:

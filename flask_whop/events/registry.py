@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask_whop.errors import UnknownEventError
 
 if TYPE_CHECKING:
-    from flask_whop.events.envelope import AnyEvent
+    from flask_whop.events.anything import AnyEvent
 
 FAMILIES: Final[Mapping[str, Mapping[str, str]]] = {
     "accounts": {
@@ -241,11 +241,14 @@ EVENT_TYPES: Final[tuple[str, ...]] = tuple(name for events in FAMILIES.values()
 _CLASS_NAMES: Final = {
     event_type: class_name for events in FAMILIES.values() for event_type, class_name in events.items()
 }
-_HOMES: Final = {
+HOMES: Final = {
     **{name: family for family in FAMILIES for name in (*FAMILIES[family].values(), *PAYLOADS[family])},
+    "AnyEvent": "anything",
     "Money": "money",
+    "Payload": "payload",
     "Resource": "resource",
 }
+"""In which module of this package each name stands that is imported when it is first asked for."""
 
 
 def event_class(event_type: object) -> type[AnyEvent] | None:
@@ -257,7 +260,7 @@ def event_class(event_type: object) -> type[AnyEvent] | None:
 @cache
 def load(name: str) -> Any:
     """The event or payload class of this name; raise :class:`KeyError` if there is none."""
-    return getattr(import_module(f"flask_whop.events.{_HOMES[name]}"), name)
+    return getattr(import_module(f"flask_whop.events.{HOMES[name]}"), name)
 
 
 def matching(pattern: str) -> tuple[str, ...]:

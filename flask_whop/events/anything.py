@@ -1,0 +1,11 @@
+"""An event of whichever type, in a module of its own, since it names the class of all payloads."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from flask_whop.events.envelope import Event
+from flask_whop.events.payload import Payload
+
+AnyEvent: TypeAlias = Event[str, Payload]
+"""An event of whichever type."""
