@@ -17,6 +17,7 @@ from flask_whop import WhopWebhooks
 from flask_whop.errors import ConfigError
 from flask_whop.stores import Key
 from flask_whop.stores.sqlalchemy import SQLAlchemyStore
+from flask_whop.stores.waking import ListeningWaker
 from flask_whop.worker import Worker
 from tests.conftest import SECRET, Sender
 from tests.crash.driver import wait_until
@@ -126,3 +127,11 @@ def test_a_lock_that_somebody_holds_is_not_waited_for_without_end(bouncer):
         assert connection.rows("SHOW lock_timeout", {})[0][0] == "3s"
     store.metadata.drop_all(store._engine)
     store.close()
+
+
+def test_a_worker_behind_a_pooler_that_swallows_notifications_says_so_and_looks_by_itself(bouncer, caplog):
+    url = bouncer()
+    waker = ListeningWaker(lambda: psycopg.connect(url, autocommit=True, prepare_threshold=None), "whop_test")
+    assert "do not reach this worker" in caplog.text
+    assert waker.wait(0.01) is False
+    waker.close()
