@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
@@ -21,13 +20,10 @@ ConnectionT = TypeVar("ConnectionT")
 class Wish(Generic[ConnectionT, ResultT]):
     """What one thread wants written, and what came of it."""
 
-    __slots__ = ("alone", "error", "granted", "job", "result", "since")
+    __slots__ = ("error", "granted", "job", "result")
 
-    def __init__(self, job: Callable[[ConnectionT], ResultT], *, alone: bool) -> None:
+    def __init__(self, job: Callable[[ConnectionT], ResultT]) -> None:
         self.job = job
-        self.alone = alone
-        """Whether it is one statement, which needs no transaction around it."""
-        self.since = time.monotonic()
         self.granted = False
         self.result: ResultT | None = None
         self.error: BaseException | None = None
@@ -46,13 +42,22 @@ class Wish(Generic[ConnectionT, ResultT]):
 class GroupCommit(Generic[ConnectionT]):
     """Lets the threads of a process take turns, of whom each writes for all that wait.
 
-    ``commit`` does a list of wishes in one transaction, and sets the ``error`` of those
-    that are at fault by themselves; what it raises is the fault of all. Nobody goes on
-    before the commit. ``patience`` is how many seconds somebody waits for a turn.
+    ``commit_one`` does one job in a transaction, or without one if it is told that it is a
+    single statement. ``commit_all`` does several wishes in one transaction, and sets the
+    ``error`` of those that are at fault by themselves; what it raises is the fault of all.
+    Nobody goes on before the commit. ``patience`` is how many seconds somebody waits for a
+    turn.
     """
 
-    def __init__(self, commit: Callable[[list[Wish[ConnectionT, Any]]], None], *, patience: float) -> None:
-        self._commit = commit
+    def __init__(
+        self,
+        commit_one: Callable[[Callable[[ConnectionT], Any], bool], Any],
+        commit_all: Callable[[list[Wish[ConnectionT, Any]]], None],
+        *,
+        patience: float,
+    ) -> None:
+        self._commit_one = commit_one
+        self._commit_all = commit_all
         self._patience = patience
         self._begin_anew()
         if hasattr(os, "register_at_fork"):
@@ -75,7 +80,14 @@ class GroupCommit(Generic[ConnectionT]):
         ``alone`` says that it is one statement. Raises what the job raises, with nothing of
         it written, and :class:`~flask_whop.errors.StoreUnavailable`.
         """
-        wish = Wish(job, alone=alone)
+        if not self._wishes and self._turn.acquire(blocking=False):
+            # Nobody waits, as nearly always.
+            try:
+                result: ResultT = self._commit_one(job, alone)
+            finally:
+                self._turn.release()
+            return result
+        wish = Wish(job)
         self._wishes.append(wish)
         if not self._turn.acquire(timeout=self._patience):
             try:
@@ -95,7 +107,7 @@ class GroupCommit(Generic[ConnectionT]):
     def _grant(self) -> None:
         wishes = [self._wishes.popleft() for _ in range(min(_AT_ONCE, len(self._wishes)))]
         try:
-            self._commit(wishes)
+            self._commit_all(wishes)
         except Exception as error:  # noqa: BLE001  # each of them is told
             for wish in wishes:
                 wish.error = error

@@ -8,8 +8,7 @@ import random
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -44,6 +43,7 @@ _OLDEST_SQLITE: Final = (3, 35, 0)  # the first that has RETURNING
 _LARGE: Final = 16_384
 _STATEMENTS: Final = SqliteStatements(Names("whop_deliveries", "whop_receipts", "whop_marks"), "whop_bodies")
 
+_NO_VALUES: Final[Values] = {}
 PREFIX: Final = "whop_"
 _BODIES: Final = (
     (
@@ -88,7 +88,7 @@ class SqliteStore(SqlStore):
         # thread of its own.
         self._idle: deque[_Kept] = deque()
         self._inherited: list[_Kept] = []
-        self._group: GroupCommit[Connection] = GroupCommit(self._commit, patience=BUSY_SECONDS)
+        self._group: GroupCommit[Connection] = GroupCommit(self._commit_one, self._commit_all, patience=BUSY_SECONDS)
 
     def open(self, *, durable: bool, keep_bodies: bool) -> None:
         """Make the file ready: create its tables, or migrate them."""
@@ -161,38 +161,28 @@ class SqliteStore(SqlStore):
     def _transact(self, job: Callable[[Connection], ResultT]) -> ResultT:
         return self._group.do(job)
 
-    def _commit(self, wishes: list[Wish[Connection, Any]]) -> None:
-        """Do what some threads want in one transaction, each with a savepoint of its own."""
+    def _commit_one(self, job: Callable[[Connection], ResultT], alone: bool) -> ResultT:  # as it is called
+        """Do what one thread wants; ``alone`` is one statement, which is a transaction by itself."""
         with self._connected() as connection:
-            [first, *others] = wishes
-            if not others and first.alone:
-                first.do(connection)
-                return
+            if alone:
+                return job(connection)
             # IMMEDIATE, since a transaction that reads first and writes then is refused at
             # once, without any waiting, when another one has written in between.
-            connection.change("BEGIN IMMEDIATE", {})
-            if others:
-                for wish in wishes:
-                    connection.do_apart(wish)
-            else:
-                first.do(connection)
-            connection.change("COMMIT", {})
+            connection.change("BEGIN IMMEDIATE", _NO_VALUES)
+            result = job(connection)
+            connection.change("COMMIT", _NO_VALUES)
+            return result
 
-    @contextmanager
-    def _connected(self) -> Iterator[_Connection]:
-        connection = self._take()
-        try:
-            yield _Connection(connection)
-            if connection.file != identity(self.path):
-                self.close()
-                raise StoreUnavailable(GONE.format(self.path))  # noqa: TRY301  # dropped like the rest
-        except sqlite3.Error as error:
-            self._drop(connection)
-            raise _unavailable(error) from error
-        except BaseException:
-            self._drop(connection)
-            raise
-        self._idle.append(connection)
+    def _commit_all(self, wishes: list[Wish[Connection, Any]]) -> None:
+        """Do what several threads want in one transaction, each with a savepoint of its own."""
+        with self._connected() as connection:
+            connection.change("BEGIN IMMEDIATE", _NO_VALUES)
+            for wish in wishes:
+                connection.do_apart(wish)
+            connection.change("COMMIT", _NO_VALUES)
+
+    def _connected(self) -> _Use:
+        return _Use(self)
 
     def _take(self) -> _Kept:
         if self._pid != os.getpid():
@@ -238,52 +228,69 @@ class SqliteStore(SqlStore):
             self._drop(self._idle.pop())
 
 
+class _Use:
+    """The use of a connection, which is dropped after a fault, and where its file is gone."""
+
+    __slots__ = ("_connection", "_store")
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self._connection = store._take()  # noqa: SLF001  # ours
+
+    def __enter__(self) -> _Kept:
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        store, connection = self._store, self._connection
+        if kind is None and connection.file == identity(store.path):
+            store._idle.append(connection)  # noqa: SLF001  # ours
+            return
+        store._drop(connection)  # noqa: SLF001  # ours
+        if kind is None:
+            store.close()
+            raise StoreUnavailable(GONE.format(store.path))
+        if isinstance(error, sqlite3.Error):
+            raise _unavailable(error) from error
+
+
 class _Kept(sqlite3.Connection):
-    """A connection that knows which file it has opened, whatever stands at its path later."""
+    """A connection as the statements want it, that knows which file it has opened, whatever stands there later."""
 
     file: Identity | None = None
 
-
-class _Connection:
-    """A connection of the standard library, as the statements want it."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
     def rows(self, statement: str, values: Values) -> Sequence[Row]:
-        return _patiently(self._connection, statement, values).fetchall()
+        return self._patiently(statement, values).fetchall()
 
     def change(self, statement: str, values: Values) -> int:
-        return _patiently(self._connection, statement, values).rowcount
+        return self._patiently(statement, values).rowcount
 
     def do_apart(self, wish: Wish[Connection, Any]) -> None:
         """Do what one of several wants, or undo it and keep what is wrong with it."""
-        self._connection.execute("SAVEPOINT one")
+        self.execute("SAVEPOINT one")
         try:
             wish.do(self)
         except Exception as error:
-            if not self._connection.in_transaction:
+            if not self.in_transaction:
                 raise  # such as a full disk, which ends it for all
-            self._connection.execute("ROLLBACK TO one")
+            self.execute("ROLLBACK TO one")
             wish.error = _unavailable(error) if isinstance(error, sqlite3.Error) else error
-        self._connection.execute("RELEASE one")
+        self.execute("RELEASE one")
 
+    def _patiently(self, statement: str, values: Values) -> sqlite3.Cursor:
+        """Run a statement; while another process writes, look again soon, and not in step with others that wait.
 
-def _patiently(connection: sqlite3.Connection, statement: str, values: Values) -> sqlite3.Cursor:
-    """Run a statement; while another process writes, look again soon, and not in step with others that wait.
-
-    SQLite's own waiting has pauses that grow to a tenth of a second.
-    """
-    until = 0.0
-    while True:
-        try:
-            return connection.execute(statement, values)
-        except sqlite3.OperationalError as error:
-            now = time.monotonic()
-            until = until or now + BUSY_SECONDS
-            if "locked" not in str(error) or now > until:
-                raise
-        time.sleep(random.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE))  # noqa: S311  # nobody gains from guessing it
+        SQLite's own waiting has pauses that grow to a tenth of a second.
+        """
+        until = 0.0
+        while True:
+            try:
+                return self.execute(statement, values)
+            except sqlite3.OperationalError as error:
+                now = time.monotonic()
+                until = until or now + BUSY_SECONDS
+                if "locked" not in str(error) or now > until:
+                    raise
+            time.sleep(random.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE))  # noqa: S311  # nobody gains from guessing it
 
 
 class FileWaker:
