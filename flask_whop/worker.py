@@ -143,7 +143,7 @@ class Worker:
                 if not started:
                     self._sleep()
                 for future in [future for future in running if future.done()]:
-                    del running[future]
+                    self._put_back(running.pop(future))  # what it has not come to, being told to stop
                 idle()
             for task in running.values():
                 self._put_back(task)

@@ -108,7 +108,8 @@ class Silent:
 
     def serve(self, client):
         self.speaks.wait()
-        with client, socket.create_connection(("127.0.0.1", 6379)) as redis:
+        # Who is cut off in the middle need not be served any more.
+        with suppress(OSError), client, socket.create_connection(("127.0.0.1", 6379)) as redis:
             while ready := select.select([client, redis], [], [], 30)[0]:
                 for one in ready:
                     data = one.recv(65_536)

@@ -21,6 +21,7 @@ from flask_whop.errors import StoreUnavailable
 from flask_whop.installation import Installation
 from flask_whop.leases import LeaseKeeper
 from flask_whop.stores import Arrival, Key, ReceiptState, State
+from flask_whop.stores.joining import begin_watch, end_watch, watch_sessions_of
 from flask_whop.stores.sqlalchemy import SessionStore, SQLAlchemyStore
 from tests.conftest import SECRET, Sender
 from tests.crash.driver import wait_until
@@ -531,6 +532,26 @@ def test_an_async_receiver_with_sessions_that_belong_to_threads_is_refused_with_
     [receipt] = Installation.of(app).store.receipts(Key("shop", "msg_1"))
     assert "let a receiver be no coroutine" in receipt.error
     session.remove()
+    engine.dispose()
+
+
+def test_sessions_are_watched_whose_makers_stand_where_others_have_stood(tmp_path):
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'plain.sqlite3'}")
+    ids = set()
+    gc.disable()  # what a maker leaves behind goes when the collector comes
+    try:
+        for _ in range(20):
+            session = scoped_session(sessionmaker(engine))
+            watch_sessions_of(session.session_factory)
+            ids.add(id(session.session_factory))
+            begin_watch(object(), engine)
+            session.execute(sa.text("SELECT 1"))
+            assert "another session" in end_watch()
+            session.remove()
+            del session
+    finally:
+        gc.enable()
+    assert len(ids) < 20, "no maker has stood where another one had"
     engine.dispose()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from sqlalchemy import event
 
@@ -52,12 +53,15 @@ class Watch:
             self.fault = self.fault or _NESTED
 
 
+# SQLAlchemy knows whom it listens to by their ids, which others may have had before them.
+_watched: WeakSet[Any] = WeakSet()
 _watch: ContextVar[Watch | None] = ContextVar("flask_whop.joining", default=None)
 
 
 def watch_sessions_of(factory: Any) -> None:
     """Let every session that ``factory`` makes tell the watch of its context what it begins."""
-    if not event.contains(factory, "after_begin", _after_begin):
+    if factory not in _watched:
+        _watched.add(factory)
         event.listen(factory, "after_begin", _after_begin)
 
 

@@ -149,11 +149,13 @@ class SQLAlchemyStore(SqlStore):
         try:
             self._database()
         except StoreUnavailable as error:
+            self.close()
             raise ConfigError(
                 f"WHOP_STORE: the database cannot be used ({error.__cause__}). Start it, or correct the URL; the app"
                 " does not start without the place where deliveries are kept."
             ) from None
         except ConfigError:
+            self.close()
             raise
         except (TypeError, ValueError) as error:
             raise ConfigError(
