@@ -23,8 +23,8 @@ class Wish(Generic[ConnectionT, ResultT]):
     __slots__ = ("error", "granted", "job", "result")
 
     def __init__(self, job: Callable[[ConnectionT], ResultT]) -> None:
-        self.job = job
-        self.granted = False
+        self.job: Callable[[ConnectionT], ResultT] = job
+        self.granted: bool = False
         self.result: ResultT | None = None
         self.error: BaseException | None = None
 

@@ -46,7 +46,11 @@ class Tables:
                 _add(prefix, table, metadata)
         self.all: list[sa.Table] = [metadata.tables[f"{schema}{prefix}{table.name}"] for table in tables.TABLES]
         """Each of them."""
-        self.deliveries, self.receipts, self.marks, self.schema = self.all
+        deliveries, receipts, marks, schema_ = self.all
+        self.deliveries: sa.Table = deliveries
+        self.receipts: sa.Table = receipts
+        self.marks: sa.Table = marks
+        self.schema: sa.Table = schema_
 
     def names(self, dialect: sa.Dialect) -> Names:
         """What they are called in statements."""

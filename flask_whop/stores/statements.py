@@ -403,8 +403,8 @@ class MariaDBStatements(MySQLStatements):
 
     def __init__(self, names: Names) -> None:
         super().__init__(names)
-        self.claim += f" RETURNING {_STANDING}"
-        self.accept += f" RETURNING {_STANDING}"
+        self.claim: str = f"{self.claim} RETURNING {_STANDING}"
+        self.accept: str = f"{self.accept} RETURNING {_STANDING}"
 
     def _ending(self, settle: str) -> Ending:
         # A block, which is one statement to whoever sends it.
