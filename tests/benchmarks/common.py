@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import io
 import json
 import os
 import shutil
@@ -24,6 +23,7 @@ from uuid import uuid4
 import psycopg
 import pymysql
 from flask import Flask
+from werkzeug.test import create_environ
 
 from flask_whop import WhopWebhooks
 from flask_whop.testing import signed
@@ -85,24 +85,7 @@ def signed_headers(delivery_id: str, body: bytes = BODY) -> dict[str, str]:
 
 def environ_of(body: bytes, headers: Mapping[str, str], path: str = PATH) -> Environ:
     """The WSGI environment of a request, as a server makes it."""
-    return {
-        "REQUEST_METHOD": "POST",
-        "PATH_INFO": path,
-        "SCRIPT_NAME": "",
-        "QUERY_STRING": "",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(body),
-        "wsgi.errors": io.StringIO(),
-        "CONTENT_TYPE": "application/json",
-        "CONTENT_LENGTH": str(len(body)),
-        "HTTP_HOST": "localhost",
-        "HTTP_USER_AGENT": "Whop",
-        "HTTP_ACCEPT": "*/*",
-        **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()},
-    }
+    return create_environ(path, method="POST", data=body, headers=dict(headers), content_type="application/json")
 
 
 def environs(number: int = TURN) -> list[Environ]:
