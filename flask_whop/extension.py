@@ -166,7 +166,7 @@ class WhopWebhooks:
         return store_for(settings.store, app.instance_path, pool_size=size, pool_wait=wait)
 
     def stats(self) -> Stats:
-        """Count the deliveries of the current app by state, with the age of the oldest unfinished one.
+        """Count by state the deliveries of the current app that are not done, and how many of the last hour's are.
 
         For a health check: ``whop.stats().oldest_unfinished``, in seconds. Raises
         :class:`~flask_whop.errors.StoreUnavailable`.

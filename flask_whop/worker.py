@@ -120,7 +120,7 @@ class Worker:
     def run(self, *, once: bool = False, idle: Callable[[], object] = lambda: None) -> None:
         """Run what is due until told to stop; with ``once``, until nothing is due.
 
-        ``idle`` is called about once a second. A store that cannot be reached is
+        ``idle`` is called after each look, once a second at least. A store that cannot be reached is
         waited for, unless ``once``: then :class:`~flask_whop.errors.StoreUnavailable`
         is raised.
         """

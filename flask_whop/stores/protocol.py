@@ -442,7 +442,7 @@ class Store(Lifeline, Protocol):
     def prune(self, endpoint: str, before: float, *, most: int | None = None) -> int:
         """Delete what has not changed since ``before`` and is not running or due; how many they were.
 
-        ``most`` is how many are enough for now; about as many go then.
+        ``most`` is how many are enough for now; a store to which it matters stops soon after.
         Dead letters among them are told of in the log.
         """
         ...
