@@ -35,28 +35,28 @@ class DriverDatabase(Database):
 
     def rows(self, statement: str, values: Values) -> Sequence[Row]:
         """Run one statement that gives rows, as a transaction of its own."""
-        return self._lent(lambda connection: DriverConnection(connection).rows(statement, values))
+        return self._lent(lambda connection: connection.rows(statement, values))
 
     def change(self, statement: str, values: Values) -> int:
         """Run one statement that changes rows, as a transaction of its own; how many it found."""
-        return self._lent(lambda connection: DriverConnection(connection).change(statement, values))
+        return self._lent(lambda connection: connection.change(statement, values))
 
     def transact(self, job: Callable[[Connection], ResultT]) -> ResultT:
         """Do what takes several statements: all of it happens, or nothing if ``job`` raises."""
 
-        def transact(connection: Any) -> ResultT:
-            with self._begin(connection):
-                return job(DriverConnection(connection))
+        def transact(connection: DriverConnection) -> ResultT:
+            with self._begin(connection.own):
+                return job(connection)
 
         return self._lent(transact)
 
-    def _lent(self, use: Callable[[Any], ResultT]) -> ResultT:
+    def _lent(self, use: Callable[[DriverConnection], ResultT]) -> ResultT:
         """Use a connection of the pool, which is free again as soon as that is over."""
         self.leave_to_parent()
         with faults_named():
             lent = self._lend()
             try:
-                return use(lent.driver_connection)
+                return use(DriverConnection(lent.driver_connection))
             except Exception as error:
                 if not isinstance(error, self._driver_error):
                     raise
@@ -90,18 +90,19 @@ class DriverConnection:
     """A connection of a driver's, as the statements want it."""
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        self.own: Any = connection
+        """What the driver gave."""
 
     def rows(self, statement: str, values: Values) -> Sequence[Row]:
         """Run a statement that gives rows."""
-        cursor = self._connection.cursor()
+        cursor = self.own.cursor()
         cursor.execute(_text(statement), values)
         rows: Sequence[Row] = cursor.fetchall()
         return rows
 
     def change(self, statement: str, values: Values) -> int:
         """Run a statement that changes rows; how many it found."""
-        cursor = self._connection.cursor()
+        cursor = self.own.cursor()
         cursor.execute(_text(statement), values)
         changed: int = cursor.rowcount
         return changed

@@ -149,7 +149,7 @@ class SqliteStore(SqlStore):
         return _STATEMENTS
 
     def _select(self, statement: str, values: Values) -> Sequence[Row]:
-        with self._connected() as connection:
+        with _Use(self) as connection:
             return connection.rows(statement, values)
 
     def _returning(self, statement: str, values: Values) -> Sequence[Row]:
@@ -163,7 +163,7 @@ class SqliteStore(SqlStore):
 
     def _commit_one(self, job: Callable[[Connection], ResultT], alone: bool) -> ResultT:  # as it is called
         """Do what one thread wants; ``alone`` is one statement, which is a transaction by itself."""
-        with self._connected() as connection:
+        with _Use(self) as connection:
             if alone:
                 return job(connection)
             # IMMEDIATE, since a transaction that reads first and writes then is refused at
@@ -175,14 +175,11 @@ class SqliteStore(SqlStore):
 
     def _commit_all(self, wishes: list[Wish[Connection, Any]]) -> None:
         """Do what several threads want in one transaction, each with a savepoint of its own."""
-        with self._connected() as connection:
+        with _Use(self) as connection:
             connection.change("BEGIN IMMEDIATE", _NO_VALUES)
             for wish in wishes:
                 connection.do_apart(wish)
             connection.change("COMMIT", _NO_VALUES)
-
-    def _connected(self) -> _Use:
-        return _Use(self)
 
     def _take(self) -> _Kept:
         if self._pid != os.getpid():
