@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flask_whop import signals
-from flask_whop.errors import ConfigError as ConfigError
-from flask_whop.errors import FlaskWhopError as FlaskWhopError
-from flask_whop.errors import GiveUp as GiveUp
-from flask_whop.errors import RetryLater as RetryLater
-from flask_whop.extension import WhopWebhooks as WhopWebhooks
-from flask_whop.receivers import AppSignal
+from flask_whop.lazy import lazy
 
 if TYPE_CHECKING:
-    from flask_whop.signals import *  # noqa: F403
+    from flask_whop.errors import ConfigError, FlaskWhopError, GiveUp, RetryLater
+    from flask_whop.extension import WhopWebhooks
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "flask_whop.errors": "ConfigError FlaskWhopError GiveUp RetryLater",
+            "flask_whop.extension": "WhopWebhooks",
+        },
+    )
 
-
-def __getattr__(name: str) -> Any:
-    """Find a signal: ``from flask_whop import payment_succeeded``."""
-    signal = getattr(signals, name, None)
-    if isinstance(signal, AppSignal):
-        return signal
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = ["ConfigError", "FlaskWhopError", "GiveUp", "RetryLater", "WhopWebhooks"]

@@ -8,26 +8,24 @@ import math
 import time
 from collections.abc import Callable
 from io import BytesIO
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask, Request, Response, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.wsgi import get_content_length
 
-from flask_whop.dispatch import Dispatched
-from flask_whop.doctor import DOCTOR, Captured
+from flask_whop.config import NAME
+from flask_whop.doctor.watch import DOCTOR, Captured
 from flask_whop.engine import Engine, Outcome, Status
+from flask_whop.engine.dispatch import Dispatched
 from flask_whop.errors import Reason, Rejected, StoreUnavailable
 from flask_whop.logs import log
+from flask_whop.names import ascii_of, shown
 from flask_whop.signals import delivery_rejected
 from flask_whop.signature import HEADERS_READ, Delivery, Verifier
-from flask_whop.texts import ascii_of, shown
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-NAME: Final = "whop"
-"""The name of the blueprint, so that its endpoint is ``whop.receive``."""
 
 _BODY = "flask_whop.body"
 _HEADERS = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS_READ}

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, Final
 
 from flask_whop.errors import ConfigError
-from flask_whop.texts import shown
+from flask_whop.names import shown
 
 _MIN_SECRET_BYTES = 16
 _MAX_TOLERANCE = 86_400
@@ -29,6 +29,8 @@ _WHERE = (
     " app.config or in the environment variable of that name, before WhopWebhooks is set up."
 )
 
+NAME: Final = "whop"
+"""The name of the blueprint (so the endpoint is ``whop.receive``), the extension and the command group."""
 
 DEFAULT_STORE = "sqlite:///whop.sqlite3"
 MIN_KEEP_DAYS = 4

@@ -11,7 +11,7 @@
     ├── CurrencyMismatch (TypeError)        amounts of two currencies were added or compared
     ├── StoreUnavailable                    503: the store cannot be reached
     ├── ClaimLost                           somebody else has taken the delivery over: nothing of ours was written
-    ├── Overtaken                           a newer event was handled meanwhile: what was written is rolled back
+    ├── StaleEvent                           a newer event was handled meanwhile: what was written is rolled back
     ├── NotJoined                           a receiver's writes cannot be committed together with its receipt
     ├── ProcessDied                         a receiver did not end: its process was killed, or hung
     ├── ReceiverExited                      a receiver ended by what is no Exception, such as sys.exit()
@@ -66,7 +66,7 @@ class ClaimLost(FlaskWhopError):
     """A delivery has been taken over by somebody else, since its lease ran out; the late holder changes nothing."""
 
 
-class Overtaken(FlaskWhopError):
+class StaleEvent(FlaskWhopError):
     """A newer event about the same resource was handled while an older one was; the older one's writes are undone."""
 
 

@@ -11,23 +11,23 @@ from weakref import WeakSet
 
 from flask import Blueprint, Flask, current_app, got_request_exception
 
-from flask_whop.blueprint import NAME, create_blueprint
-from flask_whop.commands import WhopCommands
-from flask_whop.config import DEFAULT_STORE, Mode, Settings, strangers
-from flask_whop.connections import Rival, Terms, clash
-from flask_whop.dispatch import dispatcher
+from flask_whop.blueprint import create_blueprint
+from flask_whop.cli import WhopCommands
+from flask_whop.config import DEFAULT_STORE, NAME, Mode, Settings, strangers
+from flask_whop.doctor.unhandled import UnhandledLog
 from flask_whop.engine import Engine
+from flask_whop.engine.dispatch import dispatcher
+from flask_whop.engine.host import Host
+from flask_whop.engine.installation import KEY, Installation
+from flask_whop.engine.interruptions import Cause, cause_of
+from flask_whop.engine.leases import LeaseKeeper
+from flask_whop.engine.retries import RetryPolicy
 from flask_whop.errors import ConfigError, MissingExtraError, SetupError
 from flask_whop.events import Event, UnknownEvent, matching
-from flask_whop.host import Host
-from flask_whop.installation import KEY, Installation
-from flask_whop.interruptions import Cause, cause_of
-from flask_whop.leases import LeaseKeeper
 from flask_whop.logs import log
-from flask_whop.ready import UnhandledLog
-from flask_whop.receivers import Connector, EventSignal, Receiver, ResultT
-from flask_whop.retries import RetryPolicy
 from flask_whop.signals import EVENT_SIGNALS, unknown_event
+from flask_whop.signals.kinds import Connector, EventSignal, Receiver, ResultT
+from flask_whop.signals.subscriptions import Rival, Terms, clash
 from flask_whop.signature import Verifier, fingerprint
 from flask_whop.stores import MemoryStore, Stats, Store, store_for
 

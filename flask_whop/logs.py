@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from flask_whop.texts import shown, shown_error
+from flask_whop.names import shown, shown_error
 
 
 class _AsShown(logging.Filter):

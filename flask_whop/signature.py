@@ -6,6 +6,7 @@ decoded and nothing is stripped.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from base64 import b64encode
@@ -15,7 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Final
+from typing import Final, TypedDict
+from uuid import uuid4
 
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import hmac_data
@@ -141,6 +143,40 @@ def sign(body: bytes, secret: str, *, delivery_id: str, timestamp: int | None = 
         # Bytes, since the library takes text for base64 and would decode it into another key.
         "webhook-signature": Webhook(secret.encode()).sign(delivery_id, signed_at, body.decode()),
     }
+
+
+class SignedRequest(TypedDict):
+    """What a test client's ``post`` takes."""
+
+    data: bytes
+    headers: dict[str, str]
+
+
+def signed(
+    payload: Mapping[str, object] | bytes,
+    secret: str,
+    *,
+    delivery_id: str | None = None,
+    timestamp: int | None = None,
+) -> SignedRequest:
+    """Sign ``payload`` as Whop would: ``client.post("/webhooks/whop", **signed(…))``.
+
+    ``payload`` is the whole body, as a mapping or as its bytes. ``delivery_id`` is the
+    ``webhook-id``; the payload's ``id`` where it is left out, and a new one if it has
+    none. ``timestamp`` is in unix seconds, and now where it is left out.
+    """
+    if isinstance(payload, bytes):
+        body = payload
+    else:
+        body = encoded(payload)
+        delivery_id = delivery_id or str(payload.get("id") or "") or None
+    headers = sign(body, secret, delivery_id=delivery_id or f"msg_{uuid4().hex}", timestamp=timestamp)
+    return {"data": body, "headers": {"content-type": "application/json", **headers}}
+
+
+def encoded(payload: Mapping[str, object]) -> bytes:
+    """Write ``payload`` as the JSON of a body."""
+    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def read_headers(headers: Mapping[str, str]) -> tuple[str, int, str]:

@@ -12,8 +12,8 @@ import pytest
 from flask import Flask
 
 from flask_whop import WhopWebhooks, signals
-from flask_whop.receivers import AppSignal
 from flask_whop.signals import delivery_rejected, payment_succeeded
+from flask_whop.signals.kinds import AppSignal
 from flask_whop.testing import signed
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ import click
 from flask import Flask, got_request_exception
 
 from flask_whop import WhopWebhooks
-from flask_whop.doctor import DOCTOR
+from flask_whop.doctor.watch import DOCTOR
 from flask_whop.signals import delivery_received
 from flask_whop.testing import signed
 from tests.attempts import Attempt, Attempts, identity

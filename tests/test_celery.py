@@ -15,8 +15,8 @@ from flask import Flask
 from redis import Redis
 
 from flask_whop import WhopWebhooks
-from flask_whop import celery as tasks
-from flask_whop.installation import Installation
+from flask_whop.engine import celery as tasks
+from flask_whop.engine.installation import Installation
 from flask_whop.stores import Key, ReceiptState, State
 from tests.conftest import SECRET, Sender
 from tests.crash.driver import wait_until

@@ -24,7 +24,7 @@ CALLS = {
     "record the last": lambda store: store.record(key(), "mine", receipt(store.clock()), DONE) is None,
     "settle": lambda store: store.settle(key(), "mine", DONE) is None,
     "replay": lambda store: store.replay(key(3)),
-    "newer": lambda store: store.newer(key(), MARK, ["mail"]) is False,
+    "is_stale": lambda store: store.is_stale(key(), MARK, ["mail"]) is False,
     "receivers": lambda store: store.receivers("shop") == [],
     "get": lambda store: store.get(key()),
     "receipts": lambda store: store.receipts(key()) == [],

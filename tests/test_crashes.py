@@ -19,11 +19,11 @@ import pytest
 from flask import Flask
 
 from flask_whop import WhopWebhooks
-from flask_whop.installation import Installation
+from flask_whop.engine.installation import Installation
+from flask_whop.engine.worker import Worker
 from flask_whop.stores import State
 from flask_whop.stores.sqlalchemy import SQLAlchemyStore
 from flask_whop.testing import sample, signed
-from flask_whop.worker import Worker
 from tests.conftest import PATH, SECRET, Sender
 from tests.crash.driver import SCENARIOS, Arena, wait_until
 from tests.services import free_port, listens, url_of
@@ -45,7 +45,7 @@ RACE = """
 import os
 from flask import Flask
 from flask_whop import WhopWebhooks
-from flask_whop.installation import Installation
+from flask_whop.engine.installation import Installation
 
 def create_app():
     app = Flask("shop", instance_path=os.environ["RACE_FOLDER"])

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from flask_whop.diagnosis import MAX_BODY, MAX_HASHED, Mistake, diagnose
+from flask_whop.doctor.diagnosis import MAX_BODY, MAX_HASHED, Mistake, diagnose
 from flask_whop.signature import sign
 from flask_whop.testing import sample
 from tests.conftest import OTHER_SECRET, SECRET
@@ -243,7 +243,7 @@ def test_no_secret_and_no_signature_is_in_a_diagnosis(noise, secret):
 
 
 def test_every_mistake_says_what_why_and_the_mend_in_sentences():
-    from flask_whop.diagnosis.mistakes import _TEXTS
+    from flask_whop.doctor.diagnosis.mistakes import _TEXTS
 
     assert set(_TEXTS) == set(Mistake)
     for texts in _TEXTS.values():

@@ -13,10 +13,10 @@ import pytest
 from flask import Flask
 
 from flask_whop import ConfigError, GiveUp, RetryLater, WhopWebhooks, signals
-from flask_whop.installation import Installation
+from flask_whop.engine.installation import Installation
+from flask_whop.engine.worker import Worker
 from flask_whop.stores import Key, MemoryStore, State
 from flask_whop.stores.sqlite import SqliteStore
-from flask_whop.worker import Worker
 from tests.conftest import SECRET, Sender
 from tests.test_stores import arrival
 

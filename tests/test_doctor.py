@@ -24,7 +24,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from flask_whop import ConfigError, WhopWebhooks
-from flask_whop.doctor import DOCTOR
+from flask_whop.doctor.watch import DOCTOR
 from flask_whop.testing import signed
 from tests.conftest import OTHER_SECRET, PATH, SECRET
 
@@ -266,7 +266,7 @@ def test_the_same_finding_is_logged_once_in_a_while_and_another_one_at_once(serv
 def looked_at(monkeypatch):
     """The requests that the doctor has looked at."""
     requests = []
-    monkeypatch.setattr("flask_whop.doctor.examine", lambda app, captured, now: requests.append(captured))
+    monkeypatch.setattr("flask_whop.doctor.watch.examine", lambda app, captured, now: requests.append(captured))
     return requests
 
 
@@ -292,7 +292,7 @@ def test_of_requests_that_are_answered_at_the_same_time_one_is_looked_at(app, wh
 
 def test_when_it_has_rested_it_looks_again(app, whop, looked_at, monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr("flask_whop.doctor.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("flask_whop.doctor.watch.time.monotonic", lambda: clock[0])
     monkeypatch.setattr(DOCTOR, "pace", 1.0)
     for _ in range(10):
         forged(app)
@@ -308,7 +308,7 @@ def test_no_two_are_looked_at_at_the_same_time_and_none_waits_for_its_turn(app, 
         inside.set()
         assert go_on.wait(30)
 
-    monkeypatch.setattr("flask_whop.doctor.examine", examine)
+    monkeypatch.setattr("flask_whop.doctor.watch.examine", examine)
     first = threading.Thread(target=forged, args=(app,))
     first.start()
     assert inside.wait(30)
@@ -321,7 +321,7 @@ def test_no_two_are_looked_at_at_the_same_time_and_none_waits_for_its_turn(app, 
 def test_it_looks_after_the_answer_and_without_a_thread(app, whop, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "flask_whop.doctor.examine",
+        "flask_whop.doctor.watch.examine",
         lambda app, captured, now: seen.append((list(answered), threading.current_thread())),
     )
     answered = []
@@ -357,7 +357,7 @@ def test_a_diagnosis_that_fails_harms_nobody_and_the_next_one_is_made(app, whop,
 
     caplog.set_level(logging.DEBUG, "flask_whop")
     for _ in range(2):
-        monkeypatch.setattr("flask_whop.doctor.examine", fail)
+        monkeypatch.setattr("flask_whop.doctor.watch.examine", fail)
         assert forged(app).status_code == 401
     assert caplog.text.count("could not be diagnosed") == 2
 
@@ -366,7 +366,7 @@ FORKED = """
 import base64, logging, os, sys
 from flask import Flask
 from flask_whop import WhopWebhooks
-from flask_whop.doctor import DOCTOR
+from flask_whop.doctor.watch import DOCTOR
 from flask_whop.testing import signed
 from tests.conftest import SECRET
 

@@ -21,7 +21,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from flask_whop import WhopWebhooks, signals
-from flask_whop.installation import Installation
+from flask_whop.engine.installation import Installation
 from flask_whop.stores import Arrival, Key, Receipt, ReceiptState, Settlement, State
 from flask_whop.stores.sqlite import SqliteStore
 from flask_whop.testing import WhopTestClient, sample, signed

@@ -24,8 +24,8 @@ from flask_whop.events import (
 )
 from flask_whop.events.reading import read_payload
 from flask_whop.events.registry import FAMILIES, PAYLOADS
-from flask_whop.receivers import EventSignal
 from flask_whop.signals import payload_drifted, unknown_event
+from flask_whop.signals.kinds import EventSignal
 
 
 def event_classes():

@@ -17,9 +17,9 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 from flask_whop import WhopWebhooks, signals
+from flask_whop.engine.installation import Installation
+from flask_whop.engine.leases import LeaseKeeper
 from flask_whop.errors import StoreUnavailable
-from flask_whop.installation import Installation
-from flask_whop.leases import LeaseKeeper
 from flask_whop.stores import Arrival, Key, ReceiptState, State
 from flask_whop.stores.joining import begin_watch, end_watch, watch_sessions_of
 from flask_whop.stores.sqlalchemy import SessionStore, SQLAlchemyStore

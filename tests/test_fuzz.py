@@ -70,7 +70,7 @@ def test_it_notices_what_is_delivered_twice():
 
 
 def test_it_notices_a_diagnosis_that_fails(monkeypatch):
-    monkeypatch.setattr("flask_whop.doctor.examine", lambda app, captured, now: 1 / 0)
+    monkeypatch.setattr("flask_whop.doctor.watch.examine", lambda app, captured, now: 1 / 0)
     assert fuzzed("memory", 100).undiagnosed > 0
 
 

@@ -57,7 +57,7 @@ CALLS = {
     ),
     "settle": lambda store: store.settle(held(store), "mine", Settlement(State.DEAD)) is None,
     "replay": lambda store: store.replay(Key("shop", f"done_{100 + next(_numbers)}")),
-    "newer": lambda store: not store.newer(Key("shop", "done_7"), MARK, ["mail"]),
+    "is_stale": lambda store: not store.is_stale(Key("shop", "done_7"), MARK, ["mail"]),
     "get": lambda store: store.get(Key("shop", "done_7")),
     "receipts": lambda store: store.receipts(Key("shop", "done_7")) is not None,
     "find the latest": lambda store: len(store.find("shop", Filter(), 20)) == 20,

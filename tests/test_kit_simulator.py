@@ -8,9 +8,9 @@ import pytest
 from flask import Flask
 
 from flask_whop import GiveUp, RetryLater, WhopWebhooks
+from flask_whop.engine.installation import Installation
 from flask_whop.errors import SetupError, UnknownEventError
 from flask_whop.events import PaymentSucceeded
-from flask_whop.installation import Installation
 from flask_whop.signals import delivery_received, payment_succeeded
 from flask_whop.stores import Key, State
 from flask_whop.testing import RETRY_DELAYS, FakeClock, Fate, Kind, WhopSimulator, WhopTestClient

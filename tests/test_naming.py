@@ -15,9 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_whop.naming import name_of
+from flask_whop.names import LIMIT, name_of, plain
 from flask_whop.signals import payment_succeeded
-from flask_whop.texts import LIMIT, plain
 from tests.conftest import SECRET
 from tests.test_servers import free_port
 
@@ -26,7 +25,7 @@ import functools, json, multiprocessing, os
 from flask import Flask
 from flask_whop import WhopWebhooks
 from flask_whop.events import parse_event
-from flask_whop.installation import Installation
+from flask_whop.engine.installation import Installation
 from flask_whop.signals import payment_succeeded
 
 app = Flask(__name__)
@@ -155,7 +154,7 @@ def test_a_package_that_is_run_has_the_name_of_its_main_module(tmp_path, way):
 
 
 def test_what_was_typed_in_keeps_the_name_that_python_gives_it(tmp_path):
-    code = "from flask_whop.naming import name_of\ndef charge(): ...\nprint(name_of(charge))"
+    code = "from flask_whop.names import name_of\ndef charge(): ...\nprint(name_of(charge))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "__main__:charge\n"
 

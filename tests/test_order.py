@@ -14,10 +14,10 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_whop import WhopWebhooks
-from flask_whop.installation import Installation
+from flask_whop.engine.installation import Installation
+from flask_whop.engine.worker import Worker
 from flask_whop.stores import Key, ReceiptState, State
 from flask_whop.stores.sqlite import SqliteStore
-from flask_whop.worker import Worker
 from tests.conftest import SECRET, Sender
 from tests.stores import DURABLE, JOINED, STORES, new_prefix, opened
 

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ValidationError
 from flask_whop import signals
 from flask_whop.errors import CurrencyMismatch, FlaskWhopError, UnknownEventError
 from flask_whop.events import EVENT_TYPES, Money, event_class, parse_event
+from flask_whop.events.samples import _shapes
 from flask_whop.testing import sample
-from flask_whop.testing.samples import _shapes
 from tests.conftest import Sender
 
 PIN = "2026-10-15-1"

@@ -14,11 +14,11 @@ import pytest
 from flask import Flask
 
 from flask_whop import WhopWebhooks
+from flask_whop.engine.worker import Worker
 from flask_whop.errors import ConfigError
 from flask_whop.stores import Key
 from flask_whop.stores.sqlalchemy import SQLAlchemyStore
 from flask_whop.stores.waking import ListeningWaker
-from flask_whop.worker import Worker
 from tests.conftest import SECRET, Sender
 from tests.crash.driver import wait_until
 from tests.services import free_port, listens, url_of

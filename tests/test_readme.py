@@ -16,11 +16,11 @@ from flask import Flask
 
 import flask_whop
 from flask_whop import WhopWebhooks, signals
-from flask_whop.celery import SWEEP
-from flask_whop.commands import COMMANDS
+from flask_whop.cli import COMMANDS
 from flask_whop.config import Settings
+from flask_whop.engine.celery import SWEEP
 from flask_whop.events import PaymentSucceeded
-from flask_whop.receivers import EventSignal, LifecycleSignal
+from flask_whop.signals.kinds import EventSignal, LifecycleSignal
 from flask_whop.testing import WhopTestClient, sample
 from tests.conftest import SECRET, Sender
 

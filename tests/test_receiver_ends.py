@@ -19,12 +19,12 @@ import pytest
 from flask import Flask
 
 from flask_whop import GiveUp, RetryLater, WhopWebhooks, signals
+from flask_whop.engine.installation import Installation
+from flask_whop.engine.worker import Worker
 from flask_whop.errors import ProcessDied, ReceiverError, StoreUnavailable
-from flask_whop.installation import Installation
 from flask_whop.stores import Key, ReceiptState, State
 from flask_whop.stores.sqlite import SqliteStore
 from flask_whop.testing import sample, signed
-from flask_whop.worker import Worker
 from tests.conftest import PATH, SECRET, Sender
 from tests.crash.driver import wait_until
 from tests.services import free_port, listens
@@ -158,7 +158,7 @@ from gevent import monkey; monkey.patch_all()
 import sys, gevent
 from flask import Flask
 from flask_whop import WhopWebhooks
-from flask_whop.installation import Installation
+from flask_whop.engine.installation import Installation
 from flask_whop.stores import Key
 from flask_whop.testing import signed
 from tests.conftest import PATH, SECRET
@@ -448,7 +448,7 @@ def test_what_has_killed_a_process_runs_alone_in_a_worker(tmp_path):
 
 
 def test_one_that_is_to_run_alone_and_hangs_does_not_keep_the_others(tmp_path, monkeypatch):
-    monkeypatch.setattr("flask_whop.worker._TOGETHER_AFTER", 0.3)
+    monkeypatch.setattr("flask_whop.engine.worker._TOGETHER_AFTER", 0.3)
     shop = Shop(tmp_path)
     released = threading.Event()
     shop.endings = [lambda: released.wait(30)]

@@ -6,9 +6,9 @@ import pytest
 from flask import Flask
 
 from flask_whop import WhopWebhooks, signals
+from flask_whop.engine.worker import Worker
 from flask_whop.signals import payment_succeeded
 from flask_whop.stores import Key, ReceiptState, State
-from flask_whop.worker import Worker
 from tests.conftest import SECRET, Sender
 from tests.stores import DURABLE, opened
 

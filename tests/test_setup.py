@@ -20,8 +20,8 @@ from werkzeug.serving import make_server
 
 from flask_whop import ConfigError, FlaskWhopError, WhopWebhooks
 from flask_whop.config import Settings
+from flask_whop.engine.installation import Installation
 from flask_whop.errors import SetupError
-from flask_whop.installation import Installation
 from flask_whop.testing import WhopTestClient
 from tests.conftest import OTHER_SECRET, PATH, SECRET, Sender
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from flask_whop import ConfigError, GiveUp, RetryLater, WhopWebhooks, signals
 from flask_whop.config import KEYS
-from flask_whop.installation import Installation
+from flask_whop.engine.installation import Installation
 from flask_whop.stores import Arrival, Filter, Key, Receipt, ReceiptState, Settlement, State
 from tests.conftest import OTHER_SECRET, SECRET, Sender
 

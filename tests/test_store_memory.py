@@ -146,7 +146,7 @@ def test_texts_of_a_sender_are_no_longer_than_they_need_to_be():
     tracemalloc.stop()
     assert kept < 3_000_000
     memory.claim("other", resource=f"{resource}1")
-    assert memory.store.newer(key("other"), Mark("mail", f"{resource}1", "timestamp", 1.0), ["mail"])
+    assert memory.store.is_stale(key("other"), Mark("mail", f"{resource}1", "timestamp", 1.0), ["mail"])
 
 
 def test_types_that_are_not_known_are_noted_once(app, caplog):

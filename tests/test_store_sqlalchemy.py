@@ -15,11 +15,11 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 from flask_whop import ConfigError, WhopWebhooks
+from flask_whop.engine.installation import Installation
+from flask_whop.engine.worker import Worker
 from flask_whop.errors import MissingExtraError
-from flask_whop.installation import Installation
 from flask_whop.stores import Key, ReceiptState, store_for
 from flask_whop.stores.sqlalchemy import SessionStore, SQLAlchemyStore, make_engine
-from flask_whop.worker import Worker
 from tests.conftest import SECRET, Sender
 from tests.services import url_of
 

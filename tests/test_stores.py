@@ -342,25 +342,25 @@ def mark(at, field="timestamp", resource="payment:pay_1", receiver="mail"):
 
 def test_a_newer_event_of_a_resource_is_known_once_the_receiver_is_done_with_it(world):
     world.claim(1, occurred_at=200.0)
-    assert not world.store.newer(key(2), mark(100.0), ["mail"])
+    assert not world.store.is_stale(key(2), mark(100.0), ["mail"])
     world.store.record(key(1), "mine", receipt(world.clock.now), None)
     failed = receipt(world.clock.now, "fulfil", ReceiptState.FAILED, error="no")
     world.store.record(key(1), "mine", failed, FAILED)
     # Whatever became of the others.
-    assert world.store.newer(key(2), mark(100.0), ["mail"])
-    assert world.store.newer(key(2), mark(100.0), ["post", "mail"])
-    assert not world.store.newer(key(2), mark(100.0), ["fulfil"])
-    assert not world.store.newer(key(2), mark(200.0), ["mail"])
-    assert not world.store.newer(key(2), mark(100.0, resource="payment:pay_2"), ["mail"])
-    assert not world.store.newer(key(2), mark(100.0, "updated_at"), ["mail"])
-    assert not world.store.newer(key(1), mark(100.0), ["mail"])
-    assert not world.store.newer(Key("desk", "msg_2"), mark(100.0), ["mail"])
+    assert world.store.is_stale(key(2), mark(100.0), ["mail"])
+    assert world.store.is_stale(key(2), mark(100.0), ["post", "mail"])
+    assert not world.store.is_stale(key(2), mark(100.0), ["fulfil"])
+    assert not world.store.is_stale(key(2), mark(200.0), ["mail"])
+    assert not world.store.is_stale(key(2), mark(100.0, resource="payment:pay_2"), ["mail"])
+    assert not world.store.is_stale(key(2), mark(100.0, "updated_at"), ["mail"])
+    assert not world.store.is_stale(key(1), mark(100.0), ["mail"])
+    assert not world.store.is_stale(Key("desk", "msg_2"), mark(100.0), ["mail"])
 
 
 def test_times_of_two_fields_are_never_compared(world):
     world.done(1, occurred_at=200.0, updated_at=900.0)
-    assert world.store.newer(key(2), mark(800.0, "updated_at"), ["mail"])
-    assert not world.store.newer(key(2), mark(100.0, "timestamp"), ["mail"])
+    assert world.store.is_stale(key(2), mark(800.0, "updated_at"), ["mail"])
+    assert not world.store.is_stale(key(2), mark(100.0, "timestamp"), ["mail"])
 
 
 @pytest.mark.parametrize("world", WITH_TURNS, indirect=True)

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask, current_app
 
 import flask_whop
-from flask_whop import WhopWebhooks, signals
+from flask_whop import WhopWebhooks
 from flask_whop.errors import MissingExtraError, ReceiverError, SetupError, UnknownEventError
 from flask_whop.events import Event, PaymentFailed, PaymentSucceeded, UnknownEvent
 from flask_whop.signals import (
@@ -33,12 +33,13 @@ def new_app(name="shop"):
     return app
 
 
-def test_a_signal_is_found_in_the_package_and_in_its_module():
-    from flask_whop import identity_profile_needs_action
-
-    assert identity_profile_needs_action is signals.identity_profile_needs_action
-    with pytest.raises(AttributeError, match="payment_suceeded"):
-        _ = flask_whop.payment_suceeded
+def test_the_package_has_what_it_lists_and_signals_are_in_their_module_alone():
+    assert {"WhopWebhooks", "GiveUp", "RetryLater", "FlaskWhopError", "ConfigError"} == set(flask_whop.__all__)
+    assert {*flask_whop.__all__} <= {*dir(flask_whop)}
+    assert [getattr(flask_whop, name).__name__ for name in flask_whop.__all__] == flask_whop.__all__
+    for name in ("payment_succeeded", "payment_suceeded", "EVENT_SIGNALS"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(flask_whop, name)
 
 
 def test_connect_via_ties_a_receiver_to_one_app():
@@ -340,7 +341,7 @@ def test_every_function_that_can_be_called_is_accepted(receiver):
 
 
 def test_an_async_receiver_without_asgiref_is_refused_with_the_line_to_install_it(monkeypatch):
-    monkeypatch.setattr("flask_whop.callables.find_spec", lambda name: None)
+    monkeypatch.setattr("flask_whop.signals.checks.find_spec", lambda name: None)
 
     async def receiver(app, event): ...
 

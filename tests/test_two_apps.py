@@ -29,7 +29,8 @@ import logging
 import os
 from celery import Celery, Task
 from flask import Flask
-from flask_whop import WhopWebhooks, celery as tasks
+from flask_whop import WhopWebhooks
+from flask_whop.engine import celery as tasks
 from flask_whop.stores.sqlalchemy import SQLAlchemyStore
 
 logging.getLogger("flask_whop").addHandler(logging.FileHandler("flask_whop.log"))

@@ -10,12 +10,13 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
-from flask_whop import WhopWebhooks, worker
-from flask_whop.installation import Installation
+from flask_whop import WhopWebhooks
+from flask_whop.engine import worker
+from flask_whop.engine.installation import Installation
+from flask_whop.engine.worker import Worker
 from flask_whop.stores import Key, State
 from flask_whop.stores.sqlalchemy import SQLAlchemyStore
 from flask_whop.stores.waking import ListeningWaker
-from flask_whop.worker import Worker
 from tests.conftest import SECRET, Sender
 from tests.crash.driver import wait_until
 from tests.services import url_of

@@ -14,8 +14,8 @@ import pytest
 from flask import copy_current_request_context
 
 from flask_whop.errors import ReceiverError
-from flask_whop.receivers import unrun
 from flask_whop.signals import delivery_rejected, payment_succeeded
+from flask_whop.signals.kinds import unrun
 
 
 def generates(app, event):

@@ -11,10 +11,10 @@ from flask.cli import with_appcontext
 
 from flask_whop.cli.durations import Duration, moment
 from flask_whop.cli.output import as_json, fault, printable_json, styled, table
+from flask_whop.engine.installation import Installation
 from flask_whop.errors import FlaskWhopError, StoreUnavailable
-from flask_whop.installation import Installation
+from flask_whop.names import shown
 from flask_whop.stores import Filter, Key, Receipt, ReceiptState, State, Stored
-from flask_whop.texts import shown
 
 _COLUMNS = ("id", "state", "tries", "type", "received (UTC)", "account")
 _ASK_FROM = 2

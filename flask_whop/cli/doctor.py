@@ -12,17 +12,17 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_whop.checkup import check_app
-from flask_whop.checkup.captures import read_capture
-from flask_whop.checkup.findings import Check, Finding, Level
-from flask_whop.checkup.receivers import receivers_by_event
 from flask_whop.cli.output import as_json as print_json
 from flask_whop.cli.output import fault
-from flask_whop.doctor import Captured, examine
+from flask_whop.doctor.checkup import check_app
+from flask_whop.doctor.checkup.captures import read_capture
+from flask_whop.doctor.checkup.findings import Check, Finding, Level
+from flask_whop.doctor.checkup.receivers import receivers_by_event
+from flask_whop.doctor.watch import Captured, examine
+from flask_whop.engine.installation import Installation
 from flask_whop.errors import FlaskWhopError, Rejected
-from flask_whop.installation import Installation
+from flask_whop.names import shown
 from flask_whop.signature import Verifier
-from flask_whop.texts import shown
 
 if TYPE_CHECKING:
     from flask import Flask

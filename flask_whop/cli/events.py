@@ -11,11 +11,11 @@ from flask.cli import with_appcontext
 from pydantic import BaseModel
 
 from flask_whop.cli.output import as_json, fault, fitted, styled, table
+from flask_whop.doctor.unhandled import ready_receiver
 from flask_whop.errors import UnknownEventError
 from flask_whop.events import EVENT_TYPES, AnyEvent, event_class, matching
-from flask_whop.ready import ready_receiver
-from flask_whop.receivers import EventSignal
 from flask_whop.signals import EVENT_SIGNALS
+from flask_whop.signals.kinds import EventSignal
 
 _DEEPEST = 3
 

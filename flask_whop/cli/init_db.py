@@ -7,8 +7,8 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from flask_whop.cli.output import fault
+from flask_whop.engine.installation import Installation
 from flask_whop.errors import FlaskWhopError
-from flask_whop.installation import Installation
 
 
 @click.command("init-db")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from flask_whop.texts import redacted, shown
+from flask_whop.names import redacted, shown
 
 _DELETE = 0x7F
 

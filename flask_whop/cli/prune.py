@@ -10,9 +10,9 @@ from flask.cli import with_appcontext
 
 from flask_whop.cli.output import fault
 from flask_whop.config import MIN_KEEP_DAYS
+from flask_whop.engine.installation import Installation
+from flask_whop.engine.worker import DAY
 from flask_whop.errors import FlaskWhopError
-from flask_whop.installation import Installation
-from flask_whop.worker import DAY
 
 
 @click.command("prune")

@@ -19,11 +19,11 @@ from pydantic import JsonValue
 from flask_whop.cli.events import complete
 from flask_whop.cli.output import as_json, fault, styled, table
 from flask_whop.cli.sending import Answer, Parcel, Send, in_process, over_http
+from flask_whop.engine.installation import Installation
 from flask_whop.errors import UnknownEventError
-from flask_whop.installation import Installation
+from flask_whop.events.samples import sample
+from flask_whop.names import shown
 from flask_whop.signature import sign
-from flask_whop.testing import sample
-from flask_whop.texts import shown
 
 _PROGRESS_FROM = 50
 _MOST_SHOWN = 30

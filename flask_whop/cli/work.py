@@ -15,10 +15,10 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from flask_whop.cli.output import fault
+from flask_whop.engine.installation import Installation
+from flask_whop.engine.worker import Worker
 from flask_whop.errors import FlaskWhopError
-from flask_whop.installation import Installation
 from flask_whop.stores import State, Stats
-from flask_whop.worker import Worker
 
 _LINE_EVERY = 1.0
 

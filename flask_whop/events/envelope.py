@@ -17,8 +17,7 @@ from pydantic_core import from_json
 from flask_whop.errors import Reason, Rejected
 from flask_whop.events.reading import read_payload
 from flask_whop.events.registry import event_class
-from flask_whop.naming import name_of
-from flask_whop.texts import shown
+from flask_whop.names import name_of, shown
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -60,7 +59,7 @@ class Event(Generic[TypeT_co, DataT_co]):
     ``data`` is first read.
     """
 
-    __slots__ = ("_body", "_data", "_drift", "_envelope", "_overtaken", "_raw", "_timestamp", "_updated_at", "id")
+    __slots__ = ("_body", "_data", "_drift", "_envelope", "_raw", "_stale", "_timestamp", "_updated_at", "id")
 
     type: TypeT_co
     """The name that Whop gives this type, such as ``payment.succeeded``."""
@@ -89,7 +88,7 @@ class Event(Generic[TypeT_co, DataT_co]):
         self._raw: dict[str, JsonValue] | None = None
         self._timestamp: datetime | None = _UNREAD
         self._updated_at: datetime | None = _UNREAD
-        self._overtaken: bool | Callable[[Order | None], bool] = False
+        self._stale: bool | Callable[[Order | None], bool] = False
         named = envelope.get("id")
         self.id = named if isinstance(named, str) and named else delivery_id
 
@@ -207,13 +206,13 @@ class Event(Generic[TypeT_co, DataT_co]):
         this; an event that is being handled at the same moment may not be seen yet, which
         ``skip_stale`` takes care of.
         """
-        if callable(self._overtaken):
-            self._overtaken = self._overtaken(self.order)
-        return self._overtaken
+        if callable(self._stale):
+            self._stale = self._stale(self.order)
+        return self._stale
 
-    def overtaken_if(self, newer_is_done: bool | Callable[[Order | None], bool]) -> None:
-        """Let ``newer_is_done`` answer for :attr:`stale`, asked with :attr:`order` when that is first read."""
-        self._overtaken = newer_is_done
+    def stale_if(self, is_stale: bool | Callable[[Order | None], bool]) -> None:
+        """Let ``is_stale`` answer for :attr:`stale`, asked with :attr:`order` when that is first read."""
+        self._stale = is_stale
 
     def idempotency_key(self, receiver: Callable[..., object] | str) -> str:
         """A key for what ``receiver`` asks of others, the same each time it is called with this event.
@@ -272,7 +271,7 @@ class UnknownEvent(Event[str, "Payload"]):
 
 def _unpickled(body: bytes, delivery_id: str, stale: bool) -> AnyEvent:  # pickle passes no names
     event = parse_event(body, delivery_id)
-    event.overtaken_if(stale)
+    event.stale_if(stale)
     return event
 
 

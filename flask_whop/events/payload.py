@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from flask_whop.texts import shown
+from flask_whop.names import shown
 
 _SHOWN = 100
 _LONGEST = 10_000

@@ -11,6 +11,7 @@ from itertools import count, takewhile
 from threading import Lock
 from typing import NamedTuple, TypeAlias
 
+from flask_whop.names import storable
 from flask_whop.stores.protocol import (
     DONE_WITHIN,
     FINISHED,
@@ -35,7 +36,6 @@ from flask_whop.stores.protocol import (
     claim_lost,
     warn_of_dead_letters,
 )
-from flask_whop.texts import storable
 
 DAY = 86_400.0
 
@@ -404,7 +404,7 @@ class MemoryStore(Store):
                     kept.receipts[name] = receipt._replace(state=ReceiptState.FAILED, due_at=now)
             return True
 
-    def newer(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
+    def is_stale(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
         """Whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
         with self._lock:
             ids = self._of_resource.get((key.endpoint, storable(mark.resource)), ())

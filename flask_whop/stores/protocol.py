@@ -398,7 +398,7 @@ class Store(Lifeline, Protocol):
 
         ``mark`` is that of :meth:`turn`: what is done moves it on, anything else leaves
         it. A store that shares the transaction of the receiver raises what the commit of
-        its writes raises, :class:`~flask_whop.errors.Overtaken` if a newer event was done
+        its writes raises, :class:`~flask_whop.errors.StaleEvent` if a newer event was done
         meanwhile, and :class:`~flask_whop.errors.NotJoined` for writes that cannot be
         committed together; all of them are rolled back then.
         """
@@ -415,7 +415,7 @@ class Store(Lifeline, Protocol):
         """
         ...
 
-    def newer(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
+    def is_stale(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
         """Whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
         ...
 

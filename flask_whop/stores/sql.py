@@ -12,6 +12,7 @@ from secrets import token_hex
 from typing import Concatenate, Final, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from flask_whop.errors import StoreUnavailable
+from flask_whop.names import ascii_of, storable
 from flask_whop.stores.protocol import (
     DONE_WITHIN,
     NO_RECEIPTS,
@@ -37,7 +38,6 @@ from flask_whop.stores.protocol import (
     warn_of_dead_letters,
 )
 from flask_whop.stores.statements import AT_ONCE, BY_STATE, BY_TYPE, Ending, Statements
-from flask_whop.texts import ascii_of, storable
 
 Values: TypeAlias = Mapping[str, object]
 Row: TypeAlias = Sequence[object]
@@ -358,10 +358,10 @@ class SqlStore(Store, ABC):
         return self._transact(replay)
 
     @repeatable
-    def newer(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
+    def is_stale(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
         """Whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
         values = {**key._asdict(), "resource": storable(mark.resource), "at": mark.at}
-        statement = self._statements.newer[mark.field]
+        statement = self._statements.stale[mark.field]
         return any(self._select(statement, {**values, "receiver": name}) for name in names)
 
     @repeatable

@@ -16,7 +16,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from weakref import WeakKeyDictionary, WeakSet
 
-from flask_whop.errors import ConfigError, MissingExtraError, NotJoined, Overtaken, StoreUnavailable
+from flask_whop.errors import ConfigError, MissingExtraError, NotJoined, StaleEvent, StoreUnavailable
 from flask_whop.stores import sql
 from flask_whop.stores.protocol import (
     Arrival,
@@ -421,11 +421,11 @@ class SessionStore(SQLAlchemyStore):
         if mark is None:
             return
         values = held_values(key, token, mark)
-        moved = joined.change(self._statements.overtake, values)
+        moved = joined.change(self._statements.advance, values)
         if not (moved and self._statements.tells):
             latest, _ = standing_of(joined.rows(self._statements.mark_now, values))
             if latest is not None and latest > mark.at:
-                raise Overtaken(
+                raise StaleEvent(
                     f"{receipt.receiver} has handled a newer event than {key.id} of this resource meanwhile."
                 )
 

@@ -186,7 +186,7 @@ class Statements:
             f" latest_at = CASE WHEN latest_at > :at THEN latest_at ELSE :at END WHERE {_LINE} AND token = :token"
         )
         self.leave: str = f"UPDATE {marks} SET token = NULL WHERE {_LINE} AND token = :token"
-        self.overtake: str = (
+        self.advance: str = (
             f"INSERT INTO {marks} ({_MARK}) VALUES (:endpoint, :receiver, :line, :id, :at, NULL, NULL)"
             f" ON CONFLICT (endpoint, receiver, line) DO UPDATE SET latest_at = :at, delivery_id = :id"
             f" WHERE {marks}.latest_at IS NULL OR {marks}.latest_at <= :at"
@@ -205,7 +205,7 @@ class Statements:
             f" WHERE later.endpoint = :endpoint AND later.resource = :resource AND later.id <> :id"
             f" AND done.receiver = :receiver AND done.state = 'done'"
         )
-        self.newer: dict[str, str] = {
+        self.stale: dict[str, str] = {
             "updated_at": f"{done_later} AND later.updated_at > :at LIMIT 1",
             "timestamp": f"{done_later} AND later.updated_at IS NULL AND later.occurred_at > :at LIMIT 1",
         }
@@ -379,7 +379,7 @@ class MySQLStatements(Statements):
             f" delivery_id = IF(token <=> :token, :id, delivery_id),"
             f" held_until = IF(token <=> :token, :until, held_until)"
         )
-        self.overtake: str = (
+        self.advance: str = (
             f"INSERT INTO {marks} ({_MARK}) VALUES (:endpoint, :receiver, :line, :id, :at, NULL, NULL)"
             f" ON DUPLICATE KEY UPDATE delivery_id = IF(latest_at IS NULL OR latest_at <= :at, :id, delivery_id),"
             f" latest_at = IF(latest_at IS NULL OR latest_at <= :at, :at, latest_at)"

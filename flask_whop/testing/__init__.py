@@ -1,22 +1,61 @@
 """For the tests of apps: signed deliveries, what came of them, and Whop's whole schedule on a fake clock."""
 
-from flask_whop.errors import CheckFailed as CheckFailed
-from flask_whop.errors import ScriptedFailure as ScriptedFailure
-from flask_whop.testing.answers import Answer as Answer
-from flask_whop.testing.answers import ReceiverFailure as ReceiverFailure
-from flask_whop.testing.client import WhopTestClient as WhopTestClient
-from flask_whop.testing.clock import Duration as Duration
-from flask_whop.testing.clock import FakeClock as FakeClock
-from flask_whop.testing.isolation import isolated_signals as isolated_signals
-from flask_whop.testing.report import Attempt as Attempt
-from flask_whop.testing.report import EventStory as EventStory
-from flask_whop.testing.report import Fate as Fate
-from flask_whop.testing.report import Kind as Kind
-from flask_whop.testing.report import SimulationReport as SimulationReport
-from flask_whop.testing.requests import SignedRequest as SignedRequest
-from flask_whop.testing.requests import signed as signed
-from flask_whop.testing.samples import sample as sample
-from flask_whop.testing.schedule import RETRY_DELAYS as RETRY_DELAYS
-from flask_whop.testing.scripts import Script as Script
-from flask_whop.testing.scripts import ScriptedReceiver as ScriptedReceiver
-from flask_whop.testing.simulator import WhopSimulator as WhopSimulator
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask_whop.lazy import lazy
+
+if TYPE_CHECKING:
+    from flask_whop.errors import CheckFailed, ScriptedFailure
+    from flask_whop.events.samples import sample
+    from flask_whop.signature import SignedRequest, signed
+    from flask_whop.testing.answers import Answer, ReceiverFailure
+    from flask_whop.testing.client import WhopTestClient
+    from flask_whop.testing.clock import Duration, FakeClock
+    from flask_whop.testing.isolation import isolated_signals
+    from flask_whop.testing.report import Attempt, EventStory, Fate, Kind, SimulationReport
+    from flask_whop.testing.schedule import RETRY_DELAYS
+    from flask_whop.testing.scripts import Script, ScriptedReceiver
+    from flask_whop.testing.simulator import WhopSimulator
+else:
+    # The pytest plugin is imported in every pytest run, also where nobody uses it.
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "flask_whop.errors": "CheckFailed ScriptedFailure",
+            "flask_whop.events.samples": "sample",
+            "flask_whop.testing.answers": "Answer ReceiverFailure",
+            "flask_whop.testing.client": "WhopTestClient",
+            "flask_whop.testing.clock": "Duration FakeClock",
+            "flask_whop.testing.isolation": "isolated_signals",
+            "flask_whop.testing.report": "Attempt EventStory Fate Kind SimulationReport",
+            "flask_whop.signature": "SignedRequest signed",
+            "flask_whop.testing.schedule": "RETRY_DELAYS",
+            "flask_whop.testing.scripts": "Script ScriptedReceiver",
+            "flask_whop.testing.simulator": "WhopSimulator",
+        },
+    )
+
+__all__ = [
+    "RETRY_DELAYS",
+    "Answer",
+    "Attempt",
+    "CheckFailed",
+    "Duration",
+    "EventStory",
+    "FakeClock",
+    "Fate",
+    "Kind",
+    "ReceiverFailure",
+    "Script",
+    "ScriptedFailure",
+    "ScriptedReceiver",
+    "SignedRequest",
+    "SimulationReport",
+    "WhopSimulator",
+    "WhopTestClient",
+    "isolated_signals",
+    "sample",
+    "signed",
+]

@@ -12,17 +12,17 @@ from flask import Flask
 from pydantic import JsonValue
 
 from flask_whop.engine import Outcome
+from flask_whop.engine.installation import Installation
+from flask_whop.engine.worker import run_due
 from flask_whop.errors import CheckFailed, Rejected, SetupError
 from flask_whop.events import AnyEvent, UnknownEvent, parse_event
-from flask_whop.installation import Installation
+from flask_whop.events.samples import sample, type_of
+from flask_whop.signature import SignedRequest, signed
 from flask_whop.testing.answers import Answer, status_of
 from flask_whop.testing.clock import Duration, FakeClock, iso, seconds
 from flask_whop.testing.expectations import Expectations
 from flask_whop.testing.isolation import isolated_signals
 from flask_whop.testing.listener import Listener
-from flask_whop.testing.requests import SignedRequest, signed
-from flask_whop.testing.samples import sample, type_of
-from flask_whop.worker import run_due
 
 if TYPE_CHECKING:
     from typing_extensions import Self

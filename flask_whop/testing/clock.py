@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from flask import Flask
 
-from flask_whop.installation import Installation
+from flask_whop.engine.installation import Installation
 from flask_whop.signature import Verifier
 from flask_whop.stores import Store
 

@@ -10,9 +10,9 @@ from blinker import ANY
 from flask import Flask
 
 from flask_whop import signals
-from flask_whop.blueprint import NAME
+from flask_whop.config import NAME
 from flask_whop.extension import WhopWebhooks
-from flask_whop.receivers import AppSignal
+from flask_whop.signals.kinds import AppSignal
 
 
 @contextmanager

@@ -16,19 +16,19 @@ from flask import Flask
 from pydantic import JsonValue
 
 from flask_whop.config import Mode
+from flask_whop.engine.installation import Installation
+from flask_whop.engine.worker import run_due
 from flask_whop.errors import ScriptedFailure
 from flask_whop.events import AnyEvent, matching
-from flask_whop.installation import Installation
+from flask_whop.events.samples import sample, type_of
 from flask_whop.signals import EVENT_SIGNALS
+from flask_whop.signature import encoded, signed
 from flask_whop.testing.answers import status_of
 from flask_whop.testing.clock import Duration, FakeClock, iso, seconds
 from flask_whop.testing.isolation import isolated_signals
 from flask_whop.testing.report import Attempt, EventStory, Fate, Kind, SimulationReport
-from flask_whop.testing.requests import encoded, signed
-from flask_whop.testing.samples import sample, type_of
 from flask_whop.testing.schedule import ANSWER_LIMIT, RETRY_DELAYS, WebhookHealth
 from flask_whop.testing.scripts import Script, ScriptedReceiver, failing, without_tracebacks
-from flask_whop.worker import run_due
 
 _MOST_DUPLICATE_DELAY = 60.0
 

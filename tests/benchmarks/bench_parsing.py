@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, create_model
 from pydantic_core import from_json
 
 from flask_whop.events import parse_event
+from flask_whop.events.samples import _shapes
 from flask_whop.testing import sample
-from flask_whop.testing.samples import _shapes
 
 PIN = "2026-10-15-1"
 BODIES = {pin or "unpinned": json.dumps(sample("payment.succeeded", pin)).encode() for pin in (None, PIN)}

@@ -23,7 +23,7 @@ from flask import Flask
 from werkzeug.test import EnvironBuilder
 
 from flask_whop import WhopWebhooks
-from flask_whop.doctor import DOCTOR
+from flask_whop.doctor.watch import DOCTOR
 from flask_whop.testing import signed
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
 
 from flask_whop import WhopWebhooks
-from flask_whop import celery as tasks
+from flask_whop.engine import celery as tasks
+from flask_whop.engine.installation import Installation
 from flask_whop.errors import ClaimLost
-from flask_whop.installation import Installation
 from flask_whop.signals import delivery_accepted, delivery_processed
 from flask_whop.stores.sqlalchemy import SessionStore, SQLAlchemyStore
 from flask_whop.stores.sqlite import SqliteStore

@@ -12,7 +12,7 @@ from flask import Flask
 from pydantic import JsonValue
 from typing_extensions import assert_type
 
-from flask_whop import WhopWebhooks, identity_profile_needs_action
+from flask_whop import WhopWebhooks
 from flask_whop.errors import Rejected
 from flask_whop.events import (
     AnyEvent,
@@ -27,8 +27,15 @@ from flask_whop.events import (
     UnknownEvent,
     parse_event,
 )
-from flask_whop.receivers import EventSignal
-from flask_whop.signals import delivery_rejected, payment_failed, payment_succeeded, receiver_failed, unknown_event
+from flask_whop.signals.kinds import EventSignal
+from flask_whop.signals import (
+    delivery_rejected,
+    identity_profile_needs_action,
+    payment_failed,
+    payment_succeeded,
+    receiver_failed,
+    unknown_event,
+)
 
 app = Flask("shop")
 whop = WhopWebhooks(app)

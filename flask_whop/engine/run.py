@@ -9,30 +9,30 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flask_whop import signals
+from flask_whop.engine.interruptions import Cause, cause_of
+from flask_whop.engine.outcomes import Outcome, Status
 from flask_whop.errors import (
     ClaimLost,
     FlaskWhopError,
     GiveUp,
-    Overtaken,
     ProcessDied,
     ReceiverExited,
     RetryLater,
+    StaleEvent,
     StoreUnavailable,
 )
 from flask_whop.events import UnknownEvent
-from flask_whop.interruptions import Cause, cause_of
 from flask_whop.logs import log
-from flask_whop.outcomes import Outcome, Status
-from flask_whop.receivers import Call
+from flask_whop.names import shown_error
+from flask_whop.signals.kinds import Call
 from flask_whop.stores import FINISHED, Key, Mark, Receipt, ReceiptState, Settlement, State, Turn
-from flask_whop.texts import shown_error
 
 if TYPE_CHECKING:
+    from flask_whop.engine.host import Host
+    from flask_whop.engine.leases import Held, LeaseKeeper
+    from flask_whop.engine.retries import RetryPolicy
     from flask_whop.events import AnyEvent
     from flask_whop.events.envelope import Order
-    from flask_whop.host import Host
-    from flask_whop.leases import Held, LeaseKeeper
-    from flask_whop.retries import RetryPolicy
     from flask_whop.stores import Store
 
 TURN_SECONDS: Final = 2.0
@@ -229,8 +229,8 @@ class Run:
 
     def _call_in_order(self, call: Call, held: Held, mark: Mark, *, last: bool) -> bool:
         """Call a receiver that wants its events in order; False while it is called with another one."""
-        newer_is_done = _newer_is_done(self._store, self._key, (call.name, *call.was), self._event.order)
-        turn = Turn.STALE if newer_is_done else self._store.turn(self._key, self._token, mark, self._leases.lease)
+        is_stale = _is_stale(self._store, self._key, (call.name, *call.was), self._event.order)
+        turn = Turn.STALE if is_stale else self._store.turn(self._key, self._token, mark, self._leases.lease)
         if turn is Turn.GRANTED:
             self._call(call, held, mark, last=last)
         elif turn is Turn.STALE:
@@ -248,7 +248,7 @@ class Run:
             self._note_start(call, started)
         held.call(call.name, mark)
         # Of values alone: an event that somebody keeps is to keep neither the run nor the receiver.
-        self._event.overtaken_if(partial(_newer_is_done, self._store, self._key, (call.name, *call.was)))
+        self._event.stale_if(partial(_is_stale, self._store, self._key, (call.name, *call.was)))
         self._ran += 1
         error = self._attempt(call)
         if error is None:
@@ -285,7 +285,7 @@ class Run:
             self._keep(call, ReceiptState.DONE, started, None, mark, last=last)
         except (ClaimLost, StoreUnavailable):
             raise
-        except Overtaken:
+        except StaleEvent:
             self._skip(call, last=last)
         except Exception as error:  # noqa: BLE001  # a store that shares the receiver's transaction raises what it does
             return error
@@ -413,9 +413,9 @@ def calls_for(host: Host, event: AnyEvent) -> Sequence[Call]:
     return host.calls_of(signals.EVENT_SIGNALS[event.type])
 
 
-def _newer_is_done(store: Store, key: Key, names: tuple[str, ...], order: Order | None) -> bool:
+def _is_stale(store: Store, key: Key, names: tuple[str, ...], order: Order | None) -> bool:
     """Whether the receiver of these names, its own first, has handled a later event on the line of ``order``."""
-    return order is not None and store.newer(key, Mark(names[0], *order), names)
+    return order is not None and store.is_stale(key, Mark(names[0], *order), names)
 
 
 def _exit_by(error: BaseException) -> ReceiverExited:

@@ -17,11 +17,11 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
-from flask_whop.diagnosis.guesses import MAX_BODY as MAX_BODY
-from flask_whop.diagnosis.guesses import WHOP_SECRET, bodies, keys
-from flask_whop.diagnosis.mistakes import Diagnosis as Diagnosis
-from flask_whop.diagnosis.mistakes import Mistake as Mistake
-from flask_whop.diagnosis.mistakes import diagnosis
+from flask_whop.doctor.diagnosis.guesses import MAX_BODY as MAX_BODY
+from flask_whop.doctor.diagnosis.guesses import WHOP_SECRET, bodies, keys
+from flask_whop.doctor.diagnosis.mistakes import Diagnosis as Diagnosis
+from flask_whop.doctor.diagnosis.mistakes import Mistake as Mistake
+from flask_whop.doctor.diagnosis.mistakes import diagnosis
 from flask_whop.errors import Rejected
 from flask_whop.signature import candidates_in, read_headers
 

@@ -12,14 +12,14 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
+from flask_whop.engine.installation import KEY, Installation
 from flask_whop.errors import Reason, Rejected
-from flask_whop.installation import KEY, Installation
 from flask_whop.logs import log
 
 if TYPE_CHECKING:
     from flask import Flask
 
-    from flask_whop.diagnosis.mistakes import Diagnosis, Mistake
+    from flask_whop.doctor.diagnosis.mistakes import Diagnosis, Mistake
 
 _EXPLAINABLE = frozenset(
     {
@@ -143,7 +143,7 @@ def examine(app: Flask, captured: Captured, *, now: float) -> Diagnosis | None:
     The secrets of the other apps of this process, of the app's configuration and of the
     environment are tried as those of others.
     """
-    from flask_whop.diagnosis import diagnose  # noqa: PLC0415  # most processes never need it
+    from flask_whop.doctor.diagnosis import diagnose  # noqa: PLC0415  # most processes never need it
 
     settings = Installation.of(app).settings
     others = {
@@ -156,7 +156,7 @@ def examine(app: Flask, captured: Captured, *, now: float) -> Diagnosis | None:
 
 def _others(app: Flask) -> Iterator[tuple[str, Sequence[str]]]:
     """The secrets of others that this process knows, by what to call them."""
-    from flask_whop.diagnosis.guesses import WHOP_SECRET  # noqa: PLC0415  # most processes never need it
+    from flask_whop.doctor.diagnosis.guesses import WHOP_SECRET  # noqa: PLC0415  # most processes never need it
 
     for key, value in list(app.config.items()):
         if isinstance(value, str) and (secrets := WHOP_SECRET.findall(value)):

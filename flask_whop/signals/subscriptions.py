@@ -9,8 +9,7 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from flask_whop.errors import SetupError
-from flask_whop.naming import innermost, name_of, namespace_of
-from flask_whop.texts import plain
+from flask_whop.names import innermost, name_of, namespace_of, plain
 
 _WILD: Final = re.compile(r"[][*?]")
 

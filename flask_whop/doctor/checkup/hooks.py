@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from flask_whop.blueprint import NAME
-from flask_whop.naming import name_of
+from flask_whop.config import NAME
+from flask_whop.names import name_of
 
 
 class Hook(NamedTuple):

@@ -9,13 +9,13 @@ from flask import request_started
 from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.utils import host_is_trusted
 
-from flask_whop.blueprint import NAME
-from flask_whop.checkup.findings import Check, Finding, error, warning
-from flask_whop.checkup.rehearsal import Answer, Rehearsal, host_of
-from flask_whop.doctor import Refused, examine
+from flask_whop.config import NAME
+from flask_whop.doctor.checkup.findings import Check, Finding, error, warning
+from flask_whop.doctor.checkup.rehearsal import Answer, Rehearsal, host_of
+from flask_whop.doctor.watch import Refused, examine
+from flask_whop.engine.installation import Installation
 from flask_whop.errors import Reason
-from flask_whop.installation import Installation
-from flask_whop.naming import name_of
+from flask_whop.names import name_of
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from flask_whop.doctor import Captured
+from flask_whop.doctor.watch import Captured
 from flask_whop.errors import CaptureError
 
 _REQUEST_LINE = re.compile(r"[A-Z]+ \S+( HTTP/[\d.]+)?")

@@ -7,14 +7,14 @@ from datetime import datetime, timezone
 from statistics import median
 from typing import TYPE_CHECKING
 
-from flask_whop.checkup.findings import Check, Finding, error, warning
-from flask_whop.checkup.receivers import check_receivers
-from flask_whop.checkup.route import check_route
-from flask_whop.checkup.store import check_dispatch, check_store
 from flask_whop.config import strangers
-from flask_whop.diagnosis.guesses import WHOP_SECRET, cleaned, decoded
+from flask_whop.doctor.checkup.findings import Check, Finding, error, warning
+from flask_whop.doctor.checkup.receivers import check_receivers
+from flask_whop.doctor.checkup.route import check_route
+from flask_whop.doctor.checkup.store import check_dispatch, check_store
+from flask_whop.doctor.diagnosis.guesses import WHOP_SECRET, cleaned, decoded
+from flask_whop.engine.installation import Installation
 from flask_whop.errors import StoreUnavailable
-from flask_whop.installation import Installation
 from flask_whop.stores import Filter
 
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ from werkzeug.sansio.utils import host_is_trusted
 from werkzeug.test import run_wsgi_app
 
 from flask_whop import signals
-from flask_whop.checkup.hooks import Hook, watched
-from flask_whop.doctor import Refused, watching
-from flask_whop.installation import Installation, mount_of
-from flask_whop.receivers import AppSignal
+from flask_whop.doctor.checkup.hooks import Hook, watched
+from flask_whop.doctor.watch import Refused, watching
+from flask_whop.engine.installation import Installation, mount_of
+from flask_whop.signals.kinds import AppSignal
 from flask_whop.signature import sign
 from flask_whop.stores import Accepted, Arrival, Claim, Hold, MemoryStore, State
 

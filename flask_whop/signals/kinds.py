@@ -22,13 +22,13 @@ from weakref import WeakValueDictionary, ref
 
 from blinker import ANY, NamedSignal
 
-from flask_whop.callables import check_callable
-from flask_whop.callables import unrun as unrun
-from flask_whop.connections import Call as Call
-from flask_whop.connections import Connection, Rival, Terms, clash
 from flask_whop.errors import SetupError
 from flask_whop.events import UnknownEvent, event_class
-from flask_whop.naming import name_of as name_of
+from flask_whop.names import name_of as name_of
+from flask_whop.signals.checks import check_callable
+from flask_whop.signals.checks import unrun as unrun
+from flask_whop.signals.subscriptions import Call as Call
+from flask_whop.signals.subscriptions import Connection, Rival, Terms, clash
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -1,9 +1,7 @@
-"""The pytest plugin of flask_whop: the fixture ``whop``.
+"""The pytest plugin: the fixture ``whop``.
 
 pytest imports it in every run of an environment that has flask_whop installed, also
-where nobody uses it. That is why it stands beside the package, whose ``__init__`` it
-would import otherwise, and why it imports nothing but pytest before the fixture is
-asked for.
+where nobody uses it, so it imports nothing but pytest until the fixture is asked for.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from flask_whop import events
-from flask_whop.receivers import EventSignal, LifecycleSignal, UnknownEventSignal
+from flask_whop.signals.kinds import EventSignal, LifecycleSignal, UnknownEventSignal
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -10,7 +10,7 @@ from types import AsyncGeneratorType, CodeType, GeneratorType
 from typing import Any, Final
 
 from flask_whop.errors import MissingExtraError, ReceiverError
-from flask_whop.naming import layers, name_of
+from flask_whop.names import layers, name_of
 
 _LAZY: Final[tuple[tuple[type, str], ...]] = (
     (GeneratorType, "a generator"),

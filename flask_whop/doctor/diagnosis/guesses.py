@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, Final
 
-from flask_whop.diagnosis.mistakes import Mistake
+from flask_whop.doctor.diagnosis.mistakes import Mistake
 
 MAX_BODY: Final = 64 * 1024
 """The largest body that is looked at; Whop's are some kilobytes."""

@@ -51,7 +51,7 @@ def _announce(app: Flask, engine: Engine) -> None:
 
 
 def _celery(app: Flask, engine: Engine) -> Callable[[Delivery], Dispatched]:
-    from flask_whop import celery  # noqa: PLC0415  # an extra
+    from flask_whop.engine import celery  # noqa: PLC0415  # an extra
 
     def dispatch(delivery: Delivery) -> Dispatched:
         outcome = engine.accept(delivery, due_in=celery.TASK_SECONDS)

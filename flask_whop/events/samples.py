@@ -130,7 +130,7 @@ class _Shapes(NamedTuple):
 
 @cache
 def _shapes() -> _Shapes:
-    read = json.loads(files("flask_whop.testing").joinpath("shapes.json").read_text(encoding="utf-8"))
+    read = json.loads(files("flask_whop.events").joinpath("shapes.json").read_text(encoding="utf-8"))
     for shape in ("unpinned", "pinned"):
         for fields in read[shape].values():
             for name, (kind, *words) in fields.items():

@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from flask_whop.engine.installation import Installation
 from flask_whop.errors import StoreUnavailable
-from flask_whop.installation import Installation
 from flask_whop.logs import log
 
 if TYPE_CHECKING:

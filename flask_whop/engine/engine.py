@@ -9,15 +9,15 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from flask_whop import signals
-from flask_whop.envelopes import OddEnvelopeLog
+from flask_whop.engine.envelopes import OddEnvelopeLog
+from flask_whop.engine.leases import LeaseKeeper, new_token
+from flask_whop.engine.outcomes import Outcome as Outcome
+from flask_whop.engine.outcomes import Status as Status
+from flask_whop.engine.run import Run, Tools, calls_for
 from flask_whop.errors import ClaimLost, Reason, Rejected, StoreUnavailable
 from flask_whop.events import parse_event
-from flask_whop.leases import LeaseKeeper, new_token
 from flask_whop.logs import log
-from flask_whop.outcomes import Outcome as Outcome
-from flask_whop.outcomes import Status as Status
-from flask_whop.receivers import AppSignal
-from flask_whop.run import Run, Tools, calls_for
+from flask_whop.signals.kinds import AppSignal
 from flask_whop.signature import Delivery
 from flask_whop.stores import (
     FINISHED,
@@ -34,9 +34,9 @@ from flask_whop.stores import (
 )
 
 if TYPE_CHECKING:
+    from flask_whop.engine.host import Host
+    from flask_whop.engine.retries import RetryPolicy
     from flask_whop.events import AnyEvent
-    from flask_whop.host import Host
-    from flask_whop.retries import RetryPolicy
     from flask_whop.stores import Store
 
 _MOST_DRIFT_LOGGED = 10

@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
+from flask_whop.engine.interruptions import Cause, cause_of
 from flask_whop.errors import MissingExtraError, ReceiverError
-from flask_whop.interruptions import Cause, cause_of
 from flask_whop.logs import log
-from flask_whop.receivers import AppSignal, Call, Snapshot, unrun
+from flask_whop.signals.kinds import AppSignal, Call, Snapshot, unrun
 
 if TYPE_CHECKING:
     from flask import Flask

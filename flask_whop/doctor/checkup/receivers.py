@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from flask_whop import signals
-from flask_whop.checkup.findings import Check, Finding, note, warning
+from flask_whop.doctor.checkup.findings import Check, Finding, note, warning
+from flask_whop.engine.installation import Installation
 from flask_whop.errors import StoreUnavailable
-from flask_whop.installation import Installation
-from flask_whop.receivers import AppSignal
+from flask_whop.signals.kinds import AppSignal
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -27,8 +27,8 @@ from weakref import WeakKeyDictionary, ref
 from flask import current_app
 
 from flask_whop.engine import Status
+from flask_whop.engine.installation import Installation
 from flask_whop.errors import ConfigError, MissingExtraError
-from flask_whop.installation import Installation
 from flask_whop.logs import log
 from flask_whop.stores import Key
 

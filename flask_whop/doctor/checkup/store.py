@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from flask_whop.checkup.findings import Check, Finding, error, warning
 from flask_whop.config import DEFAULT_STORE, Mode
+from flask_whop.doctor.checkup.findings import Check, Finding, error, warning
+from flask_whop.engine.installation import Installation
 from flask_whop.errors import StoreUnavailable
-from flask_whop.installation import Installation
 from flask_whop.stores import Arrival, Key, MemoryStore, Settlement, State
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _celery(app: Flask) -> list[Finding]:
 
 
 def _sweep(celery: Celery) -> list[Finding]:
-    from flask_whop.celery import SWEEP  # noqa: PLC0415  # an extra
+    from flask_whop.engine.celery import SWEEP  # noqa: PLC0415  # an extra
 
     celery.finalize()  # periodic tasks are often added when that happens
     if any(entry.get("task") == SWEEP for entry in (celery.conf.beat_schedule or {}).values()):
