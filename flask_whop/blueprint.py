@@ -16,16 +16,18 @@ from werkzeug.wsgi import get_content_length
 
 from flask_whop.config import NAME
 from flask_whop.doctor.watch import DOCTOR, Captured
-from flask_whop.engine import Engine, Outcome, Status
-from flask_whop.engine.dispatch import Dispatched
+from flask_whop.engine import Outcome, Status
+from flask_whop.engine.dispatch import dispatcher
 from flask_whop.errors import Reason, Rejected, StoreUnavailable
 from flask_whop.logs import log
 from flask_whop.names import ascii_of, shown
 from flask_whop.signals import delivery_rejected
-from flask_whop.signature import HEADERS_READ, Delivery, Verifier
+from flask_whop.signature import HEADERS_READ, Delivery
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+
+    from flask_whop.engine.installation import Installation
 
 _BODY = "flask_whop.body"
 _HEADERS = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS_READ}
@@ -34,78 +36,91 @@ _RETRY_RUNNING = 30
 _RETRY_STORE = 60
 
 
-def create_blueprint(  # noqa: PLR0913  # what the route is wired to, each by name
-    app: Flask,
-    *,
-    path: str,
-    host: str | None,
-    max_bytes: int,
-    verifier: Verifier,
-    engine: Engine,
-    dispatch: Callable[[Delivery], Dispatched],
-    report: Callable[[Exception], object],
-) -> Blueprint:
-    """Make the blueprint with the one route ``POST path``, at ``host`` if the app matches hosts."""
-    blueprint = Blueprint(NAME, __name__)
-    consult = DOCTOR.attend(app)
+class WhopBlueprint(Blueprint):
+    """The blueprint of one app, with all that serves it."""
+
+    def __init__(self, installation: Installation) -> None:
+        super().__init__(NAME, __name__)
+        self.installation = installation
+
+
+def create_blueprint(installation: Installation) -> WhopBlueprint:
+    """Make the blueprint with the one route, ``POST /webhooks/whop`` by default."""
+    app, settings = installation.app, installation.settings
+    blueprint = WhopBlueprint(installation)
+    receive = _view(installation)
 
     @blueprint.url_value_preprocessor
     def take_body(_endpoint: str | None, _values: object) -> None:
-        # The only hook that Flask runs before the before_request functions of the app: what
+        # The only hook that Flask runs before the app's before_request functions: whatever
         # those read of the stream would be missing from what is signed.
         _exempt_from_csrf(app)
         incoming = _incoming()
         try:
-            incoming.environ[_BODY] = _read_body(incoming, max_bytes)
+            incoming.environ[_BODY] = _read_body(incoming, settings.max_bytes)
         except Rejected as rejection:
             incoming.environ[_BODY] = rejection
 
+    # Whop counts a redirect as a failure, so a slash must not cause one.
+    blueprint.add_url_rule(
+        settings.path,
+        "receive",
+        receive,
+        methods=["POST"],
+        host=settings.host,
+        strict_slashes=False,
+        merge_slashes=False,
+    )
+    return blueprint
+
+
+def _view(installation: Installation) -> Callable[[], Response]:
+    app, engine, verifier = installation.app, installation.engine, installation.verifier
+    dispatch = dispatcher(installation)
+    watch = DOCTOR.watch(app)
+
     def receive() -> Response:
-        """Answer 2xx exactly when the retry is ours; never raise, whatever comes."""
+        """Answer 2xx exactly when Whop may forget the delivery; never raise, whatever comes."""
         started = time.perf_counter()
         try:
             incoming = _incoming()
             delivery = verifier.verify(_headers_of(incoming), _body_taken(incoming))
             outcome, afterwards = dispatch(delivery)
-            _log_outcome(outcome, delivery.id, delivery.secret_index, started)
+            _log_outcome(outcome, delivery, started)
             return _answer(outcome, afterwards)
         except Rejected as rejection:
             _log_rejection(rejection, started)
             engine.notify(delivery_rejected, rejection=rejection)
             response = _ANSWERS[rejection.reason]()
-            if (afterwards := consult(rejection, _captured)) is not None:
-                response.call_on_close(afterwards)
+            if (diagnose := watch(rejection, _captured)) is not None:
+                response.call_on_close(diagnose)
             return response
         except StoreUnavailable as error:
             log.exception("The store is unavailable; Whop is asked to retry.")
-            report(error)
+            engine.report(error)
             return _STORE_UNAVAILABLE()
         except Exception as error:
             log.exception("A fault in the webhook receiver; Whop is asked to retry.")
-            report(error)
+            engine.report(error)
             return _FAULT()
 
-    # A redirect would count as a failure with Whop, so that none may come of a slash.
-    blueprint.add_url_rule(
-        path, "receive", receive, methods=["POST"], host=host, strict_slashes=False, merge_slashes=False
-    )
-    return blueprint
+    return receive
 
 
 def _incoming() -> Request:
-    """The request itself: each look through its proxy costs as much as hashing a kilobyte."""
+    """The request itself: each access through its proxy costs as much as hashing a kilobyte."""
     incoming: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented by Werkzeug
     return incoming
 
 
 def _headers_of(incoming: Request) -> dict[str, str]:
-    """The headers that verification reads, straight from WSGI: no view of all of them is made."""
+    """The headers that verification reads, straight from WSGI instead of a view of all of them."""
     environ = incoming.environ
     return {name: environ[key] for name, key in _HEADERS.items() if key in environ}
 
 
 def _body_taken(incoming: Request) -> bytes:
-    """The body that was read before the hooks of the app, or the reason why there is none."""
+    """The body, which was read before the app's hooks ran; raise the reason if there is none."""
     body: bytes | Rejected = incoming.environ[_BODY]
     if isinstance(body, Rejected):
         raise body
@@ -113,7 +128,7 @@ def _body_taken(incoming: Request) -> bytes:
 
 
 def _captured() -> Captured:
-    """The request of this moment, for a diagnosis."""
+    """The current request, for a diagnosis."""
     incoming = _incoming()
     body: bytes | Rejected = incoming.environ[_BODY]
     headers = _headers_of(incoming) | {"content-length": incoming.environ.get("CONTENT_LENGTH", "")}
@@ -131,7 +146,7 @@ def _read_body(incoming: Request, max_bytes: int) -> bytes:
     announced = get_content_length(incoming.environ)
     if announced is not None and announced > max_bytes:
         raise Rejected(Reason.BODY_TOO_LARGE)
-    # One byte more than allowed, since Werkzeug cuts a chunked body at the limit in silence.
+    # One byte more than allowed, since Werkzeug silently cuts a chunked body at the limit.
     incoming.max_content_length = max_bytes + 1
     try:
         if announced is None or "stream" in vars(incoming):
@@ -140,7 +155,7 @@ def _read_body(incoming: Request, max_bytes: int) -> bytes:
             body = _read_announced(incoming.environ, announced, max_bytes)
     except RequestEntityTooLarge:
         raise Rejected(Reason.BODY_TOO_LARGE) from None
-    except Exception as error:  # whatever it is: the exceptions of servers have no class in common
+    except Exception as error:  # anything: the exceptions of servers have no class in common
         raise Rejected(_unread(error, incoming)) from error
     if len(body) > max_bytes:
         raise Rejected(Reason.BODY_TOO_LARGE)
@@ -150,11 +165,11 @@ def _read_body(incoming: Request, max_bytes: int) -> bytes:
 
 
 def _read_announced(environ: WSGIEnvironment, announced: int, max_bytes: int) -> bytes:
-    """Read a body of a known length that nobody has looked at, and leave it for the hooks of the app to read again.
+    """Read an untouched body of known length, and leave it for the app's hooks to read again.
 
-    Werkzeug's guard of a stream costs more than the rest of the reading.
+    Werkzeug's guarded stream costs more than the rest of the reading.
     """
-    # A server that ends its streams may have unpacked the body, which is longer then than what came.
+    # A server that ends its streams may have decompressed the body, which is then longer than announced.
     wanted = max_bytes + 1 if "wsgi.input_terminated" in environ else announced
     read = environ["wsgi.input"].read
     body: bytes = read(wanted)
@@ -170,35 +185,35 @@ def _read_announced(environ: WSGIEnvironment, announced: int, max_bytes: int) ->
 
 
 def _unread(error: Exception, incoming: Request) -> Reason:
-    """Why there is no whole body: it ended too early, or could not be read."""
+    """Why the body isn't whole: it ended too early, or couldn't be read."""
     if _cause(error) is not None:
         return Reason.BODY_UNREADABLE
     return Reason.BODY_INCOMPLETE if incoming.stream.tell() else Reason.BODY_EATEN
 
 
 def _cause(error: BaseException | None) -> BaseException | None:
-    """What went wrong; None if the body ended before its length and nothing else did.
+    """What went wrong; None if the body just ended early.
 
-    Werkzeug covers with its own exception what a stream raises, if that is one it knows.
+    Werkzeug replaces the stream's exceptions that it knows with its own.
     """
     return error.__context__ if isinstance(error, ClientDisconnected) else error
 
 
-def _log_outcome(outcome: Outcome, delivery_id: str, secret_index: int, started: float) -> None:
+def _log_outcome(outcome: Outcome, delivery: Delivery, started: float) -> None:
     level = logging.ERROR if outcome.status is Status.FAILED else logging.INFO
     if not log.isEnabledFor(level):
         return
     log.log(
         level,
         "Delivery %s %s %s: %s, %d receivers called, %d failed, secret %d, %.1f ms",
-        delivery_id,
-        # A type that is not known is whatever somebody wrote.
+        delivery.id,
+        # An unknown type can be any text.
         shown(ascii_of(outcome.event.type or "-"), _SHOWN),
         shown(ascii_of(outcome.event.account_id or "-"), _SHOWN),
         outcome.status.value,
         outcome.ran,
         outcome.failed,
-        secret_index,
+        delivery.secret_index,
         (time.perf_counter() - started) * 1000,
     )
 
@@ -215,7 +230,7 @@ def _log_rejection(rejection: Rejected, started: float) -> None:
 
 
 def _detail(rejection: Rejected) -> str:
-    """What a log is to say of this very request."""
+    """What the log adds about this request."""
     if rejection.reason is Reason.BODY_ENCODED:
         encoding = _headers_of(_incoming()).get("content-encoding", "")
         return f"; Content-Encoding: {shown(ascii_of(encoding[:_SHOWN]), _SHOWN)}"
@@ -227,7 +242,7 @@ def _detail(rejection: Rejected) -> str:
 def _canned(
     code: int, status: str, message: str | None = None, retry_after: float | None = None
 ) -> Callable[[], Response]:
-    """An answer that is the same each time, made once."""
+    """Make an answer once that is the same each time."""
     content: dict[str, str] = {"status": status} if message is None else {"status": status, "message": message}
     body = json.dumps(content).encode()
     headers = {} if retry_after is None else {"Retry-After": str(max(1, math.ceil(retry_after)))}
@@ -237,23 +252,21 @@ def _canned(
 _UNVERIFIED = _canned(
     401,
     "rejected",
-    "This request could not be verified as one of Whop's. The log of the receiving app says why.",
+    "This request couldn't be verified as one of Whop's. The receiving app's log says why.",
 )
 _ANSWERS = {reason: _UNVERIFIED for reason in Reason if reason.status == _UNVERIFIED().status_code} | {
     Reason.BODY_TOO_LARGE: _canned(413, "rejected", "The body is larger than this app reads."),
     Reason.BODY_EATEN: _canned(
-        400, "rejected", "Nothing was left of the body when it was to be verified: a hook of this app had read it."
+        400, "rejected", "Nothing was left of the body to verify: a hook of this app had read it."
     ),
     Reason.BODY_INCOMPLETE: _canned(400, "rejected", "The body is shorter than its Content-Length. Send it again."),
-    Reason.BODY_UNREADABLE: _canned(400, "rejected", "The body could not be read to its end. Send it again."),
+    Reason.BODY_UNREADABLE: _canned(400, "rejected", "The body couldn't be read to its end. Send it again."),
     Reason.NOT_A_JSON_OBJECT: _canned(400, "rejected", "The body is not a JSON object."),
     Reason.NESTED_TOO_DEEPLY: _canned(400, "rejected", "The JSON of the body is nested too deeply to be read."),
     Reason.NUMBER_TOO_LONG: _canned(400, "rejected", "The JSON of the body has a number of too many digits."),
-    Reason.FOREIGN_ACCOUNT: _canned(403, "rejected", "This app does not take events of that account."),
+    Reason.FOREIGN_ACCOUNT: _canned(403, "rejected", "This app doesn't take events of that account."),
 }
-_STORE_UNAVAILABLE = _canned(
-    503, "unavailable", "This app cannot take deliveries at the moment. Send it again.", _RETRY_STORE
-)
+_STORE_UNAVAILABLE = _canned(503, "unavailable", "This app can't take deliveries now. Send it again.", _RETRY_STORE)
 _FAULT = _canned(500, "failed", "This app failed. Send the delivery again; its log says why.")
 _OUTCOMES = {
     Status.PROCESSED: _canned(200, "processed"),
@@ -270,7 +283,7 @@ _OUTCOMES = {
 def _answer(outcome: Outcome, afterwards: Callable[[], None] | None) -> Response:
     if outcome.status is Status.RETRY_LATER:
         return _canned(
-            503, "retry_later", "A receiver asks for this delivery later. Send it again.", outcome.retry_after
+            503, "retry_later", "A receiver asked for this delivery later. Send it again.", outcome.retry_after
         )()
     response = _OUTCOMES[outcome.status]()
     if afterwards is not None:

@@ -46,7 +46,12 @@ class Mode(str, Enum):
     WORKER = "worker"
     """In ``flask whop work``."""
     CELERY = "celery"
-    """In a task of Celery's."""
+    """In a Celery task."""
+
+    @property
+    def owned(self) -> bool:
+        """Whether deliveries are owned, that is, whether their retry becomes ours when they're accepted."""
+        return self is not Mode.INLINE
 
 
 @dataclass(frozen=True, slots=True)

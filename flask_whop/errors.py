@@ -12,6 +12,7 @@
     ├── StoreUnavailable                    503: the store cannot be reached
     ├── ClaimLost                           somebody else has taken the delivery over: nothing of ours was written
     ├── StaleEvent                           a newer event was handled meanwhile: what was written is rolled back
+    ├── NotReplayable                       a delivery is running, or its payload is gone
     ├── NotJoined                           a receiver's writes cannot be committed together with its receipt
     ├── ProcessDied                         a receiver did not end: its process was killed, or hung
     ├── ReceiverExited                      a receiver ended by what is no Exception, such as sys.exit()
@@ -68,6 +69,10 @@ class ClaimLost(FlaskWhopError):
 
 class StaleEvent(FlaskWhopError):
     """A newer event about the same resource was handled while an older one was; the older one's writes are undone."""
+
+
+class NotReplayable(FlaskWhopError):
+    """A delivery can't be replayed: it doesn't exist, is running now, or its payload is gone."""
 
 
 class NotJoined(FlaskWhopError):

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from flask import Flask
 
-from flask_whop import WhopWebhooks, signals
+from flask_whop import WhopWebhooks
 from flask_whop.signals import delivery_rejected, payment_succeeded
-from flask_whop.signals.kinds import AppSignal
-from flask_whop.testing import signed
+from flask_whop.testing import isolated_signals, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,12 +102,5 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True)
 def _signals_are_left_as_found() -> Iterator[None]:
     """Disconnect what a test has connected to the signals of the whole process."""
-    every = [signal for signal in vars(signals).values() if isinstance(signal, AppSignal)]
-    before = {signal: set(signal.receivers) for signal in every}
-    yield
-    left = {signal: set(signal.receivers) - before[signal] for signal in every}
-    if any(left.values()):
-        gc.collect()  # those of an app go with the app
-    for signal in every:
-        for receiver_id in left[signal].intersection(signal.receivers):
-            signal._disconnect(receiver_id, 0)
+    with isolated_signals():
+        yield

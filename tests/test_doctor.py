@@ -34,7 +34,7 @@ BODY = '{"id":"msg_1","type":"payment.succeeded","data":{"id":"pay_1","name":"Zo
 @pytest.fixture(autouse=True)
 def _no_apps_of_other_tests(monkeypatch):
     """Their secrets would be tried as those of other apps of this process, which they are."""
-    monkeypatch.setattr(DOCTOR, "_told", WeakKeyDictionary())
+    monkeypatch.setattr(DOCTOR, "_logged_at", WeakKeyDictionary())
 
 
 def b64(text):
@@ -359,7 +359,7 @@ def test_a_diagnosis_that_fails_harms_nobody_and_the_next_one_is_made(app, whop,
     for _ in range(2):
         monkeypatch.setattr("flask_whop.doctor.watch.examine", fail)
         assert forged(app).status_code == 401
-    assert caplog.text.count("could not be diagnosed") == 2
+    assert caplog.text.count("couldn't be diagnosed") == 2
 
 
 FORKED = """

@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 
 from flask_whop import GiveUp, WhopWebhooks
+from flask_whop.engine.installation import Installation
 from flask_whop.errors import FlaskWhopError, Rejected, SetupError, UnknownEventError
 from flask_whop.events import PaymentFailed, PaymentSucceeded, UnknownEvent
 from flask_whop.signals import delivery_received, payment_failed, payment_succeeded, unknown_event
@@ -358,7 +359,7 @@ def test_the_store_goes_by_the_clock_whatever_its_own_counts_from(own_clock):
 
 
 def test_the_app_gets_its_own_clock_back(app, whop):
-    store = app.extensions["whop.installation"].store
+    store = Installation.of(app).store
     for _ in range(2):
         with WhopTestClient(app) as kit:
             kit.clock.advance(timedelta(days=3))

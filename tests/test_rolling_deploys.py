@@ -88,7 +88,7 @@ def test_a_receiver_that_never_comes_back_is_a_dead_letter_with_the_reason_in_th
         shop.advance(120)
     assert (shop.ran, shop.state(), dead) == (["old"], State.DEAD, ["msg_1"])
     assert shop.receipts()["new"].state is ReceiptState.DEAD
-    assert "is dropped by `flask whop deliveries drop`" in shop.receipts()["new"].error
+    assert "drop it with `flask whop deliveries drop`" in shop.receipts()["new"].error
 
 
 def test_a_receiver_that_was_renamed_is_the_one_that_is_waited_for(shop):

@@ -268,7 +268,7 @@ def test_an_extension_that_takes_our_key_later_breaks_nothing_of_ours(app, sende
     app.extensions["whop"] = object()
     assert sender.deliver("payment.succeeded").status_code == 200
     assert app.test_cli_runner().invoke(args=["whop", "deliveries"]).exit_code == 0
-    with pytest.raises(SetupError, match="set up for this app already"):
+    with pytest.raises(SetupError, match="already set up for this app"):
         WhopWebhooks(app)
 
 

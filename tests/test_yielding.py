@@ -15,7 +15,7 @@ from flask import copy_current_request_context
 
 from flask_whop.errors import ReceiverError
 from flask_whop.signals import delivery_rejected, payment_succeeded
-from flask_whop.signals.kinds import unrun
+from flask_whop.signals.checks import unrun
 
 
 def generates(app, event):

@@ -1,4 +1,4 @@
-"""The signature doctor: says in the log why a delivery could not be verified, after the answer."""
+"""The signature doctor: logs why a request couldn't be verified, after the answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
-from flask_whop.engine.installation import KEY, Installation
+from flask_whop.engine.installation import Installation
 from flask_whop.errors import Reason, Rejected
 from flask_whop.logs import log
 
@@ -30,7 +30,7 @@ _EXPLAINABLE = frozenset(
 
 
 class Captured(NamedTuple):
-    """What of a request a diagnosis reads."""
+    """The parts of a request that a diagnosis reads."""
 
     headers: Mapping[str, str]
     """Named in lower case."""
@@ -47,15 +47,15 @@ class Refused(NamedTuple):
 class SignatureDoctor:
     """Diagnoses some of the requests that this process rejects, each after its own answer.
 
-    One is diagnosed every ``pace`` seconds, no two at once, and the others are let go:
-    nothing is kept waiting, and a flood of forgeries costs next to nothing. The same
-    finding is logged for an app once in ``repeat_after`` seconds.
+    It diagnoses one request every ``pace`` seconds, never two at once, and drops the
+    others: nothing waits for it, and a flood of forgeries costs next to nothing. The
+    same diagnosis is logged for an app once in ``repeat_after`` seconds.
     """
 
     def __init__(self, *, pace: float = 1.0, repeat_after: float = 300.0) -> None:
         self.pace = pace
         self._repeat_after = repeat_after
-        self._told: WeakKeyDictionary[Flask, dict[Mistake, float]] = WeakKeyDictionary()
+        self._logged_at: WeakKeyDictionary[Flask, dict[Mistake, float]] = WeakKeyDictionary()
         self._start_afresh()
         if hasattr(os, "register_at_fork"):
             # A fork may take along a lock that nobody will open.
@@ -65,14 +65,14 @@ class SignatureDoctor:
         self._lock = threading.Lock()
         self._rests_until = -math.inf
 
-    def attend(self, app: Flask) -> Callable[[Rejected, Callable[[], Captured]], Callable[[], None] | None]:
-        """Make what ``app`` asks about each rejection; it never raises, and returns at once.
+    def watch(self, app: Flask) -> Callable[[Rejected, Callable[[], Captured]], Callable[[], None] | None]:
+        """Make a function for the rejections of ``app``; it never raises, and returns at once.
 
-        What it returns, if anything, is to be called after the answer.
+        What it returns, if anything, must be called after the answer.
         """
-        self._told[app] = {}
+        self._logged_at[app] = {}
 
-        def consult(rejection: Rejected, read: Callable[[], Captured]) -> Callable[[], None] | None:
+        def rejected(rejection: Rejected, read: Callable[[], Captured]) -> Callable[[], None] | None:
             watched = _watched.get()
             if watched is not None:
                 watched.append(Refused(rejection, read()))
@@ -81,12 +81,12 @@ class SignatureDoctor:
                 return lambda: self._diagnose(app, refused, now)
             return None
 
-        return consult
+        return rejected
 
     @property
     def apps(self) -> list[Flask]:
-        """The apps that it attends, those that are gone left out."""
-        return list(self._told)
+        """The apps that it watches and that still exist."""
+        return list(self._logged_at)
 
     def _diagnose(self, app: Flask, refused: Refused, now: float) -> None:
         lock = self._lock
@@ -95,40 +95,40 @@ class SignatureDoctor:
         resting = time.monotonic() < self._rests_until
         try:
             if not resting:
-                self._tell(app, refused, now)
+                self._log(app, refused, now)
         except Exception:
-            log.debug("A rejected delivery could not be diagnosed.", exc_info=True)
+            log.debug("A rejected request couldn't be diagnosed.", exc_info=True)
         finally:
             if not resting:
                 self._rests_until = time.monotonic() + self.pace
             lock.release()
 
-    def _tell(self, app: Flask, refused: Refused, now: float) -> None:
-        found = examine(app, refused.captured, now=now)
-        if found is None:
+    def _log(self, app: Flask, refused: Refused, now: float) -> None:
+        diagnosis = examine(app, refused.captured, now=now)
+        if diagnosis is None:
             return
-        told = self._told.setdefault(app, {})
-        last = told.get(found.mistake)
+        logged_at = self._logged_at.setdefault(app, {})
+        last = logged_at.get(diagnosis.mistake)
         if last is not None and time.monotonic() - last < self._repeat_after:
             return
-        told[found.mistake] = time.monotonic()
+        logged_at[diagnosis.mistake] = time.monotonic()
         log.warning(
             "Why delivery %s was rejected (%s): %s",
             refused.rejection.delivery_id or "-",
-            found.mistake.value,
-            found,
+            diagnosis.mistake.value,
+            diagnosis,
         )
 
 
 DOCTOR: Final = SignatureDoctor()
-"""That of this process."""
+"""The one of this process."""
 
 _watched: ContextVar[list[Refused] | None] = ContextVar("flask_whop.watched", default=None)
 
 
 @contextmanager
 def watching() -> Iterator[list[Refused]]:
-    """Collect what is rejected while the block runs, in this thread or task, and diagnose nothing of it."""
+    """Collect the requests rejected while the block runs, in this thread or task, instead of diagnosing them."""
     refused: list[Refused] = []
     token = _watched.set(refused)
     try:
@@ -138,10 +138,10 @@ def watching() -> Iterator[list[Refused]]:
 
 
 def examine(app: Flask, captured: Captured, *, now: float) -> Diagnosis | None:
-    """Find the known mistake that keeps a request from being verified by ``app``; None if none explains it.
+    """Find the known mistake that keeps ``app`` from verifying a request; None if none explains it.
 
-    The secrets of the other apps of this process, of the app's configuration and of the
-    environment are tried as those of others.
+    It also tries the secrets of other apps in this process, in the app's configuration
+    and in the environment.
     """
     from flask_whop.doctor.diagnosis import diagnose  # noqa: PLC0415  # most processes never need it
 
@@ -155,7 +155,7 @@ def examine(app: Flask, captured: Captured, *, now: float) -> Diagnosis | None:
 
 
 def _others(app: Flask) -> Iterator[tuple[str, Sequence[str]]]:
-    """The secrets of others that this process knows, by what to call them."""
+    """Yield the other secrets that this process knows, and where they are."""
     from flask_whop.doctor.diagnosis.guesses import WHOP_SECRET  # noqa: PLC0415  # most processes never need it
 
     for key, value in list(app.config.items()):
@@ -165,6 +165,6 @@ def _others(app: Flask) -> Iterator[tuple[str, Sequence[str]]]:
         if secrets := WHOP_SECRET.findall(value):
             yield f"the environment variable {name}", secrets
     for other in DOCTOR.apps:
-        installation = other.extensions.get(KEY)
-        if other is not app and isinstance(installation, Installation):
+        installation = Installation.find(other)
+        if other is not app and installation is not None:
             yield f"the app {other.name!r}", installation.settings.secrets

@@ -9,13 +9,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from flask_whop.config import Mode
-from flask_whop.engine import Engine, Outcome, Status
+from flask_whop.engine.outcomes import Outcome, Status
 from flask_whop.logs import log
 from flask_whop.stores import Due, Key
 
 if TYPE_CHECKING:
-    from flask import Flask
-
+    from flask_whop.engine.installation import Installation
     from flask_whop.signature import Delivery
 
 _LOOK_EVERY = 10.0
@@ -23,58 +22,62 @@ _AT_ONCE = 10
 
 
 class Dispatched(NamedTuple):
-    """What is to be answered, and what is to be done after the answer."""
+    """What to answer, and what to do after the answer."""
 
     outcome: Outcome
     afterwards: Callable[[], None] | None = None
 
 
-def dispatcher(mode: Mode, app: Flask, engine: Engine) -> Callable[[Delivery], Dispatched]:
-    """What takes the verified deliveries of ``app``."""
+def dispatcher(installation: Installation) -> Callable[[Delivery], Dispatched]:
+    """Make what takes the verified deliveries of an app, by its ``WHOP_DISPATCH``."""
+    mode = installation.settings.dispatch
     if mode is Mode.INLINE:
-        return lambda delivery: Dispatched(engine.process(delivery))
+        process = installation.engine.process
+        return lambda delivery: Dispatched(process(delivery))
     if mode is Mode.WORKER:
-        return partial(_accept_for_worker, app, engine)
+        return partial(_accept_for_worker, installation)
     if mode is Mode.CELERY:
-        return _celery(app, engine)
-    return _AfterResponse(app, engine)
+        return _celery(installation)
+    return _AfterResponse(installation)
 
 
-def _accept_for_worker(app: Flask, engine: Engine, delivery: Delivery) -> Dispatched:
-    outcome = engine.accept(delivery)
-    return Dispatched(outcome, partial(_announce, app, engine) if outcome.status is Status.ACCEPTED else None)
+def _accept_for_worker(installation: Installation, delivery: Delivery) -> Dispatched:
+    outcome = installation.engine.accept(delivery)
+    return Dispatched(outcome, partial(_announce, installation) if outcome.status is Status.ACCEPTED else None)
 
 
-def _announce(app: Flask, engine: Engine) -> None:
-    with app.app_context():
-        engine.announce()
+def _announce(installation: Installation) -> None:
+    with installation.app.app_context():
+        installation.engine.announce()
 
 
-def _celery(app: Flask, engine: Engine) -> Callable[[Delivery], Dispatched]:
+def _celery(installation: Installation) -> Callable[[Delivery], Dispatched]:
     from flask_whop.engine import celery  # noqa: PLC0415  # an extra
+
+    engine = installation.engine
 
     def dispatch(delivery: Delivery) -> Dispatched:
         outcome = engine.accept(delivery, due_in=celery.TASK_SECONDS)
         if outcome.status is not Status.ACCEPTED:
             return Dispatched(outcome)
-        return Dispatched(outcome, partial(_hand_over, app, Key(engine.endpoint, delivery.id)))
+        return Dispatched(outcome, partial(hand_over, Key(engine.endpoint, delivery.id)))
 
-    def _hand_over(app: Flask, key: Key) -> None:
+    def hand_over(key: Key) -> None:
         try:
-            celery.hand_over(app, key)
+            celery.hand_over(installation, key)
         except Exception:
-            # It is kept, and due in a while.
+            # It's in the store, and due after a while.
             log.exception("No task was sent for delivery %s.", key.id)
 
     return dispatch
 
 
 class _AfterResponse:
-    """Answers first, then runs the receivers, and now and then what else is due."""
+    """Answers first, then runs the receivers, and now and then whatever else is due."""
 
-    def __init__(self, app: Flask, engine: Engine) -> None:
-        self._app = app
-        self._engine = engine
+    def __init__(self, installation: Installation) -> None:
+        self._app = installation.app
+        self._engine = installation.engine
         self._looked_at = 0.0
 
     def __call__(self, delivery: Delivery) -> Dispatched:
@@ -85,9 +88,9 @@ class _AfterResponse:
         self._run_one(run, delivery_id)
         if time.monotonic() - self._looked_at > _LOOK_EVERY:
             self._looked_at = time.monotonic()
-            for one in self._due():
-                self._run_one(partial(self._engine.run, one.key), one.key.id)
-                if one.alone:  # it may take the process down; one such at a time is enough
+            for due in self._due():
+                self._run_one(partial(self._engine.run, due.key), due.key.id)
+                if due.alone:  # it may take the process down; one of those at a time is enough
                     return
 
     def _due(self) -> Sequence[Due]:
@@ -95,7 +98,7 @@ class _AfterResponse:
             with self._app.app_context():
                 due = self._engine.store.due(self._engine.endpoint, _AT_ONCE)
         except Exception:
-            log.exception("It could not be seen what else is due.")
+            log.exception("Couldn't look up what else is due.")
             return ()
         return sorted(due, key=attrgetter("alone"))
 
@@ -104,5 +107,5 @@ class _AfterResponse:
             with self._app.app_context():
                 run()
         except Exception:
-            # It is kept, and due again in a while.
-            log.exception("Delivery %s could not be run after its answer.", delivery_id)
+            # It's in the store, and due again after a while.
+            log.exception("Delivery %s couldn't be run after its answer.", delivery_id)

@@ -1,4 +1,4 @@
-"""How the functions of the host app are called, and what it is told of their errors."""
+"""The host app: whom to call, how its functions are called, and how it hears of errors."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
+from flask import got_request_exception
+
+from flask_whop import signals
 from flask_whop.engine.interruptions import Cause, cause_of
 from flask_whop.errors import MissingExtraError, ReceiverError
+from flask_whop.events import UnknownEvent
 from flask_whop.logs import log
-from flask_whop.signals.kinds import AppSignal, Call, Snapshot, unrun
+from flask_whop.signals.app_signal import AppSignal, Snapshot
+from flask_whop.signals.checks import unrun
+from flask_whop.signals.terms import Call
 
 if TYPE_CHECKING:
     from flask import Flask
 
+    from flask_whop.events import AnyEvent
+
 
 class Host:
-    """The app that receives events.
+    """The app that receives events."""
 
-    ``wait`` awaits what an asynchronous receiver returned. ``report`` is told what a
-    receiver raised, for error trackers.
-    """
-
-    def __init__(
-        self,
-        app: Flask,
-        wait: Callable[[Awaitable[object]], object],
-        report: Callable[[Exception], object],
-    ) -> None:
+    def __init__(self, app: Flask) -> None:
         self.app = app
-        self._wait = wait
-        self.report = report
-        self._known: dict[AppSignal, Snapshot] = {}
+        self._snapshots: dict[AppSignal, Snapshot] = {}
 
-    def calls_of(self, signal: AppSignal) -> Sequence[Call]:
-        """Whom ``signal`` calls for the app; looked up once, and again when a connection has changed."""
-        last = self._known.get(signal)
-        now = signal.snapshot(self.app, last)
-        if now is not last:
-            self._known.pop(signal, None)
-            if now.version is not None:
-                self._known[signal] = now
-        return now.calls
+    def calls_for(self, event: AnyEvent) -> Sequence[Call]:
+        """Return the calls to the receivers of ``event``, in the order of connection."""
+        if isinstance(event, UnknownEvent):
+            return signals.unknown_event.calls_for_type(self.app, event.type)
+        signal = signals.EVENT_SIGNALS[event.type]
+        last = self._snapshots.get(signal)
+        snapshot = signal.snapshot(self.app, last)
+        if snapshot is not last:
+            self._snapshots.pop(signal, None)
+            if snapshot.version is not None:
+                self._snapshots[signal] = snapshot
+        return snapshot.calls
 
     def call(self, name: str, receiver: Callable[..., object], /, **keywords: object) -> None:
         """Call a receiver to its end; what it raises is raised."""
@@ -51,7 +51,7 @@ class Host:
         if inspect.isawaitable(result):
             self._await(name, result)
         elif (left := unrun(result)) is not None:
-            raise ReceiverError(f"{name} gave {left}, of which nothing has run: leave out yield, or run it.")
+            raise ReceiverError(f"{name} returned {left}, and nothing of it has run: leave out yield, or run it.")
 
     def notify(self, signal: AppSignal, **keywords: object) -> None:
         """Send a lifecycle signal; what its receivers raise is logged and goes no further."""
@@ -65,10 +65,28 @@ class Host:
                     raise
                 log.exception("%s, a receiver of %s, raised; the delivery goes on.", call.name, signal.name)
 
-    def _await(self, name: str, result: Awaitable[object]) -> None:
+    def report(self, error: Exception) -> None:
+        """Report an error to error trackers, which listen to ``got_request_exception``.
+
+        Flask never sees it, since the view answers on its own.
+        """
         try:
-            self._wait(result)
-        except MissingExtraError:
+            got_request_exception.send(self.app, _async_wrapper=self.app.ensure_sync, exception=error)
+        except BaseException as raised:
+            if cause_of(raised) is not Cause.FAILURE:
+                raise
+            log.exception("A receiver of got_request_exception raised.")
+
+    def _await(self, name: str, result: Awaitable[object]) -> None:
+        async def wait() -> None:
+            await result
+
+        try:
+            run = self.app.ensure_sync(wait)
+        except RuntimeError:
             if inspect.iscoroutine(result):
                 result.close()
-            raise MissingExtraError(f'{name} gave a coroutine, which needs: pip install "flask-whop[async]"') from None
+            raise MissingExtraError(
+                f'{name} returned a coroutine, which needs: pip install "flask-whop[async]"'
+            ) from None
+        run()

@@ -1,4 +1,4 @@
-"""Tells why a receiver did not return: it failed, or its process is told to stop."""
+"""Why a receiver didn't return: it failed, or its process is stopping."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Final
 
 
 class Cause(Enum):
-    """Why a receiver did not return."""
+    """Why a receiver didn't return."""
 
     FAILURE = "failure"
-    """It raised, exited or was cancelled: a matter of its own."""
+    """It raised, exited or was cancelled."""
     STOP = "stop"
-    """The process is told to stop (SIGTERM, SIGINT): the receiver did nothing wrong."""
+    """The process must stop (SIGTERM, SIGINT): the receiver did nothing wrong."""
     ABORT = "abort"
-    """The process is stopped because the receiver takes too long: gunicorn's worker timeout sends SIGABRT."""
+    """The process must stop because the receiver takes too long: gunicorn's worker timeout sends SIGABRT."""
     OTHER = "other"
-    """Something that is not to be caught, such as a timeout of gevent's."""
+    """Something that must not be caught, such as a gevent timeout."""
 
 
 _STOPPING: Final = tuple(
@@ -29,7 +29,7 @@ _STOPPING: Final = tuple(
 
 
 def cause_of(error: BaseException) -> Cause:
-    """Why ``error`` was raised, by its kind, and by whether it was raised in a signal's handler."""
+    """Tell the cause of ``error`` by its kind, and by whether a signal handler raised it."""
     running = set(_codes(error))
     if isinstance(error, KeyboardInterrupt) or running.intersection(map(_handler_of, _STOPPING)):
         return Cause.STOP
@@ -39,13 +39,13 @@ def cause_of(error: BaseException) -> Cause:
 
 
 def _is_cancelled(error: BaseException) -> bool:
-    from asyncio import CancelledError  # noqa: PLC0415  # a third of the time that this package takes to import
+    from asyncio import CancelledError  # noqa: PLC0415  # a third of this package's import time
 
     return isinstance(error, CancelledError)
 
 
 def _codes(error: BaseException) -> Iterator[CodeType]:
-    """The code of each function that ``error`` has come through."""
+    """The code of each function that ``error`` passed through."""
     entry = error.__traceback__
     while entry is not None:
         yield entry.tb_frame.f_code
@@ -53,7 +53,7 @@ def _codes(error: BaseException) -> Iterator[CodeType]:
 
 
 def _handler_of(number: signal.Signals) -> CodeType | None:
-    """The code of the function that handles a signal; None if the system does, or code in C."""
+    """The code of the function that handles a signal; None if the system or C code does."""
     handler: object = signal.getsignal(number)
     while isinstance(handler, partial):
         handler = handler.func

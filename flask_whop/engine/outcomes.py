@@ -1,4 +1,4 @@
-"""What may become of a delivery."""
+"""What can become of a delivery."""
 
 from __future__ import annotations
 
@@ -17,27 +17,38 @@ class Status(str, Enum):
     UNHANDLED = "unhandled"
     """No receiver is connected to its event."""
     ACCEPTED = "accepted"
-    """It is kept, and its retry is ours."""
+    """It's in our store, and owned: the retry is ours."""
     DUPLICATE = "duplicate"
-    """It had been finished before, or its retry was ours already."""
+    """It was finished before, or was owned already."""
     RUNNING = "running"
-    """It is being processed by somebody else at this moment, or another event of its resource is."""
+    """Another process is running it, or another event of its resource, right now."""
     RETRY_LATER = "retry_later"
     """A receiver asked to be called later."""
     FAILED = "failed"
     """A receiver raised."""
     DEAD = "dead"
-    """A receiver raised, and is not called again."""
+    """A receiver raised, and ran out of retries."""
+
+    @property
+    def owned(self) -> bool:
+        """Whether Whop may forget the delivery: nothing is left to retry, or the retry is ours.
+
+        This is the one principle: we answer 2xx exactly when it holds.
+        """
+        return self not in _WHOPS
+
+
+_WHOPS = frozenset({Status.RUNNING, Status.RETRY_LATER, Status.FAILED})
 
 
 class Outcome(NamedTuple):
-    """What became of a delivery, and of which event it was."""
+    """What became of a delivery, and which event it carried."""
 
     status: Status
     event: AnyEvent
     ran: int = 0
     """How many receivers were called."""
     failed: int = 0
-    """How many of them are not done."""
+    """How many of those aren't done."""
     retry_after: float | None = None
-    """When to try again, in seconds, if somebody named a time."""
+    """When to try again, in seconds, if a receiver named a time."""

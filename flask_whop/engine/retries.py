@@ -1,4 +1,4 @@
-"""When what is ours is tried again, and when no more."""
+"""When we retry a delivery, and when we stop."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _JITTER: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Waits twice as long after each failure, spread a little, up to a limit and until a deadline.
+    """Doubles the wait after each failure, up to a limit and until a deadline.
 
-    All times are in seconds. The spread keeps what has failed together from coming back
-    together.
+    All times are in seconds. A random spread keeps deliveries that failed together from
+    being retried together.
     """
 
     first: float = 10.0
@@ -23,17 +23,20 @@ class RetryPolicy:
     longest: float = 3600.0
     """The longest wait."""
     until: float = DAY
-    """How long after its first call a receiver is called again."""
+    """How long after its first call a receiver is retried."""
 
     def next_due(self, failures: int, since: float, now: float, wish: float | None = None) -> float | None:
-        """When to try again after this many failures, in unix seconds; None for never again.
+        """Return when to retry after so many failures, in unix seconds; None for never.
 
-        ``since`` is when it was tried first, in unix seconds; ``wish`` is the wait that the receiver asked for.
+        ``since`` is when it was first tried, in unix seconds; ``wish`` is the wait that
+        the receiver asked for.
         """
-        # The exponent is bounded so that a delivery with thousands of failures does not overflow.
-        wait = min(self.longest, self.first * 2 ** min(failures - 1, 60)) if wish is None else max(1.0, wish)
         if wish is None:
+            # The exponent is bounded, or a delivery with thousands of failures would overflow.
+            wait = min(self.longest, self.first * 2 ** min(failures - 1, 60))
             wait *= 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311  # nobody gains from guessing it
+        else:
+            wait = max(1.0, wish)
         deadline = since + self.until
-        # The last try is at the deadline itself, however long the wait before it would be.
+        # The last try is at the deadline itself, however long the wait.
         return min(now + wait, deadline) if now < deadline else None

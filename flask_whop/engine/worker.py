@@ -1,4 +1,4 @@
-"""Runs what is due, here and now, until told to stop: what ``flask whop work`` does."""
+"""Runs what is due until it's stopped: what ``flask whop work`` does."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 
 from flask_whop.engine.installation import Installation
+from flask_whop.engine.retries import DAY as DAY
 from flask_whop.errors import StoreUnavailable
 from flask_whop.logs import log
 
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 
     from flask_whop.engine import Claimed, Outcome
     from flask_whop.stores import Key
-
-DAY: Final = 86_400.0
 
 _POLL_SECONDS = 1.0
 _SLICE = 0.2  # of a wait, after which a signal to stop is noticed
@@ -37,22 +37,22 @@ _PUT_BACK_AFTER = 1.0
 
 
 def run_due(app: Flask) -> list[Outcome]:
-    """Run all that is due, one after the other, and return how each went; made for tests.
+    """Run all that is due, one after the other, and return the outcomes; meant for tests.
 
     Raises :class:`~flask_whop.errors.StoreUnavailable`.
     """
     engine = Installation.of(app).engine
     outcomes: list[Outcome] = []
     while due := engine.store.due(engine.endpoint, _CANDIDATES):
-        for one in due:
+        for delivery in due:
             with app.app_context():
-                outcome = engine.run(one.key)
+                outcome = engine.run(delivery.key)
             outcomes += [outcome] if outcome is not None else []
     return outcomes
 
 
 class _Task:
-    """What one thread runs, one delivery after the other, and whether that is to be alone."""
+    """What one thread runs: claimed deliveries one after the other, or one that must run alone."""
 
     def __init__(self, claimed: Iterable[Claimed] = (), *, alone: Key | None = None) -> None:
         self.waiting = deque(claimed)
@@ -61,11 +61,11 @@ class _Task:
 
     @property
     def age(self) -> float:
-        """How long the delivery in hand has been running, in seconds."""
+        """How long the current delivery has been running, in seconds."""
         return time.monotonic() - self._since
 
     def next(self) -> Claimed | None:
-        """The next of the deliveries; None if there is none."""
+        """Take the next delivery; None if there is none."""
         self._since = time.monotonic()
         try:
             return self.waiting.popleft()
@@ -73,7 +73,7 @@ class _Task:
             return None
 
     def rest(self) -> Iterator[Claimed]:
-        """Take those away that it has not come to, the last one first."""
+        """Take away the deliveries that haven't begun, the last one first."""
         while True:
             try:
                 yield self.waiting.pop()
@@ -84,20 +84,19 @@ class _Task:
 class Worker:
     """Runs the due deliveries of ``app``, ``concurrency`` of them at a time.
 
-    Several workers, on several machines too, share one store: each delivery is claimed
-    by one of them. ``told`` is called with the outcome of each.
+    Several workers, even on several machines, can share one store: each delivery is
+    claimed by one of them.
     """
 
-    def __init__(self, app: Flask, *, concurrency: int = 4, told: Callable[[Outcome], object] = lambda _: None) -> None:
+    def __init__(self, app: Flask, *, concurrency: int = 4) -> None:
         installation = Installation.of(app)
         self._app = app
         self._engine = installation.engine
         self._keep_seconds = installation.settings.keep_days * DAY
         self._concurrency = concurrency
-        self._told = told
-        # No event: a signal that came while the main thread looks at one would wait for itself.
+        # Not a threading.Event: a signal handler that sets one while the main thread checks it would deadlock.
         self._stopping = False
-        self._stirred = threading.Event()
+        self._woken = threading.Event()
         self._busy_at = 0.0
         self._pruned_at: float | None = None
         self._pruning = 0
@@ -106,23 +105,23 @@ class Worker:
         self._each_takes = _BATCH_SECONDS
         self._counting = threading.Lock()
         self.counts: Counter[str] = Counter()
-        """How many deliveries have come to which end, by the names of :class:`~flask_whop.engine.Status`."""
+        """How many deliveries ended how, by the values of :class:`~flask_whop.engine.Status`."""
 
     def stop(self) -> None:
-        """Take nothing more; what runs is brought to its end."""
+        """Take nothing more, and finish what runs."""
         self._stopping = True
 
     @property
     def stopping(self) -> bool:
-        """Whether it has been told to stop."""
+        """Whether :meth:`stop` was called."""
         return self._stopping
 
     def run(self, *, once: bool = False, idle: Callable[[], object] = lambda: None) -> None:
-        """Run what is due until told to stop; with ``once``, until nothing is due.
+        """Run what is due until stopped; with ``once``, until nothing is due.
 
-        ``idle`` is called after each look, once a second at least. A store that cannot be reached is
-        waited for, unless ``once``: then :class:`~flask_whop.errors.StoreUnavailable`
-        is raised.
+        ``idle`` is called after each look, at least once a second. If the store can't be
+        reached, it's tried again, except with ``once``: then
+        :class:`~flask_whop.errors.StoreUnavailable` is raised.
         """
         running: dict[Future[None], _Task] = {}
         with (
@@ -136,24 +135,24 @@ class Worker:
                 except StoreUnavailable as error:
                     if once:
                         raise
-                    log.warning("The store cannot be used, and is tried again in a second: %s", error)
+                    log.warning("The store can't be used; trying again in a second: %s", error)
                     started = 0
                 if once and not started and not running:
                     return
                 if not started:
                     self._sleep()
                 for future in [future for future in running if future.done()]:
-                    self._put_back(running.pop(future))  # what it has not come to, being told to stop
+                    self._put_back(running.pop(future))  # what it didn't begin before stopping
                 idle()
             for task in running.values():
                 self._put_back(task)
-            log.info("The worker is told to stop, and brings %d deliveries to their end.", len(running))
+            log.info("Stopping; finishing %d running deliveries.", len(running))
 
     # Sleeping.
 
     @contextmanager
     def _listening(self, *, for_long: bool) -> Iterator[None]:
-        """Be stirred by what is accepted, while the block runs."""
+        """Wake up when a delivery is accepted, while the block runs."""
         over = threading.Event()
         if not for_long:
             yield
@@ -171,35 +170,35 @@ class Worker:
             with self._app.app_context():
                 waker = self._engine.store.waker(self._engine.endpoint)
         except Exception:
-            log.exception("The worker cannot be woken by what is accepted, which waits up to a second then.")
+            log.exception("The worker can't be woken when a delivery is accepted, so each may wait up to a second.")
             return
         try:
             while not over.is_set():
                 if waker.wait(_SLICE):
-                    self._stirred.set()
+                    self._woken.set()
         finally:
             waker.close()
 
     def _sleep(self) -> None:
-        """Wait until something is accepted or a thread is free, and not for long: what is due later comes unasked."""
+        """Wait until a delivery is accepted or a thread is free, but not for long: some fall due later."""
         until = time.monotonic() + _POLL_SECONDS
         while not self.stopping and time.monotonic() < until:
-            # Whoever accepts much does not tell of each.
+            # A busy process doesn't announce every delivery.
             lingers = time.monotonic() - self._busy_at < _LINGER
-            if self._stirred.wait(_LINGER_PAUSE if lingers else _SLICE):
+            if self._woken.wait(_LINGER_PAUSE if lingers else _SLICE):
                 self._busy_at = time.monotonic()
                 break
             if lingers:
                 break
-        self._stirred.clear()
+        self._woken.clear()
 
     # Starting.
 
     def _start(self, pool: ThreadPoolExecutor, running: dict[Future[None], _Task]) -> int:
-        """Start as many as there is room for; how many threads have got something to do."""
+        """Start as many as there is room for; return how many threads got something to do."""
         for task in running.values():
             if task.age > _PUT_BACK_AFTER and task.waiting:
-                self._put_back(task)  # what it runs takes longer than was to be expected
+                self._put_back(task)  # what it runs takes longer than expected
         room = self._concurrency - len(running)
         young = [task for task in running.values() if task.age < _TOGETHER_AFTER]
         if room <= 0 or any(task.alone for task in young):
@@ -220,36 +219,36 @@ class Worker:
         return room
 
     def _start_alone(self, pool: ThreadPoolExecutor, running: dict[Future[None], _Task], *, someone_runs: bool) -> int:
-        """Start one that is to run alone, in turns with the others.
+        """Start a delivery that must run alone, taking turns with the others.
 
-        For that the others are waited for, and it is waited for itself, but not for long:
-        what hangs must not keep the rest.
+        It waits for the others and they wait for it, but not for long: a hanging one
+        mustn't hold up the rest.
         """
         key, others = self._look(running)
         self._was_alone = key is not None and not someone_runs
         if key is None or someone_runs:
-            # What was found then has been put back by whoever looked: it was left behind, unstarted.
+            # Looking put back what a dead process had claimed but not begun; that can run now.
             return self._start_together(pool, running, 1) if others and key is None else 0
         self._submit(pool, running, _Task(alone=key))
         return 1
 
     def _wants_alone(self, running: dict[Future[None], _Task]) -> bool:
-        """Whether one is to run alone; looked for once a second, as long as there is enough else to do."""
+        """Whether a delivery must run alone; looked up once a second while there is enough else to do."""
         if time.monotonic() - self._looked_at < _POLL_SECONDS:
             return False
         return self._look(running)[0] is not None
 
     def _look(self, running: dict[Future[None], _Task]) -> tuple[Key | None, bool]:
-        """The next that is to run alone, and whether others are due."""
+        """The next delivery that must run alone, and whether others are due."""
         self._looked_at = time.monotonic()
         busy = {task.alone for task in running.values()}
         due = self._engine.store.due(self._engine.endpoint, _CANDIDATES)
-        alone = next((one.key for one in due if one.alone and one.key not in busy), None)
-        return alone, not all(one.alone for one in due)
+        alone = next((delivery.key for delivery in due if delivery.alone and delivery.key not in busy), None)
+        return alone, not all(delivery.alone for delivery in due)
 
     @property
     def _batch(self) -> int:
-        """How many deliveries a thread takes at once: what it runs in a moment, so that none waits for long."""
+        """How many deliveries a thread takes at once: as many as it runs in a moment, so none waits for long."""
         return max(1, min(_LARGEST_BATCH, int(_BATCH_SECONDS / self._each_takes)))
 
     # Running.
@@ -258,17 +257,16 @@ class Worker:
         self._busy_at = time.monotonic()
         future = pool.submit(self._run, task)
         running[future] = task
-        future.add_done_callback(lambda _: self._stirred.set())
+        future.add_done_callback(lambda _: self._woken.set())
 
     def _run(self, task: _Task) -> None:
         if (key := task.alone) is not None:
-            self._run_one(key, lambda: self._engine.run(key))
+            self._run_one(key, partial(self._engine.run, key))
         while not self.stopping and (claimed := task.next()) is not None:
-            one = claimed
             started = time.monotonic()
-            self._run_one(one.taken.delivery.key, lambda: self._engine.run_claimed(one))  # noqa: B023  # called at once
+            self._run_one(claimed.taken.delivery.key, partial(self._engine.run_claimed, claimed))
             took = time.monotonic() - started
-            # A slow one counts at once, quick ones little by little.
+            # A slow delivery counts at once, quick ones little by little.
             self._each_takes = max(took, 0.9 * self._each_takes + 0.1 * took, 1e-6)
 
     def _run_one(self, key: Key, run: Callable[[], Outcome | None]) -> None:
@@ -277,8 +275,8 @@ class Worker:
                 started = time.perf_counter()
                 outcome = run()
         except BaseException:
-            # In a thread of the pool nobody else would see it.
-            log.exception("Delivery %s could not be run to its end; it stays due.", key.id)
+            # In a pool thread nobody else would see it.
+            log.exception("Delivery %s couldn't be run to its end; it stays due.", key.id)
             return
         if outcome is not None:
             with self._counting:
@@ -292,7 +290,6 @@ class Worker:
                 outcome.failed,
                 (time.perf_counter() - started) * 1000,
             )
-            self._told(outcome)
 
     def _put_back(self, task: _Task) -> None:
         for claimed in task.rest():
@@ -300,15 +297,15 @@ class Worker:
                 self._engine.put_back(claimed)
             except StoreUnavailable as error:
                 log.warning(
-                    "Delivery %s could not be put back, and is due when its lease ends: %s",
+                    "Delivery %s couldn't be put back; it's due when its lease ends: %s",
                     claimed.taken.delivery.key.id,
                     error,
                 )
 
-    # Forgetting.
+    # Pruning.
 
     def _prune(self) -> None:
-        """Forget some of what is old; all of it at the start, and then once an hour, beside everything else."""
+        """Delete some old deliveries; all of them at the start and then once an hour, a hundred at a time."""
         now = time.monotonic()
         if self._pruned_at is not None and now < self._pruned_at:
             return
@@ -320,5 +317,5 @@ class Worker:
             return
         self._pruned_at = now + _PRUNE_EVERY
         if self._pruning:
-            log.info("Forgot %d deliveries that are older than they are kept.", self._pruning)
+            log.info("Deleted %d deliveries that are past WHOP_KEEP_DAYS.", self._pruning)
         self._pruning = 0

@@ -1,4 +1,4 @@
-"""What it takes to be a receiver: a function that can be called, and whose call runs it."""
+"""Checks that a function can be a receiver: that it can be called, and that a call runs it."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ _LAZY: Final[tuple[tuple[type, str], ...]] = (
 )
 _ITERATES: Final = frozenset({"GET_ITER", "GET_AITER"})
 _RUNNERS: Final = frozenset({"next", "send", "asend", "list", "tuple", "deque", "isgenerator", "GeneratorType"})
-"""What stands in a function that runs a generator without a loop of its own."""
-_ADVICE = " If the decorator does run it to its end, connect a function of your own that calls it."
+"""Names used by a function that runs a generator without writing a loop."""
+_ADVICE = " If the decorator does run it to the end, connect a function of your own that calls it."
 
 
 def check_callable(receiver: Callable[..., object], keywords: Iterable[str]) -> None:
     """Raise :class:`~flask_whop.errors.ReceiverError` if a call with ``keywords`` could not run ``receiver``."""
     if not callable(receiver):
-        raise ReceiverError(f"{receiver!r} is not callable, so that it cannot be a receiver.")
+        raise ReceiverError(f"{receiver!r} isn't callable, so it can't be a receiver.")
     _check_that_it_runs(receiver)
     try:
         signature = inspect.signature(receiver)
     except (TypeError, ValueError):
-        return  # written in C, without a signature to look at
+        return  # written in C, without a signature
     try:
         signature.bind(None, **dict.fromkeys(keywords))
     except TypeError as error:
         wanted = ", ".join(("app", *keywords))
         raise ReceiverError(
-            f"{name_of(receiver)}{signature} could not be called with ({wanted}): {error}. The first is passed"
-            f" by position and the others by name; write def receiver({wanted}, **extra)."
+            f"{name_of(receiver)}{signature} can't be called with ({wanted}): {error}. The first is passed"
+            f" by position, the others by name; write def receiver({wanted}, **extra)."
         ) from None
 
 
 def unrun(result: object) -> str | None:
-    """What ``result`` of a call is, if it is something that nobody runs; None if all has been done.
+    """Name the ``result`` of a call if it's something that nobody runs; None if the call did its work.
 
-    It names a generator, an async generator, a lazy ``map`` or ``filter``, and what a
-    function with ``contextlib.contextmanager`` returns. What can be awaited is none of
-    these: ask again for what awaiting it gave.
+    That is a generator, an async generator, a lazy ``map`` or ``filter``, or what a
+    function with ``contextlib.contextmanager`` returns. For an awaitable, ask again with
+    the result of awaiting it.
     """
     if result is None or inspect.isawaitable(result):
         return None
@@ -64,13 +64,13 @@ def _check_that_it_runs(receiver: Callable[..., object]) -> None:
     generator = next((depth for depth, function in enumerate(functions) if _yields(function)), None)
     if generator is not None and not any(map(_loops, functions[:generator])):
         behind, advice = (" behind a decorator", _ADVICE) if generator else ("", "")
-        raise ReceiverError(f"{name_of(receiver)} uses yield{behind}, so that a call would run nothing of it.{advice}")
+        raise ReceiverError(f"{name_of(receiver)} uses yield{behind}, so calling it would run nothing.{advice}")
     if inspect.iscoroutinefunction(functions[0]) and find_spec("asgiref") is None:
         raise MissingExtraError(f'{name_of(receiver)} is async, which needs: pip install "flask-whop[async]"')
 
 
 def _yields(function: Callable[..., Any]) -> bool:
-    """Whether a call gives a generator, of which nothing has run, and which cannot be awaited."""
+    """Whether a call returns a generator that hasn't run and can't be awaited."""
     if inspect.isasyncgenfunction(function):
         return True
     code = getattr(function, "__code__", None)
@@ -79,10 +79,10 @@ def _yields(function: Callable[..., Any]) -> bool:
 
 
 def _loops(function: Callable[..., Any]) -> bool:
-    """Whether the function of a decorator looks as if it ran a generator to its end.
+    """Whether a decorator's function looks as if it runs a generator to the end.
 
-    It is a guess, in favour of the decorator: what it gets wrong is seen when the
-    receiver is called, by :func:`unrun`.
+    This is a guess in the decorator's favor: :func:`unrun` catches the rest when the
+    receiver is called.
     """
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType):

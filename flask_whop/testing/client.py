@@ -198,7 +198,7 @@ class WhopTestClient(Expectations):
 
     def _post(self, request: SignedRequest) -> Answer[AnyEvent]:
         failed, rejected = len(self._listener.failures), len(self._listener.rejections)
-        response = self.app.test_client().post(Installation.of(self.app).address, buffered=True, **request)
+        response = Installation.of(self.app).post(request)
         delivery_id = request["headers"]["webhook-id"]
         event = _read(request["data"], delivery_id)
         failures = (failure for failure in self._listener.failures[failed:] if failure.event.id == event.id)

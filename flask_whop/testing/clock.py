@@ -57,7 +57,7 @@ class FakeClock:
         Raises :class:`~flask_whop.errors.SetupError` if flask_whop is not set up for ``app``.
         """
         installation = Installation.of(app)
-        installation.keep_off_file(testing=True)
+        installation.engine.leave_default_file()
         with ExitStack() as restored:
             self._install(installation.verifier, self, restored)
             store = installation.store

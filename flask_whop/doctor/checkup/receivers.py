@@ -9,7 +9,7 @@ from flask_whop import signals
 from flask_whop.doctor.checkup.findings import Check, Finding, note, warning
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import StoreUnavailable
-from flask_whop.signals.kinds import AppSignal
+from flask_whop.signals.app_signal import AppSignal
 
 if TYPE_CHECKING:
     from flask import Flask

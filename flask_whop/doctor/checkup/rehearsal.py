@@ -25,7 +25,7 @@ from flask_whop import signals
 from flask_whop.doctor.checkup.hooks import Hook, watched
 from flask_whop.doctor.watch import Refused, watching
 from flask_whop.engine.installation import Installation, mount_of
-from flask_whop.signals.kinds import AppSignal
+from flask_whop.signals.app_signal import AppSignal
 from flask_whop.signature import sign
 from flask_whop.stores import Accepted, Arrival, Claim, Hold, MemoryStore, State
 
@@ -122,7 +122,7 @@ class Rehearsal:
         hooks: list[Hook] = []
         error, status, location = None, 500, None
         started = time.perf_counter()
-        with self._empty_house(stage), watched(self.app, hooks), watching() as refused:
+        with self._silenced(stage), watched(self.app, hooks), watching() as refused:
             try:
                 wsgi_app = type(self.app).wsgi_app.__get__(self.app) if past_middleware else self.app
                 answered, line, headers = run_wsgi_app(wsgi_app, environ, buffered=True)
@@ -134,17 +134,15 @@ class Rehearsal:
         return Answer(status, location, stage.reached, next(iter(refused), None), tuple(hooks), error, seconds)
 
     @contextmanager
-    def _empty_house(self, stage: MemoryStore) -> Iterator[None]:
-        """No receiver is called, nothing is kept, logged or reported while the block runs."""
-        engine = self._installation.engine
-        store = self._installation.store
+    def _silenced(self, stage: MemoryStore) -> Iterator[None]:
+        """Call no receiver, and store, log and report nothing while the block runs."""
         logs = {log: log.disabled for log in (logging.getLogger("flask_whop"), self.app.logger)}
-        with ExitStack() as muted:
+        with ExitStack() as silenced:
             for signal in vars(signals).values():
                 if isinstance(signal, AppSignal):
-                    muted.enter_context(signal.muted())
-            muted.enter_context(got_request_exception.muted())
-            engine.use(stage)
+                    silenced.enter_context(signal.muted())
+            silenced.enter_context(got_request_exception.muted())
+            silenced.enter_context(self._installation.engine.using(stage))
             for log in logs:
                 log.disabled = True
             try:
@@ -152,7 +150,6 @@ class Rehearsal:
             finally:
                 for log, disabled in logs.items():
                     log.disabled = disabled
-                engine.use(store)
 
 
 class _Stage(MemoryStore):

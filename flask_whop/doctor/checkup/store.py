@@ -88,7 +88,7 @@ def _dead(count: int) -> list[Finding]:
 
 
 def _shared(installation: Installation) -> list[Finding]:
-    if not installation.engine.shares_endpoint():
+    if not installation.shares_endpoint():
         return []
     endpoint = installation.engine.endpoint
     return [

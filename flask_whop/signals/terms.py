@@ -1,0 +1,176 @@
+"""What a signal knows about each connected receiver, and which receivers can't be connected side by side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from itertools import count
+from typing import Final, NamedTuple, TypedDict
+
+from flask_whop.errors import SetupError
+from flask_whop.names import innermost, name_of, namespace_of, plain
+
+_WILD: Final = re.compile(r"[][*?]")
+
+_numbers = count()
+
+
+class Options(TypedDict, total=False):
+    """What the ways to connect a receiver take by name."""
+
+    name: str | None
+    skip_stale: bool
+    was: str | Sequence[str]
+
+
+class Call(NamedTuple):
+    """A receiver to be called."""
+
+    name: str
+    """Its name in receipts and logs."""
+    receiver: Callable[..., object]
+    skip_stale: bool = False
+    """Whether it skips an event if it has handled a newer one about the same resource."""
+    was: tuple[str, ...] = ()
+    """Its former names, whose receipts it takes over."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names under which it has receipts, the current one first."""
+        return (self.name, *self.was)
+
+
+class Terms(NamedTuple):
+    """How a receiver is connected for one sender, beyond what Blinker knows."""
+
+    name: str
+    skip_stale: bool
+    was: tuple[str, ...]
+    patterns: tuple[str, ...]
+    """The types of unknown events that it takes; empty for all."""
+    module: object
+    """The spec of its module when it was connected; a reload makes a new one."""
+    order: int
+
+    @classmethod
+    def of(
+        cls,
+        receiver: Callable[..., object],
+        name: str | None = None,
+        *,
+        skip_stale: bool = False,
+        was: str | Sequence[str] = (),
+        patterns: Sequence[str] = (),
+    ) -> Terms:
+        """Make the terms of ``receiver``, with names as receipts spell them."""
+        current = plain(name or name_of(receiver))
+        former = dict.fromkeys(map(plain, _former_names(was)))
+        former.pop(current, None)
+        module = namespace_of(receiver).get("__spec__")
+        return cls(current, skip_stale, tuple(former), tuple(patterns), module, next(_numbers))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The current name, then the former ones."""
+        return (self.name, *self.was)
+
+    def call(self, receiver: Callable[..., object]) -> Call:
+        """Make the call of ``receiver`` on these terms."""
+        return Call(self.name, receiver, self.skip_stale, self.was)
+
+    def take(self, event_type: str) -> bool:
+        """Whether the receiver takes an unknown event of this type."""
+        return not self.patterns or any(fnmatchcase(event_type, pattern) for pattern in self.patterns)
+
+    def shared_name(self, other: Terms) -> str | None:
+        """A name under which receipts of both are kept, if there is one."""
+        if self.name in other.names:
+            return self.name
+        return other.name if other.name in self.was else None
+
+    def meet(self, other: Terms) -> bool:
+        """Whether one event can go to both."""
+        if not self.patterns or not other.patterns:
+            return True
+        return any(_meet(pattern, another) for pattern in self.patterns for another in other.patterns)
+
+
+class Connection(NamedTuple):
+    """One receiver, connected for one sender."""
+
+    receiver: Callable[[], Callable[..., object] | None]
+    """Returns the receiver; None if it was held weakly and is gone."""
+    weak: bool
+    terms: tuple[Terms, ...]
+    """Several if it takes several patterns of unknown events on different terms."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the receiver still exists."""
+        return self.receiver() is not None
+
+
+class Rival(NamedTuple):
+    """A connected receiver that shares a name with one about to be connected."""
+
+    receiver: Callable[..., object]
+    terms: Terms
+    sender: object = None
+
+    def gives_way_to(self, receiver: Callable[..., object], terms: Terms) -> bool:
+        """Whether ``receiver`` is the same definition again, after a reload of its module."""
+        before, after = _definition(self.receiver), _definition(receiver)
+        if after is None or before != after or innermost(self.receiver) is innermost(receiver):
+            return False
+        namespace = namespace_of(receiver)
+        if "__file__" not in namespace:
+            return "<lambda>" not in after  # a notebook cell that was run again
+        return namespace is not namespace_of(self.receiver) or self.terms.module is not terms.module
+
+
+def clash(receiver: Callable[..., object], terms: Terms, rival: Rival, where: str) -> SetupError:
+    """Make the error for a receiver whose name is taken at ``where``."""
+    name = terms.shared_name(rival.terms)
+    if terms.name != rival.terms.name:
+        return SetupError(
+            f"One receiver of {where} is called {name}, and another was called that before (was=), so their receipts"
+            " would be mixed up. Remove the name from was=, or give the receiver that has it now another name."
+        )
+    if name_of(rival.receiver) == name_of(receiver) and _module(rival.receiver) != _module(receiver):
+        return SetupError(
+            f"{name} is connected to {where} twice, by a module that ran twice: as {_module(rival.receiver)} and as"
+            f" {_module(receiver)}. Move what other modules import out of the file that python is started with, or"
+            " start it with flask --app."
+        )
+    return SetupError(
+        f"A receiver called {name} is already connected to {where}, and the receipts of the two would be mixed up."
+        " Give this one its own name=. If an application factory connects it, tie it to the app: connect_via(app), or"
+        " @whop.on(…) of an extension made in the factory. A decorator without functools.wraps gives everything it"
+        " decorates the same name."
+    )
+
+
+def _definition(receiver: Callable[..., object]) -> str | None:
+    """Where a module defines the receiver's function; None if it's defined inside another function."""
+    place = getattr(innermost(receiver), "__qualname__", "<locals>")
+    return None if "<locals>" in place else f"{_module(receiver)}:{place}"
+
+
+def _module(receiver: Callable[..., object]) -> str | None:
+    name = namespace_of(receiver).get("__name__")
+    return name if isinstance(name, str) else None
+
+
+def _former_names(was: str | Sequence[str]) -> tuple[str, ...]:
+    names = [was] if isinstance(was, str) else was
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) and name for name in names):
+        raise SetupError(f'was= takes one or more former names: was="shop:fulfil". It got {was!r}.')
+    return tuple(names)
+
+
+def _meet(pattern: str, other: str) -> bool:
+    """Whether one type can match both patterns: their literal beginnings and ends must fit each other."""
+    begin, begins = _WILD.split(pattern)[0], _WILD.split(other)[0]
+    end, ends = _WILD.split(pattern)[-1], _WILD.split(other)[-1]
+    return (begin.startswith(begins) or begins.startswith(begin)) and (end.endswith(ends) or ends.endswith(end))
