@@ -100,7 +100,7 @@ class _Log(logging.Handler):
         self._figures = figures
 
     def emit(self, record: logging.LogRecord) -> None:
-        if "could not be diagnosed" in record.msg:
+        if "couldn't be diagnosed" in record.msg:
             self._tell(f"{record.msg} {record.exc_info}")
         try:
             self.format(record)

@@ -45,7 +45,7 @@ def request(key=SECRET, body=BODY, seconds=NOW):
 
 def found(headers, body=BODY, secrets=(SECRET,), **how):
     diagnosis = diagnose(headers, body, list(secrets), **{"now": NOW, **how})
-    return diagnosis and diagnosis.mistake
+    return diagnosis and diagnosis.id
 
 
 def test_nothing_is_found_where_nothing_is_wrong():
@@ -96,7 +96,7 @@ def test_what_can_be_no_secret_of_whops_is_named_where_nothing_else_matches(conf
 
 def test_the_secret_of_another_is_named_by_what_it_is_called():
     diagnosis = diagnose(request(), BODY, [OTHER_SECRET], others={"the app 'shop'": [SECRET]}, now=NOW)
-    assert diagnosis.mistake is Mistake.SECRET_ELSEWHERE
+    assert diagnosis.id == Mistake.SECRET_ELSEWHERE
     assert "the app 'shop'" in diagnosis.what
 
 
@@ -198,7 +198,7 @@ def test_a_webhook_of_the_old_kind_is_named_if_it_is_signed_with_a_known_secret(
 @pytest.mark.parametrize(("off", "mistake"), [(-301, "clock_slow"), (-299, None), (300, None), (4000, "clock_fast")])
 def test_a_clock_that_is_off_is_named_with_the_seconds_and_the_direction(off, mistake):
     diagnosis = diagnose(request(), BODY, [SECRET], now=NOW + off)
-    assert (diagnosis and diagnosis.mistake) == mistake
+    assert (diagnosis and diagnosis.id) == mistake
     if diagnosis:
         assert f"{abs(off)} seconds {'old' if off > 0 else 'ahead'}" in diagnosis.what
 
@@ -242,7 +242,7 @@ def test_no_secret_and_no_signature_is_in_a_diagnosis(noise, secret):
             assert headers["webhook-signature"] not in told
 
 
-def test_every_mistake_says_what_why_and_the_mend_in_sentences():
+def test_every_mistake_says_what_why_and_the_fix_in_sentences():
     from flask_whop.doctor.diagnosis.mistakes import _TEXTS
 
     assert set(_TEXTS) == set(Mistake)

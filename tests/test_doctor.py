@@ -379,8 +379,8 @@ deliver()  # it rests now
 with DOCTOR._lock:  # what a fork at the worst moment takes along
     child = os.fork()
 if child == 0:
-    for app_told in DOCTOR._told.values():
-        app_told.clear()
+    for logged in DOCTOR._logged_at.values():
+        logged.clear()
     print("in the child")
     deliver()
     sys.stdout.flush()

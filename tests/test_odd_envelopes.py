@@ -27,8 +27,8 @@ ODD = [
     pytest.param({"type": 7, "data": DATA}, "no `type`", id="a number for a type"),
     pytest.param({"type": "", "data": DATA}, "no `type`", id="an empty type"),
     pytest.param({"action": 7, "data": DATA}, "no `type`", id="an action that is none"),
-    pytest.param({"action": "payment.succeeded", "data": DATA}, "old format (v2 or v5)", id="v2"),
-    pytest.param({"api_version": "v5", "action": "payment_x", "data": DATA}, "old format (v2 or v5)", id="v5"),
+    pytest.param({"action": "payment.succeeded", "data": DATA}, "legacy webhook's (v2 or v5)", id="v2"),
+    pytest.param({"api_version": "v5", "action": "payment_x", "data": DATA}, "legacy webhook's (v2 or v5)", id="v5"),
     *(pytest.param({"type": spelling, "data": DATA}, "`payment.succeeded`", id=spelling) for spelling in SPELLINGS),
     pytest.param(
         {"type": "app_payment_succeeded", "data": DATA},

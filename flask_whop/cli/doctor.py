@@ -16,8 +16,8 @@ from flask_whop.cli.output import as_json as print_json
 from flask_whop.cli.output import fault
 from flask_whop.doctor.checkup import check_app
 from flask_whop.doctor.checkup.captures import read_capture
-from flask_whop.doctor.checkup.findings import Check, Finding, Level
 from flask_whop.doctor.checkup.receivers import receivers_by_event
+from flask_whop.doctor.findings import Check, Finding, Level
 from flask_whop.doctor.watch import Captured, examine
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import FlaskWhopError, Rejected
@@ -115,11 +115,11 @@ def _show_receivers(by_event: Mapping[str, Sequence[str]]) -> None:
 def _show(finding: Finding) -> None:
     click.echo()
     click.secho(f"{finding.level.value} {finding.id}", fg=_COLOURS[finding.level], bold=True)
-    _tell(finding.what, finding.why, finding.mend)
+    _tell(finding)
 
 
-def _tell(what: str, why: str, mend: str) -> None:
-    for label, text in (("what", what), ("why", why), ("mend", mend)):
+def _tell(finding: Finding) -> None:
+    for label, text in (("what", finding.what), ("why", finding.why), ("fix", finding.fix)):
         click.echo(_wrapped(f"  {label:6}{shown(text, _LONGEST)}"))
 
 
@@ -170,9 +170,9 @@ def _tell_why(app: Flask, captured: Captured, rejection: Rejected, now: float, *
         click.echo(_wrapped(f"  {reason.advice[0].upper()}{reason.advice[1:]}."))
         click.echo(_wrapped(f"  {_NO_MISTAKE}"))
         return
-    click.echo(f"Mistake:  {click.style(found.mistake.value, bold=True)}")
-    _tell(found.what, found.why, found.mend)
-    if found.mistake.value == "clock_fast":
+    click.echo(f"Mistake:  {click.style(found.id, bold=True)}")
+    _tell(found)
+    if found.id == "clock_fast":
         click.echo(_wrapped(f"  {_GROWN_OLD}"))
 
 

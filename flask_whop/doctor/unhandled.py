@@ -1,4 +1,4 @@
-"""A receiver to copy, for whoever has none for an event yet."""
+"""In debug mode: logs a receiver to copy for each event that has none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def ready_receiver(event_type: str) -> str:
-    """The source of a receiver for events of this type."""
+    """Return the source of a receiver for events of this type."""
     cls = event_class(event_type)
     if cls is None:
         return '@whop.on("*")\ndef on_anything(app, event, **extra):\n    print(event.type, event.raw)\n'
@@ -30,22 +30,22 @@ def ready_receiver(event_type: str) -> str:
 
 
 class UnhandledLog:
-    """Logs each type of event that nobody handles, once, with a receiver for it; for apps in debug mode."""
+    """Logs each event type that nobody handles, once, with a receiver to copy; for apps in debug mode."""
 
     def __init__(self, app: Flask) -> None:
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._lock = threading.Lock()
-        event_unhandled.connect(self._tell, sender=app)
+        event_unhandled.connect(self._log, sender=app)
 
-    def _tell(self, app: Flask, *, event: AnyEvent) -> None:
+    def _log(self, app: Flask, *, event: AnyEvent) -> None:
         if not app.debug:
             return
-        # A type that is not known is whatever somebody wrote.
-        shown = "an unknown type" if isinstance(event, UnknownEvent) else event.type
+        # An unknown type can be any text.
+        title = "an unknown type" if isinstance(event, UnknownEvent) else event.type
         with self._lock:
-            known = shown in self._told
-            self._told.add(shown)
+            known = title in self._logged
+            self._logged.add(title)
         if not known:
             receiver = ready_receiver("" if isinstance(event, UnknownEvent) else event.type)
-            # As a whole, since it is all ours: a value would become one line.
-            log.info(f"Nobody handles {shown}. A receiver to copy:\n\n{receiver}")  # noqa: G004  # see above
+            # As one message, since all of it is ours: an argument would be put on one line.
+            log.info(f"Nobody handles {title}. A receiver to copy:\n\n{receiver}")  # noqa: G004  # see above

@@ -19,7 +19,7 @@ from flask_whop.logs import log
 if TYPE_CHECKING:
     from flask import Flask
 
-    from flask_whop.doctor.diagnosis.mistakes import Diagnosis, Mistake
+    from flask_whop.doctor.findings import Finding
 
 _EXPLAINABLE = frozenset(
     {
@@ -55,7 +55,7 @@ class SignatureDoctor:
     def __init__(self, *, pace: float = 1.0, repeat_after: float = 300.0) -> None:
         self.pace = pace
         self._repeat_after = repeat_after
-        self._logged_at: WeakKeyDictionary[Flask, dict[Mistake, float]] = WeakKeyDictionary()
+        self._logged_at: WeakKeyDictionary[Flask, dict[str, float]] = WeakKeyDictionary()
         self._start_afresh()
         if hasattr(os, "register_at_fork"):
             # A fork may take along a lock that nobody will open.
@@ -108,14 +108,14 @@ class SignatureDoctor:
         if diagnosis is None:
             return
         logged_at = self._logged_at.setdefault(app, {})
-        last = logged_at.get(diagnosis.mistake)
+        last = logged_at.get(diagnosis.id)
         if last is not None and time.monotonic() - last < self._repeat_after:
             return
-        logged_at[diagnosis.mistake] = time.monotonic()
+        logged_at[diagnosis.id] = time.monotonic()
         log.warning(
             "Why delivery %s was rejected (%s): %s",
             refused.rejection.delivery_id or "-",
-            diagnosis.mistake.value,
+            diagnosis.id,
             diagnosis,
         )
 
@@ -137,7 +137,7 @@ def watching() -> Iterator[list[Refused]]:
         _watched.reset(token)
 
 
-def examine(app: Flask, captured: Captured, *, now: float) -> Diagnosis | None:
+def examine(app: Flask, captured: Captured, *, now: float) -> Finding | None:
     """Find the known mistake that keeps ``app`` from verifying a request; None if none explains it.
 
     It also tries the secrets of other apps in this process, in the app's configuration

@@ -189,9 +189,10 @@ class AppSignal(NamedSignal):
 
     def _alive(self) -> dict[object, dict[object, Connection]]:
         """The connections whose receivers still exist."""
+        # Copies: the garbage collector may end an app, and with it a connection, at any allocation.
         return {
-            sender_id: {receiver_id: connection for receiver_id, connection in list(of.items()) if connection.alive}
-            for sender_id, of in list(self._connections.items())
+            sender_id: {receiver_id: connection for receiver_id, connection in dict(of).items() if connection.alive}
+            for sender_id, of in dict(self._connections).items()
         }
 
     def _connected(self, sender: object) -> list[tuple[int, Callable[..., object], tuple[Terms, ...], bool]]:

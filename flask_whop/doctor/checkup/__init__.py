@@ -8,11 +8,11 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from flask_whop.config import strangers
-from flask_whop.doctor.checkup.findings import Check, Finding, error, warning
 from flask_whop.doctor.checkup.receivers import check_receivers
 from flask_whop.doctor.checkup.route import check_route
 from flask_whop.doctor.checkup.store import check_dispatch, check_store
 from flask_whop.doctor.diagnosis.guesses import WHOP_SECRET, cleaned, decoded
+from flask_whop.doctor.findings import Check, Finding, Level
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import StoreUnavailable
 from flask_whop.stores import Filter
@@ -30,11 +30,11 @@ _LATEST = datetime(2100, 1, 1, tzinfo=timezone.utc).timestamp()
 
 
 def check_app(app: Flask) -> list[Check]:
-    """Look at every part of ``app``.
+    """Check every part of ``app``.
 
-    Signed requests go through its own WSGI stack; no receiver of its is called, and
+    Signed requests go through its own WSGI stack; none of its receivers is called, and
     nothing stays in its store. Raises :class:`~flask_whop.errors.SetupError` if
-    flask_whop is not set up for it.
+    flask_whop isn't set up for it.
     """
     installation = Installation.of(app)
     return [
@@ -48,7 +48,7 @@ def check_app(app: Flask) -> list[Check]:
 
 
 def check_secret(installation: Installation) -> Check:
-    """Look at the form of the secrets, without a word about their text."""
+    """Check the form of the secrets, without showing them."""
     secrets = installation.settings.secrets
     findings = [
         finding
@@ -57,14 +57,15 @@ def check_secret(installation: Installation) -> Check:
     ]
     if len(set(secrets)) < len(secrets):
         findings.append(
-            warning(
+            Finding(
                 "W002",
                 "WHOP_WEBHOOK_SECRET holds the same secret twice.",
-                "One of them was to be another, of a second webhook or for a rotation.",
-                "Set the one that is missing, or take the second away.",
+                "One of them should be another: a second webhook's, or the new one in a rotation.",
+                "Set the missing one, or remove the duplicate.",
+                Level.WARNING,
             )
         )
-    findings += [*_hidden(installation), *_strange(installation)]
+    findings += [*_overridden(installation), *_misspelled(installation)]
     whole = sum(WHOP_SECRET.fullmatch(secret) is not None for secret in secrets)
     return Check("secret", f"{whole} of {len(secrets)} with ws_ and 64 hex digits", findings)
 
@@ -73,51 +74,53 @@ def _form(secret: str, name: str) -> Finding | None:
     if WHOP_SECRET.fullmatch(secret):
         return None
     if WHOP_SECRET.fullmatch(cleaned(decoded(secret).decode("ascii", "replace"))):
-        what = f"{name} is base64 of a secret, and not the secret."
+        what = f"{name} is base64 of a secret, not the secret."
     elif secret.startswith("whsec_"):
         what = f"{name} begins with whsec_, as other senders' secrets do; Whop's begin with ws_."
     elif WHOP_SECRET.fullmatch(f"ws_{cleaned(secret)}"):
         what = f"{name} has lost the ws_ at its start."
     elif WHOP_SECRET.search(secret):
-        what = f"{name} has more around the secret than belongs to it, perhaps an invisible character."
+        what = f"{name} has something around the secret, perhaps an invisible character."
     else:
-        what = f"{name} is not of the form of Whop's secrets, ws_ and 64 hex digits: an API key, perhaps, or a default."
-    return error(
+        what = f"{name} doesn't have the form of Whop's secrets, ws_ and 64 hex digits: an API key, perhaps?"
+    return Finding(
         "W001",
         what,
-        "Whop's key is the text of the whole secret, so that no delivery would be verified.",
-        f"Set {name} to the secret just as Whop shows it when the webhook is created.",
+        "Whop's key is the text of the whole secret, so no delivery would be verified.",
+        f"Set {name} to the secret exactly as Whop shows it when the webhook is created.",
     )
 
 
-def _hidden(installation: Installation) -> list[Finding]:
+def _overridden(installation: Installation) -> list[Finding]:
     other = [secret.strip() for secret in os.environ.get("WHOP_WEBHOOK_SECRET", "").split(",") if secret.strip()]
     if not other or set(other) <= set(installation.settings.secrets):
         return []
     return [
-        warning(
+        Finding(
             "W003",
-            "The environment variable WHOP_WEBHOOK_SECRET holds another secret than app.config does.",
-            "app.config comes first, so that the variable is not looked at.",
-            "Set the secret in one of the two places.",
+            "The environment variable WHOP_WEBHOOK_SECRET and app.config have different secrets.",
+            "app.config comes first, so the variable is ignored.",
+            "Set the secret in one place only.",
+            Level.WARNING,
         )
     ]
 
 
-def _strange(installation: Installation) -> list[Finding]:
+def _misspelled(installation: Installation) -> list[Finding]:
     return [
-        warning(
+        Finding(
             "W004",
             f"app.config has {key}, which is no setting of flask_whop; {nearest} is.",
-            "Nothing reads it, so that the default holds.",
-            "Write the setting's name as the README does.",
+            "Nothing reads it, so the default applies.",
+            "Spell the setting as the README does.",
+            Level.WARNING,
         )
         for key, nearest in strangers(installation.app.config)
     ]
 
 
 def check_clock(installation: Installation) -> Check:
-    """Look whether the clock can be right, and at how the last deliveries were dated."""
+    """Check whether the clock can be right, also by the dates of the last deliveries."""
     now, tolerance = installation.verifier.clock(), installation.settings.tolerance
     findings = []
     if not _EARLIEST < now < _LATEST:
@@ -125,37 +128,40 @@ def check_clock(installation: Installation) -> Check:
     elif abs(off := _offset(installation)) > _CLOCK_OFF:
         way = "ahead of" if off > 0 else "behind"
         findings.append(
-            _wrong_clock(f"By the last deliveries, this machine's clock is {abs(off):.0f} seconds {way} Whop's.")
+            _wrong_clock(
+                f"Judging by the last deliveries, this machine's clock is {abs(off):.0f} seconds {way} Whop's."
+            )
         )
     if not _TOLERANCES[0] <= tolerance <= _TOLERANCES[1]:
         findings.append(
-            warning(
+            Finding(
                 "W502",
                 f"WHOP_WEBHOOK_TOLERANCE is {tolerance:.0f} seconds.",
-                "With a long one, whoever has seen a request can send it again for as long; with a short one, slow"
-                " requests are refused.",
-                "Leave it at 300: Whop signs anew at each retry.",
+                "If it's long, someone who saw a request can send it again that long; if it's short, slow requests are"
+                " refused.",
+                "Leave it at 300: Whop signs each retry afresh.",
+                Level.WARNING,
             )
         )
     return Check("clock", f"{_date(now)}, tolerance {tolerance:.0f} s", findings)
 
 
 def _wrong_clock(what: str) -> Finding:
-    return error(
+    return Finding(
         "W501",
         what,
-        "A signature is good for some minutes, so that deliveries are refused when the clock is off.",
-        "Set the clock by a time server (timedatectl, chronyc tracking).",
+        "A signature is valid for a few minutes, so deliveries are refused when the clock is off.",
+        "Set the clock from a time server (timedatectl, chronyc tracking).",
     )
 
 
 def _offset(installation: Installation) -> float:
-    """By how many seconds the last deliveries came later than they were signed: the clock's error, about."""
+    """How many seconds after being signed the last deliveries arrived: roughly the clock's error."""
     try:
         last = installation.store.find(installation.engine.endpoint, Filter(), _LOOKED_AT)
     except StoreUnavailable:
         return 0.0
-    offsets = [kept.received_at - kept.signed_at for kept in last if kept.attempts <= 1]
+    offsets = [stored.received_at - stored.signed_at for stored in last if stored.attempts <= 1]
     return median(offsets) if len(offsets) >= _ENOUGH else 0.0
 
 

@@ -1,4 +1,4 @@
-"""Reads a request that somebody has captured: its headers and its body."""
+"""Reads a captured request: its headers and its body."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _ARROW = re.compile(r"^> ?")
 
 
 def read_capture(raw: bytes) -> Captured:
-    """Read headers, one a line, an empty line, and the body; a request line may stand first.
+    """Read headers, one per line, an empty line, and the body; a request line may come first.
 
-    What the editor has added behind the announced length is left out. Raises
+    Blanks that an editor added after the announced length are left out. Raises
     :class:`~flask_whop.errors.CaptureError`.
     """
     end = re.search(rb"\r?\n(?:> ?)?\r?\n", raw)
@@ -32,15 +32,14 @@ def _headers(lines: list[str]) -> dict[str, str]:
             continue
         if not colon or not re.fullmatch(r"[A-Za-z0-9_\-]+", name.strip()):
             raise CaptureError(
-                "This is not a captured request: line"
-                f" {number + 1} is no header. It takes the headers, one a line (webhook-id: msg_…), an empty line,"
-                " and the body, byte for byte."
+                f"This is not a captured request: line {number + 1} is no header. Give the headers, one per line"
+                " (webhook-id: msg_…), an empty line, and the body, byte for byte."
             )
-        # As WSGI writes them, too: HTTP_WEBHOOK_ID.
+        # Also as WSGI writes them: HTTP_WEBHOOK_ID.
         key = name.strip().lower().replace("_", "-").removeprefix("http-")
         headers[key] = f"{headers[key]},{value.strip()}" if key in headers else value.strip()
     if not headers:
-        raise CaptureError("There is no header in it. It takes the headers, one a line, an empty line, and the body.")
+        raise CaptureError("It has no headers. Give the headers, one per line, an empty line, and the body.")
     return headers
 
 

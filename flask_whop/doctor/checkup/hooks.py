@@ -1,4 +1,4 @@
-"""Watches what the hooks of an app do to a request to the webhook's route."""
+"""Watches what an app's hooks do to a request to the webhook's route."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from flask_whop.names import name_of
 
 
 class Hook(NamedTuple):
-    """A function of the app that had a hand in an answer."""
+    """A function of the app that affected an answer."""
 
     name: str
-    deed: str
+    action: str
     """What it did, such as "answered 302"."""
 
 
@@ -28,13 +28,13 @@ def watched(app: Flask, hooks: list[Hook]) -> Iterator[None]:
         *((functions, _before) for functions in _of_the_route(app.before_request_funcs)),
         *((functions, _after) for functions in _of_the_route(app.after_request_funcs)),
     ]
-    found = [list(functions) for functions, _ in lists]
+    originals = [list(functions) for functions, _ in lists]
     for functions, watch in lists:
         functions[:] = [watch(app, function, hooks) for function in functions]
     try:
         yield
     finally:
-        for (functions, _), original in zip(lists, found, strict=True):
+        for (functions, _), original in zip(lists, originals, strict=True):
             functions[:] = original
 
 
@@ -44,7 +44,7 @@ def _of_the_route(scopes: Any) -> list[list[Any]]:
 
 def _before(app: Flask, function: Callable[..., Any], hooks: list[Hook]) -> Callable[[], Response | None]:
     def before() -> Response | None:
-        with _telling(function, hooks):
+        with _noting(function, hooks):
             answer = app.ensure_sync(function)()
         if answer is None:
             return None
@@ -58,7 +58,7 @@ def _before(app: Flask, function: Callable[..., Any], hooks: list[Hook]) -> Call
 def _after(app: Flask, function: Callable[..., Any], hooks: list[Hook]) -> Callable[[Response], Response]:
     def after(response: Response) -> Response:
         was = response.status_code
-        with _telling(function, hooks):
+        with _noting(function, hooks):
             answer: Response = app.ensure_sync(function)(response)
         if answer.status_code != was:
             hooks.append(Hook(name_of(function), f"turned {was} into {answer.status_code}"))
@@ -68,7 +68,7 @@ def _after(app: Flask, function: Callable[..., Any], hooks: list[Hook]) -> Calla
 
 
 @contextmanager
-def _telling(function: Callable[..., Any], hooks: list[Hook]) -> Iterator[None]:
+def _noting(function: Callable[..., Any], hooks: list[Hook]) -> Iterator[None]:
     try:
         yield
     except HTTPException as error:

@@ -1,8 +1,7 @@
 """Sends signed requests through an app's own WSGI stack, runs no receiver, and leaves nothing behind.
 
-It is made for a process of its own, as ``flask whop doctor`` is: while it goes on, the
-engine of the app works with a store that keeps nothing, and the hooks of the app are
-watched.
+It needs a process of its own, as ``flask whop doctor`` has: meanwhile, the app's engine
+works with a store that keeps nothing, and the app's hooks are watched.
 """
 
 from __future__ import annotations
@@ -36,18 +35,18 @@ EVENT_TYPE = "flask_whop.checkup.rehearsal"
 
 
 class Answer(NamedTuple):
-    """What came of one request."""
+    """What became of one request."""
 
     status: int
     location: str | None
     """Where a redirect leads."""
     reached: bool
-    """Whether it was verified, and taken for a delivery."""
+    """Whether it was verified and taken as a delivery."""
     refused: Refused | None
     """What arrived, if our route rejected it."""
     hooks: tuple[Hook, ...]
     error: str | None
-    """The type of what the app raised, if it let that through to the server."""
+    """The type of what the app raised, if that reached the server."""
     seconds: float
 
 
@@ -62,7 +61,7 @@ class Rehearsal:
                 "api_version": "v1",
                 "timestamp": "2026-11-02T10:00:00.000Z",
                 "type": EVENT_TYPE,
-                # What a parser that writes JSON again would write in another way.
+                # A parser that writes JSON again would write this differently.
                 "data": {"id": "obj_1", "name": "Zoë & Mara", "total": 10},
             },
             separators=(",", ":"),
@@ -72,7 +71,7 @@ class Rehearsal:
 
     @property
     def has_middleware(self) -> bool:
-        """Whether something is wrapped around the app's own WSGI application."""
+        """Whether WSGI middleware wraps the app."""
         return getattr(self.app.wsgi_app, "__self__", None) is not self.app
 
     def genuine(self, *, scheme: str = "https", past_middleware: bool = False) -> Answer:
@@ -80,21 +79,21 @@ class Rehearsal:
         return self._send(self._installation.settings.secrets[0], scheme, past_middleware=past_middleware)
 
     def failing(self) -> Answer:
-        """Send what is to be answered 409: a delivery that is running, which Whop is to send again."""
+        """Send what must be answered 409: a delivery that is running, which Whop should send again."""
         return self._send(self._installation.settings.secrets[0], "https", running=True)
 
     def forged(self) -> Answer:
-        """Send what is signed with another secret."""
+        """Send a request signed with another secret."""
         return self._send(f"ws_{uuid4().hex}{uuid4().hex}", "https")
 
     def _send(self, secret: str, scheme: str, *, running: bool = False, past_middleware: bool = False) -> Answer:
         environ = self._environ(secret, scheme, past_middleware=past_middleware)
-        # In a context of its own, as a server would: without the app context of a command.
+        # In its own context, as a server would: without the app context of a command.
         return Context().run(self._perform, environ, running=running, past_middleware=past_middleware)
 
     def _environ(self, secret: str, scheme: str, *, past_middleware: bool) -> WSGIEnvironment:
         settings = self._installation.settings
-        # A server puts the whole path into PATH_INFO, and a mount of the app's own takes its part from there.
+        # A server puts the whole path into PATH_INFO, and middleware that mounts the app takes its part from there.
         mount = mount_of(self.app)
         path = settings.path if past_middleware else f"{mount}{settings.path}"
         root = mount if past_middleware else "" if mount else self.app.config["APPLICATION_ROOT"]
@@ -128,7 +127,7 @@ class Rehearsal:
                 answered, line, headers = run_wsgi_app(wsgi_app, environ, buffered=True)
                 status, location = int(line.split()[0]), headers.get("location")
                 _close(answered)
-            except Exception as raised:  # noqa: BLE001  # the app's own, which a server would answer 500
+            except Exception as raised:  # noqa: BLE001  # the app's, which a server would answer 500
                 error = type(raised).__name__
         seconds = time.perf_counter() - started
         return Answer(status, location, stage.reached, next(iter(refused), None), tuple(hooks), error, seconds)
@@ -153,7 +152,7 @@ class Rehearsal:
 
 
 class _Stage(MemoryStore):
-    """Grants no claim, so that the engine calls nobody, and keeps nothing."""
+    """Keeps nothing, and grants no claim, so the engine calls nobody."""
 
     def __init__(self, *, running: bool) -> None:
         super().__init__()
@@ -161,22 +160,22 @@ class _Stage(MemoryStore):
         self._owned = not running
 
     def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:  # noqa: ARG002  # the protocol's
-        """Say that somebody else has it."""
+        """Say that another process has it."""
         self.reached = True
         return Claim(granted=False, owned=self._owned)
 
     def accept(self, arrival: Arrival, due_in: float, hold: Hold | None = None) -> Accepted:  # noqa: ARG002  # likewise
-        """Say that it is here already, or running."""
+        """Say that it's already here, or running."""
         self.reached = True
         return Accepted(changed=False, state=State.DUE if self._owned else State.RUNNING, owned=self._owned)
 
 
 def host_of(installation: Installation) -> str:
-    """A host that the app answers for."""
+    """Return a host that the app answers for."""
     config = installation.app.config
     named = installation.settings.host or config.get("SERVER_NAME") or "localhost"
     trusted = config.get("TRUSTED_HOSTS")
-    # Flask asks TRUSTED_HOSTS alone whether it answers, so that SERVER_NAME need not be among them.
+    # Flask only looks at TRUSTED_HOSTS, which needn't list SERVER_NAME.
     if not trusted or host_is_trusted(named, trusted) or installation.settings.host:
         return str(named)
     return str(next(iter([trusted] if isinstance(trusted, str) else trusted))).lstrip(".")

@@ -1,4 +1,4 @@
-"""The check of the route: what becomes of signed requests on their way through the app."""
+"""Checks the route: what happens to signed requests on their way through the app."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.utils import host_is_trusted
 
 from flask_whop.config import NAME
-from flask_whop.doctor.checkup.findings import Check, Finding, error, warning
 from flask_whop.doctor.checkup.rehearsal import Answer, Rehearsal, host_of
+from flask_whop.doctor.findings import Check, Finding, Level
 from flask_whop.doctor.watch import Refused, examine
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import Reason
@@ -55,21 +55,21 @@ def _why_not_taken(rehearsal: Rehearsal, genuine: Answer) -> Finding:
 
 def _changed_on_its_way(rehearsal: Rehearsal, refused: Refused) -> Finding:
     if refused.rejection.reason is Reason.BODY_EATEN:
-        return error(
+        return Finding(
             "W104",
             f"The body is read before the webhook's route gets it, by {_eater(rehearsal)}.",
             "Nothing is left to verify. " + _UNVERIFIED,
-            "Let it pass over the webhook's path; WSGI middleware may also put the bytes back:"
+            "Let it skip the webhook's path; WSGI middleware can also put the bytes back:"
             " environ['wsgi.input'] = io.BytesIO(body).",
         )
-    found = examine(rehearsal.app, refused.captured, now=Installation.of(rehearsal.app).verifier.clock())
+    mistake = examine(rehearsal.app, refused.captured, now=Installation.of(rehearsal.app).verifier.clock())
     changed = "body" if refused.captured.body != rehearsal.body else "headers"
-    return error(
+    return Finding(
         "W105",
-        f"A request that is signed with the configured secret is rejected ({refused.rejection.reason.value}):"
-        f" {found.what if found else f'something changes its {changed} on the way.'}",
+        f"A request signed with the configured secret is rejected ({refused.rejection.reason.value}):"
+        f" {mistake.what if mistake else f'something changes its {changed} on the way.'}",
         _UNVERIFIED,
-        f"{_suspect(rehearsal)} has to pass the webhook's requests on as they are.",
+        f"{_suspect(rehearsal)} must pass the webhook's requests on unchanged.",
     )
 
 
@@ -79,7 +79,7 @@ def _eater(rehearsal: Rehearsal) -> str:
     early = rehearsal.app.url_value_preprocessors.get(None, [])
     listening = [receiver for receiver in request_started.receivers_for(rehearsal.app) if callable(receiver)]
     names = ", ".join(name_of(function) for function in (*early, *listening))
-    return names or "something that runs before the hooks of the app"
+    return names or "something that runs before the app's hooks"
 
 
 def _suspect(rehearsal: Rehearsal) -> str:
@@ -92,25 +92,25 @@ def _middleware_name(app: Flask) -> str:
 
 
 def _hook(genuine: Answer) -> Finding:
-    deeds = "; ".join(f"{hook.name} {hook.deed}" for hook in genuine.hooks)
+    actions = "; ".join(f"{hook.name} {hook.action}" for hook in genuine.hooks)
     if genuine.reached:
-        return error(
+        return Finding(
             "W106",
-            f"A hook of the app changes the answer: {deeds}.",
-            f"Whop sees {genuine.status} where it would have seen 200, and sends the delivery again and again.",
+            f"A hook of the app changes the answer: {actions}.",
+            f"Whop sees {genuine.status} instead of 200, and sends the delivery again and again.",
             'Let the hook leave the route alone: if request.blueprint == "whop": return response.',
         )
     if any("csrf" in hook.name.lower() for hook in genuine.hooks):
-        return error(
+        return Finding(
             "W112",
-            f"CSRF protection refuses deliveries: {deeds}.",
-            "Whop cannot send a token; the signature is what protects this route. " + _UNVERIFIED,
-            "Exempt the blueprint called whop. Flask-WTF is told of it by itself, others are not.",
+            f"CSRF protection refuses deliveries: {actions}.",
+            "Whop can't send a token; the signature protects this route. " + _UNVERIFIED,
+            "Exempt the blueprint called whop. Flask-WTF does so automatically, others don't.",
         )
     target = f" It leads to {genuine.location}." if genuine.location else ""
-    return error(
+    return Finding(
         "W103",
-        f"A hook of the app answers before the webhook's route does: {deeds}; Whop sees {genuine.status}.{target}",
+        f"A hook of the app answers before the webhook's route does: {actions}; Whop sees {genuine.status}.{target}",
         _UNVERIFIED,
         'Let the hook pass the route: if request.blueprint == "whop": return None. Nobody logs in there, and the'
         " signature is what protects it.",
@@ -118,41 +118,41 @@ def _hook(genuine: Answer) -> Finding:
 
 
 def _answer_changed(genuine: Answer) -> Finding:
-    return error(
+    return Finding(
         "W106",
         f"The answer 200 is changed to {genuine.status} on its way out.",
-        "Whop takes the delivery for failed, and sends it again and again.",
-        "Look at WSGI middleware, at Flask.process_response, and at hooks that raise.",
+        "Whop considers the delivery failed, and sends it again and again.",
+        "Check WSGI middleware, Flask.process_response, and hooks that raise.",
     )
 
 
 def _middleware(rehearsal: Rehearsal, genuine: Answer) -> Finding:
     target = f", which leads to {genuine.location}" if genuine.location else ""
-    deed = f"raises {genuine.error}" if genuine.error else f"answers {genuine.status}{target}"
-    return error(
+    action = f"raises {genuine.error}" if genuine.error else f"answers {genuine.status}{target}"
+    return Finding(
         "W113",
-        f"WSGI middleware ({_middleware_name(rehearsal.app)}) {deed} before the request reaches the app.",
+        f"WSGI middleware ({_middleware_name(rehearsal.app)}) {action} before the request reaches the app.",
         _UNVERIFIED,
         "Let it pass the webhook's path.",
     )
 
 
 def _redirect(genuine: Answer) -> Finding:
-    return error(
+    return Finding(
         "W102",
         f"A delivery over https is redirected ({genuine.status}) to {genuine.location}.",
-        "Whop follows no redirect, and counts it as a failure. " + _UNVERIFIED,
-        "Give Whop the address where it ends, or take the redirect away for this path.",
+        "Whop doesn't follow redirects, and counts them as failures. " + _UNVERIFIED,
+        "Give Whop the final address, or remove the redirect for this path.",
     )
 
 
 def _fault(genuine: Answer) -> Finding:
     what = f"raises {genuine.error}" if genuine.error else f"answers {genuine.status}"
-    return error(
+    return Finding(
         "W108",
         f"The app {what} before the webhook's route is reached.",
         _UNVERIFIED,
-        "Look at the app's log: an url_value_preprocessor, a receiver of request_started, or the session fails.",
+        "Look at the app's log: a url_value_preprocessor, a receiver of request_started, or the session fails.",
     )
 
 
@@ -163,22 +163,22 @@ def _other_view(app: Flask, genuine: Answer) -> Finding:
     except HTTPException:
         endpoint = None
     if endpoint is not None and endpoint != f"{NAME}.receive":
-        what = f"The view {endpoint} takes the requests to the webhook's path."
-        mend = "Give one of the two another path; ours is WHOP_WEBHOOK_PATH."
+        what = f"The view {endpoint} gets the requests to the webhook's path."
+        fix = "Give one of the two another path; the webhook's is WHOP_WEBHOOK_PATH."
     elif genuine.status in (_NOT_FOUND, _NOT_ALLOWED):
         what = f"The webhook's path is not routed to it: {genuine.status}."
-        mend = "Look at SERVER_NAME, host_matching and subdomain_matching, and at other rules for the path."
+        fix = "Check SERVER_NAME, host_matching and subdomain_matching, and other rules for the path."
     elif (host := _untrusted(app)) is not None:
-        what = f"TRUSTED_HOSTS does not list {host}, so that a delivery there is answered {genuine.status}."
-        mend = "Add the host of the address that Whop has, which is WHOP_WEBHOOK_HOST where that is set."
+        what = f"TRUSTED_HOSTS doesn't list {host}, so a delivery there is answered {genuine.status}."
+        fix = "Add the host of the address that Whop has (WHOP_WEBHOOK_HOST, if it's set)."
     else:
         what = f"Something answers {genuine.status} before the webhook's route does."
-        mend = "Look at the limits for requests, and at Flask.dispatch_request, if it is overridden."
-    return error("W101", what, _UNVERIFIED, mend)
+        fix = "Check request limits, and Flask.dispatch_request if it's overridden."
+    return Finding("W101", what, _UNVERIFIED, fix)
 
 
 def _untrusted(app: Flask) -> str | None:
-    """The host of the route, if TRUSTED_HOSTS does not list it."""
+    """The host of the route, if TRUSTED_HOSTS doesn't list it."""
     host, trusted = host_of(Installation.of(app)), app.config.get("TRUSTED_HOSTS")
     return host if trusted is not None and not host_is_trusted(host, trusted) else None
 
@@ -189,17 +189,18 @@ def _local_hosts(app: Flask) -> list[Finding]:
     if not hosts or not all(_LOCAL.fullmatch(host) for host in hosts):
         return []
     return [
-        warning(
+        Finding(
             "W114",
-            f"TRUSTED_HOSTS lists nothing but this machine: {', '.join(hosts)}.",
-            "Whop delivers to a public host, and what asks for that is answered 400, unless a proxy changes the host.",
+            f"TRUSTED_HOSTS lists only this machine: {', '.join(hosts)}.",
+            "Whop delivers to a public host, and requests for that are answered 400 unless a proxy changes the host.",
             "Add the host of the address that Whop has.",
+            Level.WARNING,
         )
     ]
 
 
 def _failures(rehearsal: Rehearsal) -> list[Finding]:
-    """Whether an answer that is to say no comes out as a yes."""
+    """Whether a failure leaves the app as a success."""
     hidden = [
         (meant, answer)
         for meant, answer in ((409, rehearsal.failing()), (401, rehearsal.forged()))
@@ -210,10 +211,10 @@ def _failures(rehearsal: Rehearsal) -> list[Finding]:
     changes = ", ".join(f"{meant} becomes {answer.status}" for meant, answer in hidden)
     hooks = ", ".join(dict.fromkeys(hook.name for _, answer in hidden for hook in answer.hooks))
     return [
-        error(
+        Finding(
             "W107",
             f"The app turns failures into successes: {changes}{f', by {hooks}' if hooks else ''}.",
-            "Whop takes a delivery for done that has failed, and it is lost.",
+            "Whop considers a failed delivery done, and it's lost.",
             "Let hooks and middleware leave the status of the webhook's answers alone.",
         )
     ]
@@ -224,11 +225,12 @@ def _plain_http(rehearsal: Rehearsal) -> list[Finding]:
     if not _MULTIPLE <= answer.status < _BAD:
         return []
     return [
-        warning(
+        Finding(
             "W110",
             f"Over plain http the app redirects ({answer.status}) to {answer.location}.",
-            "Whop follows no redirect. It also happens behind a proxy that ends https and does not say so.",
+            "Whop doesn't follow redirects. This also happens behind a proxy that terminates https without saying so.",
             "Give Whop the https address; behind a proxy, use werkzeug's ProxyFix with x_proto=1.",
+            Level.WARNING,
         )
     ]
 
@@ -237,10 +239,11 @@ def _slow(genuine: Answer) -> list[Finding]:
     if genuine.seconds < _SLOW:
         return []
     return [
-        warning(
+        Finding(
             "W111",
             f"A request takes {genuine.seconds:.1f} seconds, without any receiver.",
             "Whop waits 5 seconds for an answer.",
-            "Look at the before_request functions of the app, and at what it does at its first request.",
+            "Check the app's before_request functions, and what it does at its first request.",
+            Level.WARNING,
         )
     ]

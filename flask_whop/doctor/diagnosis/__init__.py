@@ -1,6 +1,6 @@
-"""Finds the known mistake that explains why a signature does not match.
+"""Finds the known mistake that explains why a signature doesn't match.
 
-It does no I/O, and a bounded amount of work, whatever the request holds: some dozens of
+It does no I/O, and a bounded amount of work whatever the request holds: a few dozen
 hashes for each of a few secrets, of :data:`MAX_HASHED` bytes in all.
 """
 
@@ -19,14 +19,13 @@ from typing import Final
 
 from flask_whop.doctor.diagnosis.guesses import MAX_BODY as MAX_BODY
 from flask_whop.doctor.diagnosis.guesses import WHOP_SECRET, bodies, keys
-from flask_whop.doctor.diagnosis.mistakes import Diagnosis as Diagnosis
 from flask_whop.doctor.diagnosis.mistakes import Mistake as Mistake
-from flask_whop.doctor.diagnosis.mistakes import diagnosis
+from flask_whop.doctor.findings import Finding
 from flask_whop.errors import Rejected
 from flask_whop.signature import candidates_in, read_headers
 
 MAX_HASHED: Final = 32 * MAX_BODY
-"""How many bytes are hashed for one request; those of Whop's usual size never come near it."""
+"""How many bytes are hashed for one request; requests of Whop's usual size never come near it."""
 
 NO_OTHERS: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
 
@@ -40,14 +39,14 @@ class _Signed:
     """What a request says about its signature."""
 
     before: bytes
-    """What is signed in front of the body."""
+    """What is signed before the body."""
     seconds: int
     digests: tuple[bytes, ...]
     left: int = MAX_HASHED
-    """How many bytes may still be hashed for it."""
+    """How many bytes may still be hashed."""
 
     def by(self, key: bytes, body: bytes) -> bool:
-        """Whether one of the signatures is that of ``body`` by ``key``; no too if nothing is left."""
+        """Whether one of the signatures is that of ``body`` with ``key``; False too when the budget is used up."""
         self.left -= len(body)
         if self.left < 0:
             return False
@@ -64,22 +63,21 @@ def diagnose(  # noqa: PLR0913  # what a verification depends on, each by name
     others: Mapping[str, Sequence[str]] = NO_OTHERS,
     now: float,
     tolerance: float = 300.0,
-) -> Diagnosis | None:
+) -> Finding | None:
     """Find the known mistake that keeps a request from being verified; None if none explains it.
 
-    ``headers`` are named in lower case; beside those that are verified,
-    ``content-length`` tells whether a body was announced. ``secrets`` are the
-    configured ones. ``others`` are secrets of others, by what to call them, such as
-    ``the app 'shop'``. ``now`` is in unix seconds. Whatever they hold, nothing is
-    raised. None too if nothing is wrong at all, or if the body is larger than
-    :data:`MAX_BODY`.
+    The names of ``headers`` are in lower case; besides those that are verified,
+    ``content-length`` says whether a body was announced. ``secrets`` are the configured
+    ones. ``others`` are other known secrets, by where they are, such as ``the app
+    'shop'``. ``now`` is in unix seconds. It raises nothing, whatever they hold. It also
+    returns None if nothing is wrong, or if the body is larger than :data:`MAX_BODY`.
     """
     if len(body) > MAX_BODY:
         return None
     secrets = secrets[:_MAX_SECRETS]
     signed = _read(headers)
     if signed is None:
-        return _old_kind(headers, body, secrets, others)
+        return _legacy(headers, body, secrets, others)
     if not body:
         return _without_body(headers)
     if any(signed.by(secret.encode(), body) for secret in secrets):
@@ -89,22 +87,22 @@ def diagnose(  # noqa: PLR0913  # what a verification depends on, each by name
 
 def _unmatched(
     signed: _Signed, body: bytes, secrets: Sequence[str], others: Mapping[str, Sequence[str]]
-) -> Diagnosis | None:
+) -> Finding | None:
     for index, secret in enumerate(secrets):
         if mistake := next((mistake for mistake, key in keys(secret) if signed.by(key, body)), None):
-            return diagnosis(mistake, where=_where(index, secrets))
+            return mistake.finding(where=_where(index, secrets))
     for name, secret in _others(others):
         if signed.by(secret.encode(), body):
-            return diagnosis(Mistake.SECRET_ELSEWHERE, elsewhere=name)
+            return Mistake.SECRET_ELSEWHERE.finding(elsewhere=name)
     if mistake := _changed(signed, body, secrets):
-        return diagnosis(mistake)
+        return mistake.finding()
     if not any(WHOP_SECRET.fullmatch(secret) for secret in secrets):
-        return diagnosis(Mistake.SECRET_NOT_WHOPS, where="WHOP_WEBHOOK_SECRET")
+        return Mistake.SECRET_NOT_WHOPS.finding(where="WHOP_WEBHOOK_SECRET")
     return None
 
 
 def _changed(signed: _Signed, body: bytes, secrets: Sequence[str]) -> Mistake | None:
-    """What has changed the body on its way, if one of ``secrets`` is right."""
+    """What changed the body on its way, if one of ``secrets`` is right."""
     for mistake, sent in bodies(body):
         if any(signed.by(secret.encode(), sent) for secret in secrets):
             return mistake
@@ -114,30 +112,31 @@ def _changed(signed: _Signed, body: bytes, secrets: Sequence[str]) -> Mistake | 
     return None
 
 
-def _out_of_time(age: float, tolerance: float) -> Diagnosis | None:
+def _out_of_time(age: float, tolerance: float) -> Finding | None:
     if abs(age) <= tolerance:
         return None
     mistake = Mistake.CLOCK_FAST if age > 0 else Mistake.CLOCK_SLOW
-    return diagnosis(mistake, age=round(abs(age)), tolerance=round(tolerance))
+    return mistake.finding(age=round(abs(age)), tolerance=round(tolerance))
 
 
-def _without_body(headers: Mapping[str, str]) -> Diagnosis:
+def _without_body(headers: Mapping[str, str]) -> Finding:
     length = headers.get("content-length", "").strip()
     if re.fullmatch(r"[1-9][0-9]{0,18}", length, re.ASCII):
-        return diagnosis(Mistake.BODY_EATEN, length=length)
-    return diagnosis(Mistake.BODY_EMPTY)
+        return Mistake.BODY_EATEN.finding(length=length)
+    return Mistake.BODY_EMPTY.finding()
 
 
-def _old_kind(
+def _legacy(
     headers: Mapping[str, str], body: bytes, secrets: Sequence[str], others: Mapping[str, Sequence[str]]
-) -> Diagnosis | None:
-    found = _OLD.fullmatch(headers.get("x-whop-signature", "")[:512])
-    if found is None:
+) -> Finding | None:
+    match = _OLD.fullmatch(headers.get("x-whop-signature", "")[:512])
+    if match is None:
         return None
-    signed = _Signed(f"{found[1]}.".encode(), int(found[1]), (bytes.fromhex(found[2]),))
-    for name, secret in (*((_where(index, secrets), one) for index, one in enumerate(secrets)), *_others(others)):
+    signed = _Signed(f"{match[1]}.".encode(), int(match[1]), (bytes.fromhex(match[2]),))
+    configured = ((_where(index, secrets), secret) for index, secret in enumerate(secrets))
+    for name, secret in (*configured, *_others(others)):
         if signed.by(secret.encode(), body):
-            return diagnosis(Mistake.OLD_FORMAT, elsewhere=name)
+            return Mistake.OLD_FORMAT.finding(elsewhere=name)
     return None
 
 
@@ -151,7 +150,7 @@ def _read(headers: Mapping[str, str]) -> _Signed | None:
 
 
 def _others(others: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
-    return islice(((name, secret) for name, several in others.items() for secret in several), _MAX_OTHERS)
+    return islice(((name, secret) for name, secrets in others.items() for secret in secrets), _MAX_OTHERS)
 
 
 def _where(index: int, secrets: Sequence[str]) -> str:

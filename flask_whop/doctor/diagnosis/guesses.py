@@ -1,8 +1,8 @@
-"""What a known mistake would have made of a secret or of a body: the keys and bodies that are worth a try.
+"""The keys and bodies worth trying: what a known mistake would have made of a secret or a body.
 
-Each guess undoes one mistake. There are a few dozen of them at most, whatever comes in,
-and each step towards one takes time and room in proportion to the body: no pattern is
-matched against what a stranger sent.
+Each guess undoes one mistake. There are a few dozen at most, whatever arrives, and each
+takes time and memory in proportion to the body: no pattern is matched against what a
+stranger sent.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from typing import Any, Final
 from flask_whop.doctor.diagnosis.mistakes import Mistake
 
 MAX_BODY: Final = 64 * 1024
-"""The largest body that is looked at; Whop's are some kilobytes."""
+"""The largest body that is diagnosed; Whop's are a few kilobytes."""
 
 MIN_KEY_BYTES: Final = 16
-"""The shortest key that is tried: a shorter one could be guessed, and a forgery would look like a mistake."""
+"""The shortest key that is tried: a shorter one could be guessed, so a forgery would look like a mistake."""
 
 WHOP_SECRET: Final = re.compile(r"ws_[0-9a-f]{64}", re.ASCII)
-"""The form of a secret of Whop's."""
+"""The form of Whop's secrets."""
 
-# White space, and what is just as invisible: the byte order mark, the zero-width and directional
-# characters, and a newline that an .env file did not resolve.
+# White space and other invisible characters: the byte order mark, zero-width and directional
+# characters, and a newline escape that an .env file left as it was.
 _BLANK = r"(?:[\s\ufeff\u200b-\u200f\u2060\u202a-\u202e]|\\[nrt])"
 _QUOTE = r"[\"'`\u2018\u2019\u201c\u201d]"
 _AROUND = re.compile(rf"^(?:{_BLANK}|{_QUOTE})+|(?:{_BLANK}|{_QUOTE}|[,;])+$")
 _ASSIGNED = re.compile(r"^(?:export\s+)?[A-Za-z][A-Za-z0-9_]*\s*=\s*(?=[\"']?ws_)")
-# Rails, by its ActiveSupport, writes these letters of JSON as escapes.
+# Rails (ActiveSupport) writes these characters as escapes in JSON.
 _RAILS = {letter: f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 _MARK = b"\xef\xbb\xbf"
 
-# A JSON body that is written again has at most so much of each; the largest of Whop's has half of it.
+# The limits for a JSON body that is written again; the largest of Whop's has half of each.
 _MAX_TEXT = 2 * MAX_BODY
 _MAX_VALUES = 1_000
 _MAX_QUOTES = 4_000
@@ -44,7 +44,7 @@ _MAX_DEPTH = 16
 _MAX_DIGITS = 40
 
 _COMPACT: dict[str, Any] = {"separators": (",", ":"), "ensure_ascii": False}
-# The ways in which the common libraries write the same JSON.
+# How common libraries write the same JSON.
 _STYLES: Final[list[dict[str, Any]]] = [
     *(
         {"separators": separators, "ensure_ascii": as_ascii, "sort_keys": in_order}
@@ -57,9 +57,9 @@ _STYLES: Final[list[dict[str, Any]]] = [
 
 
 def keys(secret: str) -> Iterator[tuple[Mistake, bytes]]:
-    """Yield the keys that the sender may have, where ``secret`` is what is configured."""
+    """Yield the keys that the sender may have used, given the configured ``secret``."""
     for mistake, key in _keys(secret):
-        # HMAC pads a key with zeros, so that those at its end are none of its strength.
+        # HMAC pads a key with zeros, so zeros at its end add no strength.
         if len(key.rstrip(b"\0")) >= MIN_KEY_BYTES and key != secret.encode():
             yield mistake, key
 
@@ -67,8 +67,8 @@ def keys(secret: str) -> Iterator[tuple[Mistake, bytes]]:
 def _keys(secret: str) -> Iterator[tuple[Mistake, bytes]]:
     bare = cleaned(secret)
     if bare != secret:
-        dressed = Mistake.SECRET_QUOTED if re.search(_QUOTE, secret) else Mistake.SECRET_BLANKS
-        yield dressed, bare.encode()
+        mistake = Mistake.SECRET_QUOTED if re.search(_QUOTE, secret) else Mistake.SECRET_BLANKS
+        yield mistake, bare.encode()
     named = cleaned(_ASSIGNED.sub("", bare))
     if named != bare:
         yield Mistake.SECRET_WITH_NAME, named.encode()
@@ -79,12 +79,12 @@ def _keys(secret: str) -> Iterator[tuple[Mistake, bytes]]:
 
 
 def cleaned(secret: str) -> str:
-    """``secret`` without the quotes and the blanks around it."""
+    """Return ``secret`` without the quotes and blanks around it."""
     return _AROUND.sub("", secret)
 
 
 def decoded(text: str) -> bytes:
-    """What the libraries that take a secret for base64 make of ``text``; nothing if it cannot be that."""
+    """Decode ``text`` as libraries do that take a secret for base64; return nothing if it can't be that."""
     encoded = text.removeprefix("whsec_").replace("-", "+").replace("_", "/" if "ws_" not in text else "")
     try:
         return base64.b64decode(encoded + "==")
@@ -93,7 +93,7 @@ def decoded(text: str) -> bytes:
 
 
 def _decoded(bare: str) -> Iterator[tuple[Mistake, bytes]]:
-    """The keys where base64 was taken for the secret, or the secret for base64."""
+    """The keys if base64 was mistaken for the secret, or the secret for base64."""
     key = decoded(bare)
     text = cleaned(key.decode("ascii", "replace"))
     if text.isprintable() and text.isascii():
@@ -106,11 +106,11 @@ def _decoded(bare: str) -> Iterator[tuple[Mistake, bytes]]:
 
 
 def _altered_by_the_sender(secret: str) -> Iterator[tuple[Mistake, bytes]]:
-    """The keys that somebody signs with who is not Whop, and has the right secret."""
+    """The keys of a sender that isn't Whop, but has the right secret."""
     key = secret.encode()
-    for whole in (key, key.removeprefix(b"ws_")):
-        yield Mistake.SENDER_ALTERS, base64.b64encode(whole)
-        yield Mistake.SENDER_ALTERS, whole
+    for text in (key, key.removeprefix(b"ws_")):
+        yield Mistake.SENDER_ALTERS, base64.b64encode(text)
+        yield Mistake.SENDER_ALTERS, text
     for ending in (b"\n", b"\r\n", b" "):
         yield Mistake.SENDER_ALTERS, key + ending
     yield Mistake.SENDER_ALTERS, b'"' + key + b'"'
@@ -121,11 +121,10 @@ def _altered_by_the_sender(secret: str) -> Iterator[tuple[Mistake, bytes]]:
 
 
 def bodies(body: bytes) -> Iterator[tuple[Mistake, bytes]]:
-    """Yield the bodies that may have been sent, where ``body`` is what arrived.
+    """Yield the bodies that may have been sent, given the ``body`` that arrived.
 
-    Each is made when it is asked for, and held by nobody here: let go of one before
-    asking for the next. What is made of a body is at most some times as long as
-    :data:`MAX_BODY`, whatever its bytes are.
+    Each is made on demand and not held here: drop one before asking for the next. Each
+    is at most a few times as long as :data:`MAX_BODY`, whatever the bytes are.
     """
     for mistake, sent in chain(_other_ends(body), _rewritten(body)):
         if sent != body:
@@ -158,8 +157,8 @@ def _rewritten(body: bytes) -> Iterator[tuple[Mistake, bytes]]:
     plain = json.dumps(parsed, check_circular=False, **_COMPACT).isascii()
     for style in _STYLES:
         if plain and style["ensure_ascii"]:
-            continue  # it is what the other style makes
-        # Half of a surrogate pair has no UTF-8; no sender writes one.
+            continue  # the other style makes the same
+        # Half of a surrogate pair can't be UTF-8, so no sender writes one.
         yield Mistake.BODY_RESERIALISED, json.dumps(parsed, check_circular=False, **style).encode("utf-8", "replace")
     text = json.dumps(parsed, check_circular=False, **_COMPACT)
     if sum(map(text.count, _RAILS)) <= _MAX_VALUES:
@@ -173,10 +172,10 @@ def _by_rails(text: str) -> str:
 
 
 def _is_modest(body: bytes) -> bool:
-    """Whether writing the JSON ``body`` again costs little, however it is written.
+    """Whether it costs little to write the JSON ``body`` again, in any style.
 
-    A text with any character beyond ASCII may take four bytes for each of them, and an
-    escape may stand for such a character.
+    A string with any character beyond ASCII may take four bytes for each character, and
+    an escape may stand for such a character.
     """
     room = 1 if body.isascii() and b"\\u" not in body else 4
     values = sum(body.count(mark) for mark in (b",", b"[", b"{"))
@@ -184,29 +183,29 @@ def _is_modest(body: bytes) -> bool:
 
 
 def _without_blanks(body: bytes) -> bytes:
-    """The JSON ``body`` without what stands between its tokens."""
-    kept = bytearray()
+    """The JSON ``body`` without the blanks between its tokens."""
+    tokens = bytearray()
     quoted = False
     for part in body.split(b'"'):
-        kept += part if quoted else part.translate(None, b" \t\r\n")
-        kept += b'"'
+        tokens += part if quoted else part.translate(None, b" \t\r\n")
+        tokens += b'"'
         backslashes = len(part) - len(part.rstrip(b"\\"))
-        # Behind an odd number of them, a quote is a part of the text.
+        # After an odd number of them, a quote is part of the string.
         quoted = not (quoted and backslashes % 2 == 0)
-    return bytes(kept[:-1])
+    return bytes(tokens[:-1])
 
 
 def _is_deep(parsed: object) -> bool:
-    """Whether lists and objects are nested deeper than in anything that Whop sends: each level adds an indent."""
+    """Whether lists and objects are nested deeper than Whop ever sends: each level adds an indent."""
     level = [parsed]
     for _ in range(_MAX_DEPTH + 1):
-        containers = [one for one in level if isinstance(one, (dict, list))]
-        level = [inner for one in containers for inner in (one.values() if isinstance(one, dict) else one)]
+        containers = [value for value in level if isinstance(value, (dict, list))]
+        level = [inner for outer in containers for inner in (outer.values() if isinstance(outer, dict) else outer)]
     return bool(level)
 
 
 def _integer(digits: str) -> int:
-    # The time that a number takes grows with the square of its digits. One that is cut is wrong, and matches nothing.
+    # Reading a number takes time with the square of its digits. One that is cut is wrong, and matches nothing.
     return int(digits[:_MAX_DIGITS])
 
 
