@@ -9,8 +9,10 @@ import pytest
 from flask import Flask, got_request_exception, request
 
 from flask_whop import GiveUp, RetryLater, WhopWebhooks
+from flask_whop.blueprint import _answer
+from flask_whop.engine import Outcome, Status
 from flask_whop.errors import StoreUnavailable
-from flask_whop.events import IdentityProfileNeedsAction
+from flask_whop.events import IdentityProfileNeedsAction, parse_event
 from flask_whop.signals import identity_profile_needs_action, payment_succeeded
 from flask_whop.stores import MemoryStore
 from flask_whop.testing import signed
@@ -270,3 +272,10 @@ def test_several_apps_in_one_process_keep_their_deliveries_apart():
         "processed",
     ]
     assert names == ["one", "two"]
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.DEAD])  # a worker's alone
+def test_an_answer_is_2xx_exactly_when_whop_may_forget_the_delivery(app, status):
+    outcome = Outcome(status, parse_event(b"{}"), retry_after=5.0)
+    with app.app_context():
+        assert (_answer(outcome, None).status_code // 100 == 2) is status.owned

@@ -23,6 +23,7 @@ from flask_whop.signals import (
     refund_created,
     unknown_event,
 )
+from flask_whop.signals.kinds import EventSignal, LifecycleSignal
 from tests.conftest import SECRET, Sender
 
 
@@ -428,3 +429,15 @@ def test_the_name_of_a_receiver_is_its_module_and_qualified_name(app, whop, send
         sender.deliver("payment.succeeded")
         sender.deliver("payment.failed")
     assert names == [here, f"{here}.method", "named", f"{here}.method"]
+
+
+def test_the_repr_of_a_signal_says_its_event_and_how_many_receivers_it_has(app):
+    def fulfil(app, event): ...
+
+    signal = EventSignal("payment.succeeded")
+    assert repr(signal) == "<EventSignal payment.succeeded: 0 receivers>"
+    signal.connect(fulfil)
+    signal.connect(fulfil, app)
+    assert repr(signal) == "<EventSignal payment.succeeded: 1 receiver>"
+    assert repr(LifecycleSignal("delivery_seen", ())) == "<LifecycleSignal delivery_seen: 0 receivers>"
+    assert "payment.succeeded" in signal.__doc__
