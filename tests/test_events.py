@@ -1,10 +1,13 @@
-"""Events: one class, one signal and one line in the registry for each type; read whatever comes."""
+"""Events: one class and one signal for each type, found by rule; read whatever comes."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import typing
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -20,37 +23,77 @@ from flask_whop.events import (
     Payload,
     Resource,
     UnknownEvent,
+    event_class,
     parse_event,
+    registry,
 )
 from flask_whop.events.reading import read_payload
-from flask_whop.events.registry import FAMILIES, PAYLOADS
+from flask_whop.events.registry import FAMILIES
 from flask_whop.signals import payload_drifted, unknown_event
 from flask_whop.signals.kinds import EventSignal
 
 
-def event_classes():
-    """Every event class that a family module exports, with its family."""
+def defined_classes():
+    """Every class that a family module defines, with its family."""
     for family in FAMILIES:
         module = import_module(f"flask_whop.events.{family}")
-        for name in module.__all__:
-            if issubclass(vars(module)[name], Event):
-                yield family, vars(module)[name]
+        for cls in vars(module).values():
+            if isinstance(cls, type) and cls.__module__ == module.__name__:
+                yield family, cls
+
+
+def event_classes():
+    return [(family, cls) for family, cls in defined_classes() if issubclass(cls, Event)]
 
 
 def parse(body):
     return parse_event(json.dumps(body).encode(), "msg_1")
 
 
-def test_the_registry_names_each_exported_class_under_its_own_type():
-    exported = {(family, cls.__name__, cls.type) for family, cls in event_classes()}
-    listed = {(family, name, kind) for family, kinds in FAMILIES.items() for kind, name in kinds.items()}
-    assert exported == listed
-    assert len({kind for _, _, kind in exported}) == len(exported) == len(EVENT_TYPES) == 115
+def test_each_class_of_an_event_is_found_by_its_type():
+    by_type = {cls.type: cls for _, cls in event_classes()}
+    assert [*by_type] == [*EVENT_TYPES] == [*signals.EVENT_SIGNALS]
+    assert len(by_type) == len(event_classes()) == 115
+    for event_type, cls in by_type.items():
+        assert event_class(event_type) is cls
 
 
-def test_the_registry_names_each_payload_that_an_event_carries():
-    carried = {(family, cls.payload_class.__name__) for family, cls in event_classes()}
-    assert carried == {(family, name) for family, names in PAYLOADS.items() for name in names}
+def test_every_module_with_events_is_a_family():
+    folder = Path(events.__file__).parent
+    assert {file.stem for file in folder.glob("*.py") if "(Event[Literal[" in file.read_text()} == {*FAMILIES}
+
+
+def test_the_first_word_of_each_event_and_of_its_payload_names_their_family():
+    for family, cls in event_classes():
+        for name in (cls.type, cls.__name__, cls.payload_class.__name__):
+            assert registry._family_of(name) == family, name
+
+
+@pytest.mark.parametrize("find", ["event_class('entry.created')", "EntryCreated", "Entry"])
+def test_finding_an_event_or_its_payload_imports_no_other_family(find):
+    code = (
+        "import sys; from flask_whop import events; from flask_whop.events.registry import FAMILIES; "
+        f"print(events.{find}.__module__, [one for one in FAMILIES if f'flask_whop.events.{{one}}' in sys.modules])"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == "flask_whop.events.entries ['entries']\n"
+
+
+@pytest.mark.parametrize(
+    "event_type",
+    [
+        *("", ".", "payment", "payment.", "payment.Succeeded", "PAYMENT.SUCCEEDED", "payment_succeeded", "Payment"),
+        *("PaymentSucceeded", "app.", "app_", "app.app_payment.created", "payment.succeeded ", "event", "__class__"),
+        *("payment." + "x" * 1_000_000, "payment" * 100_000, "app_" * 100_000, "\ud83d", "payment.\0", "../payments"),
+        *(None, 7, ["payment.succeeded"], {"payment.succeeded": 1}, b"payment.succeeded"),
+    ],
+    ids=lambda event_type: str(event_type)[:30].encode("unicode_escape").decode(),
+)
+def test_what_is_no_type_of_an_event_has_no_class_and_is_not_remembered(event_type):
+    assert event_class("payment.succeeded")
+    before = {*registry._classes}
+    assert event_class(event_type) is None
+    assert {*registry._classes} == before
 
 
 def test_each_type_has_one_signal_whose_annotation_is_the_class_of_that_type():
@@ -74,11 +117,18 @@ def test_each_signal_is_named_after_its_class():
 
 
 def test_each_class_is_found_in_the_package_under_its_own_name():
-    for _, cls in event_classes():
+    listed = dir(events)
+    for _, cls in defined_classes():
         assert getattr(events, cls.__name__) is cls
-        assert cls.__name__ in dir(events)
-    with pytest.raises(AttributeError, match="PaymentSuceeded"):
-        _ = events.PaymentSuceeded
+        assert cls.__name__ in listed
+
+
+@pytest.mark.parametrize(
+    "name", ["PaymentSuceeded", "Literal", "Timestamp", "JsonValue", "payment_succeeded", "_x", ""]
+)
+def test_a_name_that_is_no_class_of_a_family_is_not_in_the_package(name):
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'"):
+        getattr(events, name)
 
 
 def test_each_class_and_each_payload_says_what_it_means():

@@ -64,7 +64,9 @@ def test_every_event_that_the_sdk_names_has_a_class_and_a_signal():
     named = {leaf for leaf in leaves(WebhookEvent) if isinstance(leaf, str)}
     assert len(named) >= 90
     absent = sorted(named - set(EVENT_TYPES))
-    assert not absent, "\n".join(("add these to the registry, to a family, and to signals.py:", *absent))
+    assert not absent, "\n".join(
+        ("add these to a family of flask_whop/events and to flask_whop/signals/__init__.py:", *absent)
+    )
 
 
 def test_the_sdk_still_declares_its_payloads_where_this_looks():

@@ -13,16 +13,17 @@ from pydantic import BaseModel
 from flask_whop.cli.output import as_json, fault, fitted, styled, table
 from flask_whop.doctor.unhandled import ready_receiver
 from flask_whop.errors import UnknownEventError
-from flask_whop.events import EVENT_TYPES, AnyEvent, event_class, matching
+from flask_whop.events import AnyEvent, event_class
 from flask_whop.signals import EVENT_SIGNALS
 from flask_whop.signals.kinds import EventSignal
+from flask_whop.signals.patterns import matching
 
 _DEEPEST = 3
 
 
 def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001  # click's way
     """The event types that begin as what has been typed, for completion in the shell."""
-    return [event_type for event_type in EVENT_TYPES if event_type.startswith(incomplete)]
+    return [event_type for event_type in EVENT_SIGNALS if event_type.startswith(incomplete)]
 
 
 @click.command("events")
@@ -57,7 +58,7 @@ def command(wanted: str | None, *, subscribed: bool, machine: bool) -> None:
 
 def _matching(wanted: str | None) -> list[str]:
     try:
-        return list(EVENT_TYPES if wanted is None else matching(wanted))
+        return list(EVENT_SIGNALS if wanted is None else matching(wanted))
     except UnknownEventError as error:
         raise fault(error) from None
 

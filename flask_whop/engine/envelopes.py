@@ -6,8 +6,9 @@ import threading
 from functools import cache
 from typing import TYPE_CHECKING
 
-from flask_whop.events import EVENT_TYPES, UnknownEvent
+from flask_whop.events import UnknownEvent
 from flask_whop.logs import log
+from flask_whop.signals import EVENT_SIGNALS
 
 if TYPE_CHECKING:
     from flask_whop.events import AnyEvent
@@ -54,7 +55,7 @@ def _oddity_of(event: UnknownEvent) -> str | None:
 def _known_spellings() -> dict[str, str]:
     """The event types as a log shows them, by their letters."""
     spellings: dict[str, list[str]] = {}
-    for event_type in EVENT_TYPES:
+    for event_type in EVENT_SIGNALS:
         spellings.setdefault(_letters(event_type), []).append(f"`{event_type}`")
     return {letters: " or ".join(types) for letters, types in spellings.items()}
 

@@ -1,21 +1,19 @@
-"""What Whop sends: one class for each type of event, and one for each payload.
+"""What Whop sends: a class for each type of event, and one for each payload.
 
-They stand in one module per family and are imported when first asked for, so that an
-app pays for the events that it uses. ``from flask_whop.events import PaymentSucceeded``
-works for every event and every payload that an event carries.
+Each family of events is a module, imported when one of its names is first asked for,
+so an app pays for the events it uses. ``from flask_whop.events import PaymentSucceeded``
+works for every event, every payload, and every part that a family defines.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_whop.events.envelope import Event as Event
 from flask_whop.events.envelope import UnknownEvent as UnknownEvent
 from flask_whop.events.envelope import parse_event as parse_event
-from flask_whop.events.registry import EVENT_TYPES as EVENT_TYPES
-from flask_whop.events.registry import HOMES, load
 from flask_whop.events.registry import event_class as event_class
-from flask_whop.events.registry import matching as matching
+from flask_whop.events.registry import load, names
 
 if TYPE_CHECKING:
     from flask_whop.events.accounts import *  # noqa: F403
@@ -40,13 +38,8 @@ if TYPE_CHECKING:
     from flask_whop.events.shipping import *  # noqa: F403
     from flask_whop.events.transfers import *  # noqa: F403
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        return load(name)
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *HOMES})
+    EVENT_TYPES: tuple[str, ...]
+    """Every event type that has a class, by the name Whop gives it."""
+else:
+    # Hidden from type checkers: to them a module with a __getattr__ has every name, misspelled ones included.
+    __getattr__, __dir__ = load, names

@@ -14,44 +14,6 @@ from flask_whop.events.payload import Items, Payload, Reference
 from flask_whop.events.resource import Linked, Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "Account",
-    "AccountAction",
-    "AccountFinancingApproved",
-    "AccountFinancingDenied",
-    "AccountFinancingDisabled",
-    "AccountLevel",
-    "AccountUpdated",
-    "Capabilities",
-    "CardProgram",
-    "CaseRefunds",
-    "CompanyFormation",
-    "DisputeAlertRefunds",
-    "Financing",
-    "FinancingChange",
-    "FormationDocument",
-    "FormationSignature",
-    "FormationSignatures",
-    "HyperliquidAccount",
-    "LevelPoints",
-    "ParentAccount",
-    "ParentFee",
-    "Partner",
-    "PartnerReward",
-    "PaymentControls",
-    "ReserveTerms",
-    "SocialLink",
-    "StorePage",
-    "TaxIdentifier",
-    "TokenBalance",
-    "TokenBreakdown",
-    "TokenSettlement",
-    "TradingAccount",
-    "TradingSubscription",
-    "Wallet",
-    "WithdrawalSchedule",
-]
-
 
 class TokenSettlement(Payload):
     """Tokens that become available on a certain day."""

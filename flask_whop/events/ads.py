@@ -12,53 +12,6 @@ from flask_whop.events.payload import Items, Payload, Reference
 from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "Ad",
-    "AdAudiences",
-    "AdCampaign",
-    "AdCampaignActivity",
-    "AdCampaignCreated",
-    "AdCampaignEvents",
-    "AdCampaignPaymentFailed",
-    "AdCampaignUpdated",
-    "AdCreated",
-    "AdGroup",
-    "AdGroupCreated",
-    "AdGroupUpdated",
-    "AdRegions",
-    "AdText",
-    "AdUpdated",
-    "City",
-    "Creative",
-    "CreativeCrop",
-    "CustomLocation",
-    "DeliverySchedule",
-    "DeliveryWindow",
-    "Demographics",
-    "DetailedTargeting",
-    "Devices",
-    "FrequencyCap",
-    "GeoLocations",
-    "Keyword",
-    "LeadForm",
-    "LeadFormCheckbox",
-    "LeadFormCompletion",
-    "LeadFormDisclaimer",
-    "LeadFormIntro",
-    "LeadFormLogic",
-    "LeadFormOption",
-    "LeadFormPrivacyPolicy",
-    "LeadFormQuestion",
-    "LearningProgress",
-    "MessagingConfig",
-    "Music",
-    "OperatingSystem",
-    "Placement",
-    "PlatformIssue",
-    "TargetingCategory",
-    "Translations",
-]
-
 
 class PlatformIssue(Reference):
     """Something that the ad platform complains of."""

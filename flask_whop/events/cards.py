@@ -12,28 +12,6 @@ from flask_whop.events.payload import Payload
 from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "Card",
-    "CardApplication",
-    "CardApplicationApproved",
-    "CardApplicationCreated",
-    "CardApplicationDenied",
-    "CardApplicationUpdated",
-    "CardBilling",
-    "CardCanceled",
-    "CardCreated",
-    "CardFrozen",
-    "CardLimit",
-    "CardSecrets",
-    "CardTransaction",
-    "CardTransactionCompleted",
-    "CardTransactionCreated",
-    "CardTransactionDeclined",
-    "CardTransactionReversed",
-    "CardTransactionUpdated",
-    "CardUpdated",
-]
-
 
 class CardApplication(Resource):
     """An application for a card."""

@@ -10,21 +10,6 @@ from flask_whop.events.references import User
 from flask_whop.events.resource import Linked, Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "Audience",
-    "Channel",
-    "ChatMessage",
-    "ChatMessageCreated",
-    "ChatReaction",
-    "ChatReactionCreated",
-    "Message",
-    "Poll",
-    "PollOption",
-    "PollVotes",
-    "Reaction",
-    "ReactionCount",
-]
-
 
 class Audience(Payload):
     """Who gets to see a message."""

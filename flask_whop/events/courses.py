@@ -10,13 +10,6 @@ from flask_whop.events.references import User
 from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "Course",
-    "CourseLessonInteraction",
-    "CourseLessonInteractionCompleted",
-    "Lesson",
-]
-
 
 class Course(Resource):
     """A course."""

@@ -24,25 +24,6 @@ from flask_whop.events.payload import Items, Payload, Reference
 from flask_whop.events.resource import Linked, Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "Dispute",
-    "DisputeAlert",
-    "DisputeAlertCreated",
-    "DisputeCreated",
-    "DisputeUpdated",
-    "Evidence",
-    "EvidenceDocument",
-    "IssuerComment",
-    "ResolutionCenterCase",
-    "ResolutionCenterCaseCreated",
-    "ResolutionCenterCaseDecided",
-    "ResolutionCenterCaseUpdated",
-    "ResolutionCreated",
-    "ResolutionDecided",
-    "ResolutionEvent",
-    "ResolutionUpdated",
-]
-
 
 class EvidenceDocument(File):
     """A document that proves something in a dispute."""

@@ -10,14 +10,6 @@ from flask_whop.events.references import CustomFieldResponse, PlanReference, Pro
 from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "Entry",
-    "EntryApproved",
-    "EntryCreated",
-    "EntryDeleted",
-    "EntryDenied",
-]
-
 
 class Entry(Resource):
     """A person's place on a waitlist."""

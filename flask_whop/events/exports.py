@@ -8,12 +8,6 @@ from flask_whop.events.envelope import Event
 from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "Export",
-    "ExportCompleted",
-    "ExportFailed",
-]
-
 
 class Export(Resource):
     """A file of an account's data, made on request."""

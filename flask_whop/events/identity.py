@@ -10,16 +10,6 @@ from flask_whop.events.references import AccountReference, Address
 from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "IdentityProfile",
-    "IdentityProfileApproved",
-    "IdentityProfileNeedsAction",
-    "IdentityProfileRejected",
-    "IdentityProfileUpdated",
-    "Verification",
-    "VerificationSucceeded",
-]
-
 
 class Verification(Reference):
     """One attempt to verify a person or a business (``verf_…``)."""

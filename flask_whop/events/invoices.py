@@ -21,16 +21,6 @@ from flask_whop.events.payload import Items, Payload
 from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "Invoice",
-    "InvoiceCreated",
-    "InvoiceLineItem",
-    "InvoiceMarkedUncollectible",
-    "InvoicePaid",
-    "InvoicePastDue",
-    "InvoiceVoided",
-]
-
 
 class InvoiceLineItem(Payload):
     """One line of an invoice."""

@@ -15,23 +15,6 @@ from flask_whop.events.payouts import PayoutAccount
 from flask_whop.events.resource import Linked, Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "BankAccount",
-    "DepositSucceeded",
-    "FinancialActivityFundsAvailable",
-    "LedgerAccount",
-    "LedgerAccountFundsAvailable",
-    "LedgerActivity",
-    "LedgerBalance",
-    "LedgerCurrency",
-    "LedgerParty",
-    "LedgerResource",
-    "LedgerSource",
-    "PayoutDestination",
-    "SwapCompleted",
-    "TreasuryBalance",
-]
-
 
 class LedgerBalance(Linked):
     """What a ledger account holds in one currency."""

@@ -21,29 +21,6 @@ from flask_whop.events.references import (
 from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "Affiliate",
-    "AppMembershipCancelAtPeriodEndChanged",
-    "AppMembershipWentInvalid",
-    "AppMembershipWentInvalidV5",
-    "AppMembershipWentValid",
-    "AppMembershipWentValidV5",
-    "FeedbackOption",
-    "Member",
-    "MemberCreated",
-    "MemberUpdated",
-    "Membership",
-    "MembershipActivated",
-    "MembershipCancelAtPeriodEndChanged",
-    "MembershipDeactivated",
-    "MembershipExperienceClaimed",
-    "MembershipMetadataUpdated",
-    "MembershipTrialEndingSoon",
-    "MembershipUpdated",
-    "MembershipWentInvalid",
-    "MembershipWentValid",
-]
-
 
 class Affiliate(Resource):
     """Who earns a commission on a membership."""

@@ -18,31 +18,6 @@ from flask_whop.events.references import User as User
 from flask_whop.events.resource import Linked, Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "AccountReference",
-    "Address",
-    "Attachment",
-    "Buyer",
-    "CardDetails",
-    "CustomFieldResponse",
-    "DisputeReference",
-    "File",
-    "FilePart",
-    "IconColors",
-    "IconFiles",
-    "LineItem",
-    "MemberReference",
-    "MembershipReference",
-    "PaymentIcons",
-    "PaymentInstrument",
-    "PaymentMethod",
-    "PaymentReference",
-    "Picture",
-    "PlanReference",
-    "ProductReference",
-    "User",
-]
-
 
 class Attachment(Reference):
     """A file that was handed in."""

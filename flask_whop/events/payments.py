@@ -27,40 +27,6 @@ from flask_whop.events.payload import Items, Payload, Reference
 from flask_whop.events.resource import Linked, Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "AppPaymentCreated",
-    "AppPaymentFailed",
-    "AppPaymentFailedV5",
-    "AppPaymentPending",
-    "AppPaymentRequiresAction",
-    "AppPaymentSucceeded",
-    "AppPaymentSucceededV5",
-    "ApplicationFee",
-    "FinancingTransaction",
-    "Payment",
-    "PaymentAffiliateRewardCreated",
-    "PaymentAuthorized",
-    "PaymentCanceled",
-    "PaymentCreated",
-    "PaymentFailed",
-    "PaymentHold",
-    "PaymentPending",
-    "PaymentRequiresAction",
-    "PaymentSucceeded",
-    "PromoCode",
-    "Refund",
-    "RefundCreated",
-    "RefundUpdated",
-    "ResolutionReference",
-    "RuleMatch",
-    "SetupError",
-    "SetupIntent",
-    "SetupIntentCanceled",
-    "SetupIntentRequiresAction",
-    "SetupIntentSucceeded",
-    "VerificationChecks",
-]
-
 
 class ApplicationFee(Resource):
     """What an app earns on a payment."""

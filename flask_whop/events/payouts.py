@@ -13,33 +13,6 @@ from flask_whop.events.references import AccountReference, Address
 from flask_whop.events.resource import Linked, Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "Arrival",
-    "BusinessRepresentative",
-    "FeeStructure",
-    "Payout",
-    "PayoutAccount",
-    "PayoutAccountStatusUpdated",
-    "PayoutCreated",
-    "PayoutFailure",
-    "PayoutMethod",
-    "PayoutMethodCreated",
-    "PayoutMethodDestination",
-    "PayoutMethodSummary",
-    "PayoutRail",
-    "PayoutReversed",
-    "PayoutToken",
-    "PayoutUpdated",
-    "Quote",
-    "QuoteOption",
-    "Recipient",
-    "Withdrawal",
-    "WithdrawalCreated",
-    "WithdrawalLedgerAccount",
-    "WithdrawalReversed",
-    "WithdrawalUpdated",
-]
-
 
 class PayoutFailure(Payload):
     """Why a payout did not arrive, or came back."""

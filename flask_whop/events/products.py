@@ -13,21 +13,6 @@ from flask_whop.events.payload import Items, Payload, Reference
 from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "PaymentMethodConfiguration",
-    "Plan",
-    "PlanCreated",
-    "PlanCustomField",
-    "PlanDeleted",
-    "PlanUpdated",
-    "Product",
-    "ProductCreated",
-    "ProductDeleted",
-    "ProductPublished",
-    "ProductUnpublished",
-    "ProductUpdated",
-]
-
 
 class PlanCustomField(Reference):
     """A question that buyers are asked at checkout."""

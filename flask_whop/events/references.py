@@ -8,18 +8,6 @@ from flask_whop.events.payload import Payload, Reference
 from flask_whop.events.resource import Linked
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "AccountReference",
-    "Address",
-    "CustomFieldResponse",
-    "MemberReference",
-    "MembershipReference",
-    "Picture",
-    "PlanReference",
-    "ProductReference",
-    "User",
-]
-
 
 class Picture(Payload):
     """A picture."""

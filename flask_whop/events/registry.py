@@ -1,14 +1,14 @@
-"""The one table of all the event types that Whop sends, and where the class of each stands.
+"""Find the class of an event by its type, and every class of this package by its name.
 
-Nothing is imported to make it: a family is imported when one of its classes is first
-asked for.
+Events are listed nowhere: the first word of a type or a class names its family, a
+module of this package, which is imported when one of its classes is first needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -18,260 +18,97 @@ from flask_whop.errors import UnknownEventError
 if TYPE_CHECKING:
     from flask_whop.events.anything import AnyEvent
 
-FAMILIES: Final[Mapping[str, Mapping[str, str]]] = {
-    "accounts": {
-        "account.updated": "AccountUpdated",
-        "account.financing_approved": "AccountFinancingApproved",
-        "account.financing_denied": "AccountFinancingDenied",
-        "account.financing_disabled": "AccountFinancingDisabled",
-    },
-    "ads": {
-        "ad_campaign.created": "AdCampaignCreated",
-        "ad_campaign.updated": "AdCampaignUpdated",
-        "ad_campaign.payment_failed": "AdCampaignPaymentFailed",
-        "ad_campaign.events": "AdCampaignEvents",
-        "ad_group.created": "AdGroupCreated",
-        "ad_group.updated": "AdGroupUpdated",
-        "ad.created": "AdCreated",
-        "ad.updated": "AdUpdated",
-    },
-    "cards": {
-        "card_application.created": "CardApplicationCreated",
-        "card_application.updated": "CardApplicationUpdated",
-        "card_application.approved": "CardApplicationApproved",
-        "card_application.denied": "CardApplicationDenied",
-        "card.created": "CardCreated",
-        "card.updated": "CardUpdated",
-        "card.frozen": "CardFrozen",
-        "card.canceled": "CardCanceled",
-        "card_transaction.created": "CardTransactionCreated",
-        "card_transaction.updated": "CardTransactionUpdated",
-        "card_transaction.completed": "CardTransactionCompleted",
-        "card_transaction.declined": "CardTransactionDeclined",
-        "card_transaction.reversed": "CardTransactionReversed",
-    },
-    "chat": {
-        "chat.message.created": "ChatMessageCreated",
-        "chat.reaction.created": "ChatReactionCreated",
-    },
-    "courses": {
-        "course_lesson_interaction.completed": "CourseLessonInteractionCompleted",
-    },
-    "disputes": {
-        "dispute.created": "DisputeCreated",
-        "dispute.updated": "DisputeUpdated",
-        "dispute_alert.created": "DisputeAlertCreated",
-        "resolution_center_case.created": "ResolutionCenterCaseCreated",
-        "resolution_center_case.updated": "ResolutionCenterCaseUpdated",
-        "resolution_center_case.decided": "ResolutionCenterCaseDecided",
-        "resolution.created": "ResolutionCreated",
-        "resolution.updated": "ResolutionUpdated",
-        "resolution.decided": "ResolutionDecided",
-    },
-    "entries": {
-        "entry.created": "EntryCreated",
-        "entry.approved": "EntryApproved",
-        "entry.denied": "EntryDenied",
-        "entry.deleted": "EntryDeleted",
-    },
-    "exports": {
-        "export.completed": "ExportCompleted",
-        "export.failed": "ExportFailed",
-    },
-    "identity": {
-        "identity_profile.needs_action": "IdentityProfileNeedsAction",
-        "identity_profile.approved": "IdentityProfileApproved",
-        "identity_profile.rejected": "IdentityProfileRejected",
-        "identity_profile.updated": "IdentityProfileUpdated",
-        "verification.succeeded": "VerificationSucceeded",
-    },
-    "invoices": {
-        "invoice.created": "InvoiceCreated",
-        "invoice.paid": "InvoicePaid",
-        "invoice.past_due": "InvoicePastDue",
-        "invoice.voided": "InvoiceVoided",
-        "invoice.marked_uncollectible": "InvoiceMarkedUncollectible",
-    },
-    "ledger": {
-        "ledger_account.funds_available": "LedgerAccountFundsAvailable",
-        "financial_activity.funds_available": "FinancialActivityFundsAvailable",
-        "swap.completed": "SwapCompleted",
-        "deposit.succeeded": "DepositSucceeded",
-    },
-    "memberships": {
-        "membership.activated": "MembershipActivated",
-        "membership.deactivated": "MembershipDeactivated",
-        "membership.trial_ending_soon": "MembershipTrialEndingSoon",
-        "membership.updated": "MembershipUpdated",
-        "membership.cancel_at_period_end_changed": "MembershipCancelAtPeriodEndChanged",
-        "membership.went_valid": "MembershipWentValid",
-        "membership.went_invalid": "MembershipWentInvalid",
-        "membership.metadata_updated": "MembershipMetadataUpdated",
-        "membership.experience_claimed": "MembershipExperienceClaimed",
-        "app_membership.went_valid": "AppMembershipWentValid",
-        "app_membership.went_invalid": "AppMembershipWentInvalid",
-        "app_membership.cancel_at_period_end_changed": "AppMembershipCancelAtPeriodEndChanged",
-        "app.membership_went_valid": "AppMembershipWentValidV5",
-        "app.membership_went_invalid": "AppMembershipWentInvalidV5",
-        "member.created": "MemberCreated",
-        "member.updated": "MemberUpdated",
-    },
-    "payments": {
-        "payment.created": "PaymentCreated",
-        "payment.succeeded": "PaymentSucceeded",
-        "payment.failed": "PaymentFailed",
-        "payment.pending": "PaymentPending",
-        "payment.requires_action": "PaymentRequiresAction",
-        "payment.authorized": "PaymentAuthorized",
-        "payment.canceled": "PaymentCanceled",
-        "payment.affiliate_reward_created": "PaymentAffiliateRewardCreated",
-        "app_payment.created": "AppPaymentCreated",
-        "app_payment.succeeded": "AppPaymentSucceeded",
-        "app_payment.failed": "AppPaymentFailed",
-        "app_payment.pending": "AppPaymentPending",
-        "app_payment.requires_action": "AppPaymentRequiresAction",
-        "app.payment_succeeded": "AppPaymentSucceededV5",
-        "app.payment_failed": "AppPaymentFailedV5",
-        "refund.created": "RefundCreated",
-        "refund.updated": "RefundUpdated",
-        "setup_intent.succeeded": "SetupIntentSucceeded",
-        "setup_intent.requires_action": "SetupIntentRequiresAction",
-        "setup_intent.canceled": "SetupIntentCanceled",
-    },
-    "payouts": {
-        "payout.created": "PayoutCreated",
-        "payout.updated": "PayoutUpdated",
-        "payout.reversed": "PayoutReversed",
-        "withdrawal.created": "WithdrawalCreated",
-        "withdrawal.updated": "WithdrawalUpdated",
-        "withdrawal.reversed": "WithdrawalReversed",
-        "payout_method.created": "PayoutMethodCreated",
-        "payout_account.status_updated": "PayoutAccountStatusUpdated",
-    },
-    "products": {
-        "product.created": "ProductCreated",
-        "product.updated": "ProductUpdated",
-        "product.deleted": "ProductDeleted",
-        "product.published": "ProductPublished",
-        "product.unpublished": "ProductUnpublished",
-        "plan.created": "PlanCreated",
-        "plan.updated": "PlanUpdated",
-        "plan.deleted": "PlanDeleted",
-    },
-    "shipping": {
-        "shipment.created": "ShipmentCreated",
-        "shipment.updated": "ShipmentUpdated",
-        "shipping_address.changed": "ShippingAddressChanged",
-    },
-    "transfers": {
-        "transfer.created": "TransferCreated",
-        "transfer.completed": "TransferCompleted",
-        "transfer.failed": "TransferFailed",
-    },
+FAMILIES: Final = {
+    "accounts": "account financing",
+    "ads": "ad",
+    "cards": "card",
+    "chat": "chat",
+    "courses": "course",
+    "disputes": "dispute resolution",
+    "entries": "entry",
+    "exports": "export",
+    "identity": "identity verification",
+    "invoices": "invoice",
+    "ledger": "ledger financial swap deposit",
+    "memberships": "membership member",
+    "payments": "payment refund setup",
+    "payouts": "payout withdrawal",
+    "products": "product plan",
+    "shipping": "shipment shipping",
+    "transfers": "transfer",
 }
-"""For each family, a module of this package: the event types and the names of their classes."""
+"""Each family, with the first words of its event types and of the payloads they carry."""
 
-PAYLOADS: Final[Mapping[str, tuple[str, ...]]] = {
-    "accounts": (
-        "Account",
-        "FinancingChange",
-    ),
-    "ads": (
-        "AdCampaign",
-        "AdGroup",
-        "Ad",
-        "AdCampaignActivity",
-    ),
-    "cards": (
-        "CardApplication",
-        "Card",
-        "CardTransaction",
-    ),
-    "chat": (
-        "ChatMessage",
-        "ChatReaction",
-    ),
-    "courses": ("CourseLessonInteraction",),
-    "disputes": (
-        "Dispute",
-        "DisputeAlert",
-        "ResolutionCenterCase",
-    ),
-    "entries": ("Entry",),
-    "exports": ("Export",),
-    "identity": (
-        "IdentityProfile",
-        "Verification",
-    ),
-    "invoices": ("Invoice",),
-    "ledger": (
-        "LedgerAccount",
-        "LedgerActivity",
-    ),
-    "memberships": (
-        "Membership",
-        "Member",
-    ),
-    "payments": (
-        "Payment",
-        "Refund",
-        "SetupIntent",
-    ),
-    "payouts": (
-        "Payout",
-        "Withdrawal",
-        "PayoutMethod",
-        "PayoutAccount",
-    ),
-    "products": (
-        "Product",
-        "Plan",
-    ),
-    "shipping": (
-        "Shipment",
-        "ShippingAddressChange",
-    ),
-    "transfers": ("Transfer",),
-}
-"""For each family, the payloads that its events carry."""
-
-EVENT_TYPES: Final[tuple[str, ...]] = tuple(name for events in FAMILIES.values() for name in events)
-"""Every event type that has a class, by the name that Whop gives it."""
-
-_CLASS_NAMES: Final = {
-    event_type: class_name for events in FAMILIES.values() for event_type, class_name in events.items()
-}
-HOMES: Final = {
-    **{name: family for family in FAMILIES for name in (*FAMILIES[family].values(), *PAYLOADS[family])},
-    "AnyEvent": "anything",
-    "Money": "money",
-    "Payload": "payload",
-    "Resource": "resource",
-}
-"""In which module of this package each name stands that is imported when it is first asked for."""
+_FAMILY_OF: Final = {word: family for family, words in FAMILIES.items() for word in words.split()}
+# Events of apps have the word of their resource second: `app_payment.created`, `app.payment_failed`, AppPaymentCreated.
+_FIRST_WORD: Final = re.compile(r"(?:app[._]|App(?=[A-Z]))?([A-Z]?[a-z]+)")
+_ELSEWHERE: Final = {"AnyEvent": "anything", "Money": "money", "Payload": "payload", "Resource": "resource"}
+_classes: Final[dict[str, type[AnyEvent]]] = {}
+"""The classes found so far, by type: for unknown types nothing is remembered, as there is no end of them."""
 
 
 def event_class(event_type: object) -> type[AnyEvent] | None:
-    """The class of ``event_type``, or None if this release does not know the type."""
-    class_name = _CLASS_NAMES.get(event_type) if isinstance(event_type, str) else None
-    return load(class_name) if class_name else None
+    """Return the class of ``event_type``, or None if this release doesn't know the type."""
+    if not isinstance(event_type, str):
+        return None
+    cls = _classes.get(event_type)
+    if cls is None and (family := _family_of(event_type)):
+        cls = _events_in(family).get(event_type)
+        if cls is not None:
+            _classes[event_type] = cls
+    return cls
 
 
 @cache
 def load(name: str) -> Any:
-    """The event or payload class of this name; raise :class:`KeyError` if there is none."""
-    return getattr(import_module(f"flask_whop.events.{HOMES[name]}"), name)
+    """Return the class called ``name``, or ``EVENT_TYPES``; raise :class:`AttributeError` for any other name.
 
-
-def matching(pattern: str) -> tuple[str, ...]:
-    """The event types that ``pattern`` names: one by its name, or several by ``*``.
-
-    Raises :class:`~flask_whop.errors.UnknownEventError` if there are none, naming the
-    nearest ones.
+    This is the package's ``__getattr__``.
     """
-    found = tuple(event_type for event_type in EVENT_TYPES if fnmatchcase(event_type, pattern))
-    if not found:
-        near = get_close_matches(pattern.replace("_", "."), EVENT_TYPES, n=3, cutoff=0.5)
-        advice = f"Did you mean {' or '.join(map(repr, near))}?" if near else "See flask_whop.events.EVENT_TYPES."
-        raise UnknownEventError(f"Whop sends no event that is called {pattern!r}. {advice}")
-    return found
+    if name == "EVENT_TYPES":
+        return tuple(event_type for family in FAMILIES for event_type in _events_in(family))
+    if name in _ELSEWHERE:
+        return getattr(import_module(f"flask_whop.events.{_ELSEWHERE[name]}"), name)
+    if name[:1].isupper():
+        for family in filter(None, (_family_of(name), *FAMILIES)):
+            if name in _classes_in(family):
+                return _classes_in(family)[name]
+    raise AttributeError(f"module 'flask_whop.events' has no attribute {name!r}")
+
+
+def names() -> list[str]:
+    """Return the names of this package, those that aren't imported yet included: its ``__dir__``."""
+    present = vars(import_module("flask_whop.events"))
+    return sorted(
+        {*present, "EVENT_TYPES", *_ELSEWHERE, *(name for family in FAMILIES for name in _classes_in(family))}
+    )
+
+
+def no_such_event(pattern: str, event_types: Iterable[str]) -> UnknownEventError:
+    """Return the error for a name or pattern that fits none of ``event_types``; it suggests the nearest ones."""
+    near = get_close_matches(pattern.replace("_", "."), list(event_types), n=3, cutoff=0.5)
+    advice = f"Did you mean {' or '.join(map(repr, near))}?" if near else "See flask_whop.events.EVENT_TYPES."
+    return UnknownEventError(f"Whop sends no event called {pattern!r}. {advice}")
+
+
+def _family_of(name: str) -> str | None:
+    word = _FIRST_WORD.match(name)
+    return _FAMILY_OF.get(word[1].lower()) if word else None
+
+
+@cache
+def _classes_in(family: str) -> dict[str, type]:
+    """Import a family, and return the classes it defines, by name."""
+    module = import_module(f"flask_whop.events.{family}")
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, type) and value.__module__ == module.__name__
+    }
+
+
+@cache
+def _events_in(family: str) -> dict[str, type[AnyEvent]]:
+    from flask_whop.events.envelope import Event  # noqa: PLC0415  # which imports this module
+
+    return {vars(cls)["type"]: cls for cls in _classes_in(family).values() if issubclass(cls, Event)}

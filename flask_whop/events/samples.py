@@ -13,7 +13,8 @@ from typing import Final, NamedTuple, TypeAlias, cast
 from pydantic import JsonValue
 
 from flask_whop.errors import UnknownEventError
-from flask_whop.events import AnyEvent, matching
+from flask_whop.events import AnyEvent
+from flask_whop.events.registry import no_such_event
 
 Body: TypeAlias = dict[str, JsonValue]
 
@@ -61,7 +62,8 @@ def sample(event_type: str, pin: str | None = None, /, **data: JsonValue) -> Bod
 
     Raises :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
     """
-    matching(event_type)
+    if event_type not in _shapes().events:
+        raise no_such_event(event_type, _shapes().events)
     body = deepcopy(_made(event_type, pin))
     return {**body, "data": {**cast("Body", body["data"]), **data}}
 

@@ -9,15 +9,6 @@ from flask_whop.events.payload import Items, Payload
 from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "Checkpoint",
-    "Shipment",
-    "ShipmentCreated",
-    "ShipmentUpdated",
-    "ShippingAddressChange",
-    "ShippingAddressChanged",
-]
-
 
 class Checkpoint(Payload):
     """Where a parcel was seen."""

@@ -12,14 +12,6 @@ from flask_whop.events.payload import Reference
 from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
 
-__all__ = [
-    "Transfer",
-    "TransferCompleted",
-    "TransferCreated",
-    "TransferFailed",
-    "TransferParty",
-]
-
 
 class TransferParty(Reference):
     """One side of a transfer; ``object`` tells whether it is an account or a user."""

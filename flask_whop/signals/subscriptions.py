@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flask_whop.errors import SetupError
-from flask_whop.events import Event, UnknownEvent, matching
+from flask_whop.events import Event, UnknownEvent
 from flask_whop.signals import EVENT_SIGNALS, unknown_event
 from flask_whop.signals.kinds import EventSignal
+from flask_whop.signals.patterns import matching
 from flask_whop.signals.terms import Rival, Terms, clash
 
 if TYPE_CHECKING:

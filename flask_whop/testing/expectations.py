@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 from typing import Any, TypeVar, overload
 
 from flask_whop.errors import CheckFailed, Rejected
-from flask_whop.events import AnyEvent, matching
+from flask_whop.events import AnyEvent
+from flask_whop.signals.patterns import matching
 from flask_whop.testing.answers import ReceiverFailure
 from flask_whop.testing.listener import Listener
 

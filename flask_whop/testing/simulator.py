@@ -19,9 +19,10 @@ from flask_whop.config import Mode
 from flask_whop.engine.installation import Installation
 from flask_whop.engine.worker import run_due
 from flask_whop.errors import ScriptedFailure
-from flask_whop.events import AnyEvent, matching
+from flask_whop.events import AnyEvent
 from flask_whop.events.samples import sample, type_of
 from flask_whop.signals import EVENT_SIGNALS
+from flask_whop.signals.patterns import matching
 from flask_whop.signature import encoded, signed
 from flask_whop.testing.answers import status_of
 from flask_whop.testing.clock import Duration, FakeClock, iso, seconds
