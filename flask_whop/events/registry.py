@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from flask_whop.errors import UnknownEventError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from flask_whop.events.anything import AnyEvent
 
 FAMILIES: Final = {
@@ -41,7 +43,7 @@ FAMILIES: Final = {
 
 _FAMILY_OF: Final = {word: family for family, words in FAMILIES.items() for word in words.split()}
 # Events of apps have the word of their resource second: `app_payment.created`, `app.payment_failed`, AppPaymentCreated.
-_FIRST_WORD: Final = re.compile(r"(?:app[._]|App(?=[A-Z]))?([A-Z]?[a-z]+)")
+_FIRST_WORD: Final = re.compile(r"(?:app[._]|App(?=[A-Z]))?([A-Z]?[a-z]{1,20})")
 _ELSEWHERE: Final = {"AnyEvent": "anything", "Money": "money", "Payload": "payload", "Resource": "resource"}
 _classes: Final[dict[str, type[AnyEvent]]] = {}
 """The classes found so far, by type: for unknown types nothing is remembered, as there is no end of them."""
@@ -61,18 +63,21 @@ def event_class(event_type: object) -> type[AnyEvent] | None:
 
 @cache
 def load(name: str) -> Any:
-    """Return the class called ``name``, or ``EVENT_TYPES``; raise :class:`AttributeError` for any other name.
+    """Return what this package calls ``name``: its ``__getattr__``.
 
-    This is the package's ``__getattr__``.
+    A class is looked for in its family first, and then in all of them. What a family
+    merely imports is found as well: type checkers see it, since they read the package as
+    importing everything from each family.
     """
     if name == "EVENT_TYPES":
         return tuple(event_type for family in FAMILIES for event_type in _events_in(family))
     if name in _ELSEWHERE:
-        return getattr(import_module(f"flask_whop.events.{_ELSEWHERE[name]}"), name)
+        return getattr(_module(_ELSEWHERE[name]), name)
     if name[:1].isupper():
         for family in filter(None, (_family_of(name), *FAMILIES)):
-            if name in _classes_in(family):
-                return _classes_in(family)[name]
+            module = _module(family)
+            if hasattr(module, name):
+                return getattr(module, name)
     raise AttributeError(f"module 'flask_whop.events' has no attribute {name!r}")
 
 
@@ -80,7 +85,7 @@ def names() -> list[str]:
     """Return the names of this package, those that aren't imported yet included: its ``__dir__``."""
     present = vars(import_module("flask_whop.events"))
     return sorted(
-        {*present, "EVENT_TYPES", *_ELSEWHERE, *(name for family in FAMILIES for name in _classes_in(family))}
+        {*present, "EVENT_TYPES", *_ELSEWHERE, *(cls.__name__ for family in FAMILIES for cls in _classes_in(family))}
     )
 
 
@@ -96,19 +101,18 @@ def _family_of(name: str) -> str | None:
     return _FAMILY_OF.get(word[1].lower()) if word else None
 
 
-@cache
-def _classes_in(family: str) -> dict[str, type]:
-    """Import a family, and return the classes it defines, by name."""
-    module = import_module(f"flask_whop.events.{family}")
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if isinstance(value, type) and value.__module__ == module.__name__
-    }
+def _module(name: str) -> ModuleType:
+    return import_module(f"flask_whop.events.{name}")
+
+
+def _classes_in(family: str) -> list[type]:
+    """Import a family, and return the classes it defines."""
+    module = _module(family)
+    return [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
 
 
 @cache
 def _events_in(family: str) -> dict[str, type[AnyEvent]]:
     from flask_whop.events.envelope import Event  # noqa: PLC0415  # which imports this module
 
-    return {vars(cls)["type"]: cls for cls in _classes_in(family).values() if issubclass(cls, Event)}
+    return {vars(cls)["type"]: cls for cls in _classes_in(family) if issubclass(cls, Event)}
