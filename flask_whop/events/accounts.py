@@ -16,30 +16,30 @@ from flask_whop.events.times import Timestamp
 
 
 class TokenSettlement(Payload):
-    """Tokens that become available on a certain day."""
+    """Tokens that become available on one day."""
 
     amount: Decimal | None = None
     """In units of the token."""
     date: str | None = None
-    """A date as text (``YYYY-MM-DD``)."""
+    """A date as text: ``YYYY-MM-DD``."""
 
 
 class TokenBreakdown(Payload):
-    """What a balance of tokens consists of, in units of the token."""
+    """The parts of a token balance, in units of the token."""
 
     available: Decimal | None = None
-    """What can be spent now."""
+    """Can be spent now."""
     in_transit: Decimal | None = None
-    """What is on its way between the account's own places."""
+    """Moving within the account."""
     pending: Decimal | None = None
-    """What is still settling."""
+    """Not settled yet."""
     pending_settlements: Items[TokenSettlement] = ()
     reserve: Decimal | None = None
-    """What is held back."""
+    """Held back."""
 
 
 class TokenBalance(Linked):
-    """What an account holds in one currency or token."""
+    """An account's balance in one currency or token."""
 
     name: str | None = None
     price_usd: Money | None = None
@@ -54,7 +54,7 @@ class TokenBalance(Linked):
 
 
 class Capabilities(Payload):
-    """What an account may do: each is ``active``, ``inactive`` or ``pending``."""
+    """What an account may do; each field is ``active``, ``inactive`` or ``pending``."""
 
     accept_bank_payments: str | None = None
     accept_bnpl_payments: str | None = None
@@ -71,7 +71,7 @@ class Capabilities(Payload):
 
 
 class CardProgram(Payload):
-    """How an application for cards stands."""
+    """The state of an application for cards."""
 
     status: str | None = None
     """``approved``, ``pending``, ``manual_review``, ``denied``, ``locked``, ``canceled``,
@@ -89,7 +89,7 @@ class FormationDocument(Reference):
 
 
 class FormationSignature(Payload):
-    """A tax form that a founder has to sign."""
+    """A tax form a founder must sign."""
 
     status: str | None = None
     """``pending``, ``unknown``."""
@@ -98,7 +98,7 @@ class FormationSignature(Payload):
 
 
 class FormationSignatures(Payload):
-    """The tax forms that founders have to sign."""
+    """The tax forms founders must sign."""
 
     form8821: FormationSignature | None = None
     """Form 8821, which lets others see tax data."""
@@ -107,7 +107,7 @@ class FormationSignatures(Payload):
 
 
 class CompanyFormation(Payload):
-    """How the formation of a company stands."""
+    """The state of a company's formation."""
 
     status: str | None = None
     """``draft``, ``processing``, ``filed``, ``rejected``, ``completed``."""
@@ -117,11 +117,11 @@ class CompanyFormation(Payload):
     ein_registered: bool | None = None
     """Whether the tax number (EIN) has been issued."""
     state_registered: bool | None = None
-    """Whether the state has registered it."""
+    """Whether the state has registered the company."""
 
 
 class Financing(Payload):
-    """How an application for buy-now-pay-later financing stands."""
+    """The state of an application for buy-now-pay-later financing."""
 
     status: str | None = None
     """``requires_collection``, ``awaiting_review``, ``completed``, ``approved``, ``denied``."""
@@ -130,7 +130,7 @@ class Financing(Payload):
 
 
 class LevelPoints(Payload):
-    """Where points of this month come from."""
+    """This month's points by source."""
 
     ads: int | None = None
     cards: int | None = None
@@ -138,7 +138,7 @@ class LevelPoints(Payload):
 
 
 class AccountLevel(Payload):
-    """The level of an account in the rewards program."""
+    """An account's level in the rewards program."""
 
     points_by_source: LevelPoints | None = None
     current: int | None = None
@@ -147,7 +147,7 @@ class AccountLevel(Payload):
     points_to_next: int | None = None
     """None at the highest level."""
     boosted: bool | None = None
-    """Whether other accounts of the owner lift this level."""
+    """Whether the owner's other accounts raise this level."""
     resets_at: Timestamp | None = None
 
 
@@ -157,11 +157,11 @@ class ParentFee(Linked):
     fixed_fee_usd: Money | None = None
     """Per payment."""
     percentage_fee: float | None = None
-    """In percent of a payment."""
+    """As a percentage of the payment."""
 
 
 class ParentAccount(Reference):
-    """The platform that an account belongs to."""
+    """The platform an account belongs to."""
 
     title: str | None = None
     fees: dict[str, ParentFee] | None = None
@@ -171,7 +171,7 @@ class ParentAccount(Reference):
 
 
 class Partner(Reference):
-    """The person who partners with Whop for an account."""
+    """The person who acts as Whop's partner for an account."""
 
     name: str | None = None
     profile_picture: Picture | None = None
@@ -182,67 +182,67 @@ class Partner(Reference):
 
 
 class DisputeAlertRefunds(Linked):
-    """When dispute alerts are refunded of themselves."""
+    """When dispute alerts are refunded automatically."""
 
     threshold_usd: Money | None = None
-    """The most that is refunded of itself; None if nothing is."""
+    """The largest amount refunded automatically; None if nothing is."""
     locked: bool | None = None
-    """Whether the owner cannot change it."""
+    """Whether the owner can't change it."""
 
 
 class ReserveTerms(Payload):
-    """How much of the sales is held back, and how long."""
+    """How much of the sales is held back, and for how long."""
 
     hold_period_days: int | None = None
     percentage: float | None = None
-    """Of the sales."""
+    """Of sales."""
 
 
 class CaseRefunds(Linked):
-    """When cases of the resolution center are refunded of themselves."""
+    """When resolution center cases are refunded automatically."""
 
     card_threshold_usd: Money | None = None
-    """The same, for payments by card."""
+    """The largest card payment refunded automatically."""
     financing_threshold_usd: Money | None = None
-    """The same, for financed payments."""
+    """The largest financed payment refunded automatically."""
     paypal_threshold_usd: Money | None = None
-    """The same, for payments by PayPal."""
+    """The largest PayPal payment refunded automatically."""
     locked: bool | None = None
-    """Whether the owner cannot change it."""
+    """Whether the owner can't change it."""
 
 
 class WithdrawalSchedule(Payload):
-    """When the balance is paid out of itself."""
+    """When the balance is paid out automatically."""
 
     day: int | None = None
-    """0 to 6 from Sunday on for ``weekly``, 1 to 31 for ``monthly``."""
+    """0 (Sunday) to 6 for ``weekly``, 1 to 31 for ``monthly``."""
     frequency: str | None = None
     """``manual``, ``daily``, ``weekly``, ``monthly``."""
     next_payout_date: str | None = None
-    """A date as text (``YYYY-MM-DD``)."""
+    """A date as text: ``YYYY-MM-DD``."""
 
 
 class PaymentControls(Linked):
-    """What Whop imposes on the payments of an account."""
+    """The terms Whop imposes on an account's payments."""
 
     dispute_alert_fee_usd: Money | None = None
-    """For each alert."""
+    """Per alert."""
     dispute_alert_auto_refund: DisputeAlertRefunds | None = None
     reserve: ReserveTerms | None = None
-    """What is held back."""
+    """Held back."""
     resolution_center_auto_refund: CaseRefunds | None = None
     withdrawal_schedule: WithdrawalSchedule | None = None
     high_risk_processing_fee_percentage: float | None = None
     """On top of the usual fee."""
     pending_auto_topup_fee_percentage: float | None = None
-    """For advancing what is still pending to the cards; 2 is 2%."""
+    """For topping up cards from the pending balance; 2 is 2%."""
     pending_balance_delay_days: int | None = None
-    """How much longer payments stay pending."""
+    """How many extra days payments stay pending."""
     restricted_payment_methods: Items[str] = ()
     """``card_visa``, ``card_mastercard``, ``card_american_express``, ``card_discover_global_network``,
     ``addi``, ``affirm`` and others."""
     undated_pending_reason: str | None = None
-    """Why pending money without a date does not move: ``kyc_incomplete``, ``pending_information_request``,
+    """Why pending money without a date doesn't move: ``kyc_incomplete``, ``pending_information_request``,
     ``update_payout_profile``, ``compliance_review``, ``withdrawals_disabled``."""
     enforce_3ds: bool | None = None
     """Whether every card payment needs 3D Secure."""
@@ -250,7 +250,7 @@ class PaymentControls(Linked):
 
 
 class AccountAction(Payload):
-    """Something that an account has to do, or had better do."""
+    """Something an account must or should do."""
 
     title: str | None = None
     status: str | None = None
@@ -259,11 +259,11 @@ class AccountAction(Payload):
     """``theme_business``, ``create_product``, ``create_plan``, ``verify_identity``,
     ``connect_affiliate_program``, ``create_promotion`` and others."""
     blocked_capabilities: Items[str] = ()
-    """What cannot be done until then."""
+    """What the account can't do until then."""
     cta: str | None = None
     """Where to do it."""
     cta_label: str | None = None
-    """What to write on the button."""
+    """The label of the button."""
     description: str | None = None
     icon_url: str | None = None
     impact_score: int | None = None
@@ -278,16 +278,16 @@ class PartnerReward(Reference):
     status: str | None = None
     """``in_progress``, ``processing``, ``credited``, ``reversing``, ``reversed``, ``unavailable``."""
     qualification_amount: Money | None = None
-    """How much it takes to earn the reward."""
+    """The amount that earns the reward."""
     qualification_progress: Money | None = None
-    """How much of it there is."""
+    """The amount reached so far."""
     reward_amount: Money | None = None
     qualification_type: str | None = None
     """What counts: ``sales``, ``ad_spend``."""
 
 
 class SocialLink(Reference):
-    """A link to an account elsewhere."""
+    """A link to a profile elsewhere."""
 
     title: str | None = None
     url: str | None = None
@@ -297,7 +297,7 @@ class SocialLink(Reference):
 
 
 class StorePage(Payload):
-    """How the store page looks."""
+    """The look of the store page."""
 
     accent_color: str | None = None
     """``ruby``, ``tomato``, ``red``, ``crimson``, ``pink``, ``plum`` and others."""
@@ -312,17 +312,17 @@ class TaxIdentifier(Reference):
     """A tax number."""
 
     tax_id_type: str | None = None
-    """The kind of the number: ``ad_nrt``, ``ao_tin``, ``ar_cuit``, ``al_tin``, ``am_tin``, ``aw_tin`` and others."""
+    """The kind of number: ``ad_nrt``, ``ao_tin``, ``ar_cuit``, ``al_tin``, ``am_tin``, ``aw_tin`` and others."""
     tax_id_value: str | None = None
 
 
 class TradingSubscription(Payload):
-    """What to send to follow a trading account live."""
+    """A message that subscribes to a trading account's live data."""
 
     channel: str | None = None
     """``clearinghouse_state``, ``open_orders``, ``order_updates``, ``user_fills``, ``user_events``."""
     message: str | None = None
-    """To be sent as it is."""
+    """Send it as is."""
 
 
 class HyperliquidAccount(Payload):
@@ -337,7 +337,7 @@ class TradingAccount(Reference):
     """A trading account."""
 
     object: str | None = None
-    """The kind of the thing, in a word: ``trading_account``."""
+    """The kind of object: ``trading_account``."""
     account_id: str | None = None
     hyperliquid: HyperliquidAccount | None = None
     user_id: str | None = None
@@ -354,20 +354,20 @@ class Wallet(Reference):
 
 
 class Account(Resource):
-    """A business on Whop (``biz_…``), called a company in older formats."""
+    """A business on Whop (``biz_…``); older formats call it a company."""
 
     title: str | None = None
     status: str | None = None
     ads_spend_usd: Money | None = None
-    """All that was ever spent on ads."""
+    """All-time ad spend."""
     total_earned_usd: Money | None = None
-    """All sales there ever were."""
+    """All-time sales."""
     total_usd: Money | None = None
-    """All balances together."""
+    """The sum of all balances."""
     volume_l30d_usd: Money | None = None
-    """Of the last 30 days."""
+    """Over the last 30 days."""
     volume_usd: Money | None = None
-    """All sales and transfers there ever were."""
+    """All-time sales and transfers."""
     cancellation_policy: File | None = None
     cancellation_policy_id: str | None = None
     capabilities: Capabilities | None = None
@@ -401,28 +401,28 @@ class Account(Resource):
     balances: Items[TokenBalance] = ()
     banner_image_url: str | None = None
     business_address: dict[str, JsonValue] | None = None
-    """Of use for taxes: ``line1``, ``city``, ``postal_code`` and so on."""
+    """For taxes: ``line1``, ``city``, ``postal_code`` and so on."""
     business_name: str | None = None
     business_type: str | None = None
     country: str | None = None
-    """ISO 3166-1 code of two letters."""
+    """Two-letter ISO 3166-1 code."""
     description: str | None = None
     direct_reports_count: int | None = None
-    """How many people of the team report to nobody else."""
+    """How many team members report to nobody else."""
     email: str | None = None
     """The owner's."""
     home_preferences: Items[str] = ()
     """``hide_member_count``, ``hide_members_card``."""
     industry_type: str | None = None
     invoice_prefix: str | None = None
-    """What the numbers of its invoices begin with."""
+    """The prefix of its invoice numbers."""
     logo_url: str | None = None
     metadata: dict[str, JsonValue] | None = None
-    """Keys and values of the seller's own, given when it was made."""
+    """The seller's own keys and values, set at creation."""
     onboarding_type: str | None = None
     """``platform``, ``seller``."""
     opengraph_image_url: str | None = None
-    """The picture shown where the store is linked to."""
+    """The picture that links to the store show."""
     opengraph_image_variant: str | None = None
     """``white``, ``black``, ``orange``."""
     other_business_description: str | None = None
@@ -431,7 +431,7 @@ class Account(Resource):
     product_tax_code: dict[str, JsonValue] | None = None
     recommended_actions: Items[AccountAction] = ()
     required_actions: Items[AccountAction] = ()
-    """What has to be done to lift a block."""
+    """What the account must do to lift a block."""
     rewards: Items[PartnerReward] = ()
     route: str | None = None
     """The last part of its address on whop.com."""
@@ -451,13 +451,13 @@ class Account(Resource):
     website: str | None = None
     can_transfer_pending_balance_to_children: bool | None = None
     dispute_fighter_enabled: bool | None = None
-    """Whether Whop contests disputes on the account's behalf."""
+    """Whether Whop contests disputes for the account."""
     economic_intelligence: bool | None = None
     orchestration_enabled: bool | None = None
     require_2fa: bool | None = None
-    """Whether the team has to log in with a second factor."""
+    """Whether the team must log in with a second factor."""
     send_customer_emails: bool | None = None
-    """Whether Whop writes to the customers."""
+    """Whether Whop emails the customers."""
     show_joined_whops: bool | None = None
     show_reviews_dtc: bool | None = None
     show_user_directory: bool | None = None
@@ -467,15 +467,15 @@ class Account(Resource):
 
 
 class FinancingChange(Payload):
-    """A provider of financing stopped serving an account; this is not the account itself."""
+    """A financing provider's withdrawal from an account; this isn't the account itself."""
 
     object: str | None = None
-    """The kind of the thing, in a word: ``financing_access_change``."""
+    """The kind of object: ``financing_access_change``."""
     reason: str | None = None
     """``high_dispute_rate``."""
     account_id: str | None = None
     disabled_payment_methods: Items[str] = ()
-    """What buyers can no longer pay with: ``addi``, ``affirm``, ``afterpay_clearpay``, ``alma``, ``billie``,
+    """Payment methods that buyers can no longer use: ``addi``, ``affirm``, ``afterpay_clearpay``, ``alma``, ``billie``,
     ``capchase_pay`` and others."""
     provider: str | None = None
     """``klarna``, ``splitit``, ``afterpay_clearpay``, ``zip``, ``sezzle``."""
@@ -483,16 +483,16 @@ class FinancingChange(Payload):
 
 
 class AccountUpdated(Event[Literal["account.updated"], Account]):
-    """The profile or the settings of an account changed; ``previous_attributes`` has the old values."""
+    """An account's profile or settings changed; ``previous_attributes`` has the old values."""
 
 
 class AccountFinancingApproved(Event[Literal["account.financing_approved"], Account]):
-    """Buyers of the account may now pay later."""
+    """The account's buyers may now pay later."""
 
 
 class AccountFinancingDenied(Event[Literal["account.financing_denied"], Account]):
-    """The account asked for financing and was turned down."""
+    """The account's application for financing was denied."""
 
 
 class AccountFinancingDisabled(Event[Literal["account.financing_disabled"], FinancingChange]):
-    """A provider stopped financing this account's buyers, for instance after many disputes."""
+    """A provider stopped financing this account's buyers, for example after many disputes."""

@@ -1,4 +1,4 @@
-"""Advertising: campaigns, the groups in them, and single ads."""
+"""Advertising: campaigns, ad groups, and ads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flask_whop.events.times import Timestamp
 
 
 class PlatformIssue(Reference):
-    """Something that the ad platform complains of."""
+    """A problem the ad platform reports."""
 
     title: str | None = None
     resource_id: str | None = None
@@ -38,26 +38,26 @@ class AdCampaign(Resource):
     status: str | None = None
     """``active``, ``paused``, ``inactive``, ``stale``, ``pending_refund``, ``payment_failed`` and others."""
     budget_amount: Money | None = None
-    """In US dollars; None where each ad group has a budget of its own."""
+    """In US dollars; None if each ad group has its own budget."""
     budget_amount_local: Money | None = None
-    """The same in ``budget_currency``, at the day's rate."""
+    """``budget_amount`` in ``budget_currency``, at the day's rate."""
     desired_cost_per_result: Money | None = None
     bid_type: str | None = None
-    """How it bids: ``minimum_cost``, ``average_target``, ``maximum_target``."""
+    """The bidding strategy: ``minimum_cost``, ``average_target``, ``maximum_target``."""
     budget_currency: str | None = None
-    """The currency of ``budget_amount_local`` alone."""
+    """The currency of ``budget_amount_local`` only."""
     budget_optimization: str | None = None
-    """Who has the budget: ``ad_campaign``, ``ad_group``."""
+    """The level that has the budget: ``ad_campaign``, ``ad_group``."""
     budget_type: str | None = None
-    """What the budget is for: ``daily``, ``lifetime``."""
+    """The period the budget covers: ``daily``, ``lifetime``."""
     delivery_status: str | None = None
-    """Whether it is shown at this moment, and why not: ``payment_failed``, ``in_appeal``,
+    """Whether it's being shown, or why not: ``payment_failed``, ``in_appeal``,
     ``all_ads_rejected``, ``draft``, ``no_ad_groups``, ``no_ads`` and others."""
     issues: Items[PlatformIssue] = ()
     optimization_goal: str | None = None
-    """What it is to bring about"""
+    """The result it aims for."""
     special_ad_categories: Items[str] = ()
-    """Categories that the law treats apart: ``housing``, ``employment``, ``financial_products``, ``politics``."""
+    """Categories with special legal rules: ``housing``, ``employment``, ``financial_products``, ``politics``."""
     created_at: Timestamp | None = None
     ends_at: Timestamp | None = None
     starts_at: Timestamp | None = None
@@ -65,14 +65,14 @@ class AdCampaign(Resource):
 
 
 class AdAudiences(Payload):
-    """Who is to see the ads, and who is not, by the ids of saved audiences."""
+    """Who should and shouldn't see the ads: ids of saved audiences."""
 
     exclude: Items[str] = ()
     include: Items[str] = ()
 
 
 class DeliveryWindow(Payload):
-    """A stretch of a day, in 24-hour time (``HH:00``)."""
+    """A part of a day, in 24-hour time (``HH:00``)."""
 
     end: str | None = None
     """``24:00`` is midnight."""
@@ -80,7 +80,7 @@ class DeliveryWindow(Payload):
 
 
 class DeliverySchedule(Payload):
-    """At which hours of the week ads are shown."""
+    """The hours of the week when ads are shown."""
 
     friday: Items[DeliveryWindow] = ()
     monday: Items[DeliveryWindow] = ()
@@ -92,7 +92,7 @@ class DeliverySchedule(Payload):
 
 
 class Demographics(Payload):
-    """Age and gender of whom ads are for."""
+    """The age and gender of the audience."""
 
     gender: str | None = None
     """``all``, ``male``, ``female``."""
@@ -103,7 +103,7 @@ class Demographics(Payload):
 
 
 class TargetingCategory(Reference):
-    """A category of people, by what they do or like."""
+    """A category of people, by behavior, demographics or interest."""
 
     name: str | None = None
     type: str | None = None
@@ -112,11 +112,11 @@ class TargetingCategory(Reference):
     behavior_type: str | None = None
     """``video``, ``creator``, ``hashtag``."""
     period: int | None = None
-    """Over how many days it is looked at."""
+    """The number of days of behavior considered."""
 
 
 class DetailedTargeting(Payload):
-    """The categories of people whom ads are for; one that fits is enough."""
+    """The categories of people the ads are for; matching one is enough."""
 
     behaviors: Items[TargetingCategory] = ()
     demographics: Items[TargetingCategory] = ()
@@ -124,7 +124,7 @@ class DetailedTargeting(Payload):
 
 
 class OperatingSystem(Payload):
-    """An operating system and its oldest version."""
+    """An operating system and its minimum version."""
 
     minimum_version: str | None = None
     """Such as ``18.0``."""
@@ -133,7 +133,7 @@ class OperatingSystem(Payload):
 
 
 class Devices(Payload):
-    """The devices that ads are shown on."""
+    """The devices ads are shown on."""
 
     operating_systems: Items[OperatingSystem] = ()
     platforms: Items[str] = ()
@@ -149,17 +149,17 @@ class FrequencyCap(Payload):
 
 
 class Keyword(Payload):
-    """A term that people search for."""
+    """A search term."""
 
     match_type: str | None = None
-    """How close a search has to come: ``broad``, ``phrase``, ``exact``."""
+    """How closely a search must match: ``broad``, ``phrase``, ``exact``."""
     text: str | None = None
     negative: bool | None = None
-    """Whether it keeps ads from being shown."""
+    """Whether it prevents ads from being shown."""
 
 
 class LearningProgress(Payload):
-    """How far the ad platform has learned."""
+    """The ad platform's progress in its learning phase."""
 
     conversion_threshold: int | None = None
     conversions: int | None = None
@@ -177,7 +177,7 @@ class Placement(Payload):
 
 
 class City(Payload):
-    """A city, by the ad platform's own key."""
+    """A city, identified by the ad platform's own key."""
 
     name: str | None = None
     key: str | None = None
@@ -189,7 +189,7 @@ class CustomLocation(Payload):
     name: str | None = None
     country_code: str | None = None
     distance_unit: str | None = None
-    """Of ``radius``"""
+    """The unit of ``radius``."""
     latitude: float | None = None
     longitude: float | None = None
     radius: float | None = None
@@ -200,25 +200,25 @@ class GeoLocations(Payload):
 
     cities: Items[City] = ()
     countries: Items[str] = ()
-    """ISO 3166-1 codes of two letters."""
+    """Two-letter ISO 3166-1 codes."""
     country_groups: Items[str] = ()
     """Such as ``worldwide`` or ``europe``."""
     custom_locations: Items[CustomLocation] = ()
     regions: Items[str] = ()
-    """In the form of the ad platform."""
+    """In the ad platform's format."""
     zips: Items[str] = ()
-    """Postal codes, in the form of the ad platform."""
+    """Postal codes, in the ad platform's format."""
 
 
 class AdRegions(Payload):
-    """Where ads are shown, and where they are not."""
+    """Where ads are and aren't shown."""
 
     exclude: GeoLocations | None = None
     include: GeoLocations | None = None
 
 
 class AdGroup(Resource):
-    """A group of ads that share audience and schedule."""
+    """A group of ads with the same audience and schedule."""
 
     title: str | None = None
     platform: str | None = None
@@ -226,12 +226,12 @@ class AdGroup(Resource):
     status: str | None = None
     """``active``, ``paused``, ``rejected``, ``duplicating``."""
     budget_amount: Money | None = None
-    """In US dollars; None where the other level has the budget."""
+    """In US dollars; None if the campaign has the budget."""
     budget_amount_local: Money | None = None
-    """The same in ``budget_currency``, at the day's rate."""
+    """``budget_amount`` in ``budget_currency``, at the day's rate."""
     desired_cost_per_result: Money | None = None
     minimum_daily_spend: Money | None = None
-    """What it tries to spend each day at least."""
+    """The minimum it tries to spend each day."""
     ad_campaign: Reference | None = None
     ad_campaign_id: str | None = None
     audiences: AdAudiences | None = None
@@ -243,20 +243,20 @@ class AdGroup(Resource):
     learning_progress: LearningProgress | None = None
     regions: AdRegions | None = None
     bid_type: str | None = None
-    """How it bids: ``minimum_cost``, ``average_target``, ``maximum_target``."""
+    """The bidding strategy: ``minimum_cost``, ``average_target``, ``maximum_target``."""
     budget_currency: str | None = None
-    """The currency of ``budget_amount_local`` alone."""
+    """The currency of ``budget_amount_local`` only."""
     budget_type: str | None = None
-    """What the budget is for: ``daily``, ``lifetime``."""
+    """The period the budget covers: ``daily``, ``lifetime``."""
     conversion_event: str | None = None
     """``purchase``, ``add_to_cart``, ``initiated_checkout``, ``add_payment_info``, ``complete_registration``,
     ``lead`` and others."""
     conversion_location: str | None = None
-    """Where the wanted thing happens: ``website``, ``profile``, ``instagram_and_facebook``,
+    """Where the conversion happens: ``website``, ``profile``, ``instagram_and_facebook``,
     ``instagram_profile``, ``messaging``, ``on_ad``, ``instant_forms``, ``instant_forms_and_messenger``,
     ``website_and_instant_forms``."""
     delivery_status: str | None = None
-    """Whether it is shown at this moment, and why not: ``in_appeal``, ``all_ads_rejected``, ``rejected``,
+    """Whether it's being shown, or why not: ``in_appeal``, ``all_ads_rejected``, ``rejected``,
     ``draft``, ``no_ads``, ``campaign_paused`` and others."""
     issues: Items[PlatformIssue] = ()
     keywords: Items[Keyword] = ()
@@ -264,11 +264,11 @@ class AdGroup(Resource):
     message_apps: Items[str] = ()
     """``messenger``, ``instagram``, ``whatsapp``."""
     optimization_goal: str | None = None
-    """What it is to bring about: ``conversions``, ``link_clicks``, ``landing_page_views``, ``reach``,
+    """The result it aims for: ``conversions``, ``link_clicks``, ``landing_page_views``, ``reach``,
     ``impressions``, ``engagement`` and others."""
     placements: Items[Placement] = ()
     dynamic_creative: bool | None = None
-    """Whether the platform mixes pictures and texts by itself."""
+    """Whether the platform combines pictures and texts automatically."""
     created_at: Timestamp | None = None
     ends_at: Timestamp | None = None
     starts_at: Timestamp | None = None
@@ -276,7 +276,7 @@ class AdGroup(Resource):
 
 
 class CreativeCrop(Payload):
-    """The part of a picture that is shown, in pixels of the original."""
+    """The visible part of a picture, in pixels of the original."""
 
     height: float | None = None
     width: float | None = None
@@ -300,7 +300,7 @@ class Creative(Payload):
 
 
 class AdText(Payload):
-    """A text of an ad in one language."""
+    """An ad's text in one language."""
 
     language: str | None = None
     """ISO 639 code."""
@@ -330,7 +330,7 @@ class LeadFormCheckbox(Payload):
 
 
 class LeadFormDisclaimer(Payload):
-    """What people agree to before a lead form is sent."""
+    """What people agree to before they submit a lead form."""
 
     title: str | None = None
     body: str | None = None
@@ -363,7 +363,7 @@ class LeadFormLogic(Payload):
 
 
 class LeadFormOption(Payload):
-    """One answer to choose."""
+    """A possible answer."""
 
     logic: LeadFormLogic | None = None
     key: str | None = None
@@ -380,7 +380,7 @@ class LeadFormQuestion(Payload):
 
 
 class LeadForm(Payload):
-    """A form that an ad opens."""
+    """A form an ad opens."""
 
     name: str | None = None
     completion: LeadFormCompletion | None = None
@@ -394,15 +394,15 @@ class LeadForm(Payload):
 
 
 class MessagingConfig(Payload):
-    """How the conversation starts that an ad opens."""
+    """How the conversation an ad opens begins."""
 
     keyword: str | None = None
-    """A reply to choose."""
+    """A suggested reply."""
     message: str | None = None
 
 
 class Music(Reference):
-    """What an ad plays."""
+    """The music in an ad."""
 
     name: str | None = None
     url: str | None = None
@@ -430,22 +430,22 @@ class Ad(Resource):
     ad_group: Reference | None = None
     ad_group_id: str | None = None
     existing_post_id: str | None = None
-    """The post that is promoted, if there is one."""
+    """The promoted post, if any."""
     lead_form: LeadForm | None = None
     lead_form_id: str | None = None
-    """The platform's own id of the form."""
+    """The platform's own id for the form."""
     messaging_config: MessagingConfig | None = None
     music: Music | None = None
     music_id: str | None = None
     post_id: str | None = None
-    """The platform's own id of the post."""
+    """The platform's own id for the post."""
     translations: Translations | None = None
     call_to_action: str | None = None
-    """What is on the button: ``learn_more``, ``shop_now``, ``sign_up``, ``subscribe``, ``get_started``,
+    """The label of the button: ``learn_more``, ``shop_now``, ``sign_up``, ``subscribe``, ``get_started``,
     ``book_now`` and others."""
     creatives: Items[Creative] = ()
     delivery_status: str | None = None
-    """Whether it is shown at this moment, and why not: ``in_appeal``, ``rejected``, ``in_review``, ``draft``,
+    """Whether it's being shown, or why not: ``in_appeal``, ``rejected``, ``in_review``, ``draft``,
     ``campaign_paused``, ``ad_group_paused`` and others."""
     descriptions: Items[AdText] = ()
     external_accounts: Items[Reference] = ()
@@ -457,9 +457,9 @@ class Ad(Resource):
     primary_texts: Items[AdText] = ()
     url: str | None = None
     url_parameters: dict[str, JsonValue] | None = None
-    """What is appended to ``url``."""
+    """Parameters appended to ``url``."""
     multi_advertiser_ads: bool | None = None
-    """Whether it may be shown beside others' ads."""
+    """Whether it may appear next to other advertisers' ads."""
     created_at: Timestamp | None = None
     updated_at: Timestamp | None = None
 
@@ -469,23 +469,23 @@ class AdCampaignActivity(Payload):
 
 
 class AdCampaignCreated(Event[Literal["ad_campaign.created"], AdCampaign]):
-    """A campaign was set up."""
+    """A campaign was created."""
 
 
 class AdCampaignUpdated(Event[Literal["ad_campaign.updated"], AdCampaign]):
-    """``status`` or ``delivery_status`` of a campaign changed; ``previous_attributes`` has the old values."""
+    """A campaign's ``status`` or ``delivery_status`` changed; ``previous_attributes`` has the old values."""
 
 
 class AdCampaignPaymentFailed(Event[Literal["ad_campaign.payment_failed"], AdCampaign]):
-    """Whop could not collect what a campaign owes."""
+    """Whop couldn't collect what a campaign owes."""
 
 
 class AdCampaignEvents(Event[Literal["ad_campaign.events"], AdCampaignActivity]):
-    """Activity of a campaign, whose form Whop does not document."""
+    """Something happened in a campaign; Whop doesn't document the payload."""
 
 
 class AdGroupCreated(Event[Literal["ad_group.created"], AdGroup]):
-    """An ad group was set up."""
+    """An ad group was created."""
 
 
 class AdGroupUpdated(Event[Literal["ad_group.updated"], AdGroup]):
@@ -493,11 +493,11 @@ class AdGroupUpdated(Event[Literal["ad_group.updated"], AdGroup]):
 
 
 class AdCreated(Event[Literal["ad.created"], Ad]):
-    """An ad was set up."""
+    """An ad was created."""
 
 
 class AdUpdated(Event[Literal["ad.updated"], Ad]):
-    """``status`` or ``delivery_status`` of an ad changed, after a review for instance.
+    """An ad's ``status`` or ``delivery_status`` changed, for example after a review.
 
     ``previous_attributes`` has the old values.
     """

@@ -1,4 +1,4 @@
-"""Issued cards: applications, cards, and what is paid with them."""
+"""Issued cards: applications, cards, and card transactions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class CardApplication(Resource):
     """An application for a card."""
 
     object: str | None = None
-    """The kind of the thing, in a word: ``card_application``."""
+    """The kind of object: ``card_application``."""
     status: str | None = None
     """``approved``, ``pending``, ``manual_review``, ``denied``, ``locked``, ``canceled``,
     ``needs_verification``, ``needs_information``."""
     hosted_url: str | None = None
-    """Where the applicant goes on."""
+    """Where the applicant continues."""
 
 
 class CardBilling(Payload):
@@ -33,23 +33,23 @@ class CardBilling(Payload):
     line1: str | None = None
     """Street and number."""
     line2: str | None = None
-    """What else it takes to find the door."""
+    """Apartment, floor, or anything else that helps to find the door."""
     postal_code: str | None = None
     region: str | None = None
     """State, province or region."""
 
 
 class CardLimit(Payload):
-    """How much may be spent with a card."""
+    """A card's spending limit."""
 
     amount: Money | None = None
-    """In the currency of the card."""
+    """In the card's currency."""
     frequency: str | None = None
     """``daily``, ``weekly``, ``monthly``, ``one_time``, ``per_transaction``."""
 
 
 class CardSecrets(Payload):
-    """What it takes to pay with a card. Never log it, never keep it; ``repr()`` leaves it out."""
+    """The data needed to pay with a card. Never log or store it; ``repr()`` omits it."""
 
     card_number: str | None = Field(default=None, repr=False)
     cvc: str | None = Field(default=None, repr=False)
@@ -61,7 +61,7 @@ class Card(Resource):
     """An issued card."""
 
     object: str | None = None
-    """The kind of the thing, in a word: ``card``."""
+    """The kind of object: ``card``."""
     name: str | None = None
     type: str | None = None
     """``virtual``, ``physical``."""
@@ -74,7 +74,7 @@ class Card(Resource):
     expiration_month: str | None = None
     expiration_year: str | None = None
     last4: str | None = None
-    """The last digits of the number."""
+    """The last four digits of the number."""
     spent_last_month: int | None = None
     """In cents, over the last 30 days."""
     created_at: Timestamp | None = None
@@ -82,12 +82,12 @@ class Card(Resource):
 
 
 class CardTransaction(Resource):
-    """One payment made with an issued card."""
+    """A payment made with an issued card."""
 
     status: str | None = None
     """``pending``, ``completed``, ``reversed``, ``declined``."""
     currency: str | None = None
-    """Of ``local_amount``, as an ISO 4217 code."""
+    """The ISO 4217 code of ``local_amount``."""
     cashback_usd_amount: Money | None = None
     local_amount: Money | None = None
     """In the merchant's ``currency``."""
@@ -98,7 +98,7 @@ class CardTransaction(Resource):
     declined_reason: str | None = None
     merchant_category: str | None = None
     merchant_category_code: str | None = None
-    """ISO 18245 code of four digits."""
+    """Four-digit ISO 18245 code."""
     merchant_icon_url: str | None = None
     merchant_name: str | None = None
     transaction_type: str | None = None
@@ -107,7 +107,7 @@ class CardTransaction(Resource):
     """Whether the merchant is abroad."""
     created_at: Timestamp | None = None
     posted_at: Timestamp | None = None
-    """When it settled."""
+    """The settlement time."""
 
 
 class CardApplicationCreated(Event[Literal["card_application.created"], CardApplication]):
@@ -115,15 +115,15 @@ class CardApplicationCreated(Event[Literal["card_application.created"], CardAppl
 
 
 class CardApplicationUpdated(Event[Literal["card_application.updated"], CardApplication]):
-    """A card application moved on."""
+    """A card application changed."""
 
 
 class CardApplicationApproved(Event[Literal["card_application.approved"], CardApplication]):
-    """A card application was granted."""
+    """A card application was approved."""
 
 
 class CardApplicationDenied(Event[Literal["card_application.denied"], CardApplication]):
-    """A card application was turned down."""
+    """A card application was denied."""
 
 
 class CardCreated(Event[Literal["card.created"], Card]):
@@ -135,15 +135,15 @@ class CardUpdated(Event[Literal["card.updated"], Card]):
 
 
 class CardFrozen(Event[Literal["card.frozen"], Card]):
-    """A card was frozen and pays for nothing until it is thawed."""
+    """A card was frozen; it can't be used until it's unfrozen."""
 
 
 class CardCanceled(Event[Literal["card.canceled"], Card]):
-    """A card was cancelled for good."""
+    """A card was permanently canceled."""
 
 
 class CardTransactionCreated(Event[Literal["card_transaction.created"], CardTransaction]):
-    """A merchant asked to charge a card."""
+    """A merchant requested a charge to a card."""
 
 
 class CardTransactionUpdated(Event[Literal["card_transaction.updated"], CardTransaction]):
@@ -155,8 +155,8 @@ class CardTransactionCompleted(Event[Literal["card_transaction.completed"], Card
 
 
 class CardTransactionDeclined(Event[Literal["card_transaction.declined"], CardTransaction]):
-    """A card transaction was refused."""
+    """A card transaction was declined."""
 
 
 class CardTransactionReversed(Event[Literal["card_transaction.reversed"], CardTransaction]):
-    """A card transaction was undone."""
+    """A card transaction was reversed."""

@@ -1,4 +1,4 @@
-"""Chat: messages and the reactions to them."""
+"""Chat: messages and reactions to them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flask_whop.events.times import Timestamp
 
 
 class Audience(Payload):
-    """Who gets to see a message."""
+    """Who can see a message."""
 
     type: str | None = None
     """``channel``, ``users``."""
@@ -28,7 +28,7 @@ class Channel(Reference):
 
 
 class PollOption(Reference):
-    """One choice of a poll."""
+    """An option in a poll."""
 
     text: str | None = None
 
@@ -40,14 +40,14 @@ class Poll(Payload):
 
 
 class PollVotes(Payload):
-    """How many chose an option of a poll."""
+    """The votes for one option of a poll."""
 
     option_id: str | None = None
     count: int | None = None
 
 
 class ReactionCount(Payload):
-    """How many reacted with one emoji."""
+    """The number of reactions with one emoji."""
 
     count: int | None = None
     emoji: str | None = None
@@ -64,7 +64,7 @@ class Message(Resource):
     content: str | None = None
     """The text, in Markdown."""
     mentions: Items[str] = ()
-    """The people who are mentioned (``user_…``)."""
+    """The people mentioned (``user_…``)."""
     message_type: str | None = None
     """``regular``, ``system``, ``automated``."""
     poll_votes: Items[PollVotes] = ()
@@ -89,7 +89,7 @@ class Reaction(Resource):
 
 
 class ChatMessage(Linked):
-    """A posted message together with its channel and audience."""
+    """A message with its channel and audience."""
 
     reason: str | None = None
     audience: Audience | None = None
@@ -100,7 +100,7 @@ class ChatMessage(Linked):
 
 
 class ChatReaction(Linked):
-    """A reaction together with its message, channel and audience."""
+    """A reaction with its message, channel and audience."""
 
     reason: str | None = None
     audience: Audience | None = None

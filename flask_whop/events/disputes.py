@@ -1,4 +1,4 @@
-"""Disputes: chargebacks, warnings of them, and cases in the resolution center."""
+"""Disputes: chargebacks, alerts about them, and cases in the resolution center."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import ClassVar, Literal
 from flask_whop.events.envelope import Event
 from flask_whop.events.money import Money
 from flask_whop.events.parts import (
-    AccountReference,
     Attachment,
     Buyer,
     DisputeReference,
     File,
     LineItem,
     MemberReference,
+    OfAccount,
     PaymentReference,
     PlanReference,
     ProductReference,
@@ -26,15 +26,15 @@ from flask_whop.events.times import Timestamp
 
 
 class EvidenceDocument(File):
-    """A document that proves something in a dispute."""
+    """A document submitted as evidence in a dispute."""
 
     document_type: str | None = None
     """What it proves: ``return_policy``, ``shipping_policy``, ``cancellation_policy``, ``terms_of_service``,
     ``physical_fulfillment``, ``customer_order_history`` and others."""
 
 
-class Evidence(Linked):
-    """What the seller brings forward in a dispute."""
+class EvidenceFields(Linked):
+    """The parts of a seller's evidence in a dispute."""
 
     cancellation_policy_attachment: Attachment | None = None
     cancellation_policy_attachment_id: str | None = None
@@ -48,35 +48,37 @@ class Evidence(Linked):
     """When and how the customer used the product."""
     billing_address: str | None = None
     cancellation_policy_disclosure: str | None = None
-    """How the customer learned of the policy."""
+    """How the policy was disclosed to the customer."""
     customer_email_address: str | None = None
     customer_name: str | None = None
-    documents: Items[EvidenceDocument] = ()
     notes: str | None = None
     product_description: str | None = None
-    """What was bought, in the seller's words."""
+    """The product, in the seller's words."""
     refund_policy_disclosure: str | None = None
-    """How the customer learned of the policy."""
+    """How the policy was disclosed to the customer."""
     refund_refusal_explanation: str | None = None
-    """Why no refund was granted."""
+    """Why the seller refused a refund."""
     service_date: str | None = None
-    """When it was delivered, as text."""
+    """The date of the service, as text."""
+
+
+class Evidence(EvidenceFields):
+    """The seller's evidence in a dispute."""
+
+    documents: Items[EvidenceDocument] = ()
 
 
 class IssuerComment(Payload):
-    """What the buyer's bank has to say."""
+    """A comment from the buyer's bank."""
 
     text: str | None = None
     received_at: Timestamp | None = None
 
 
-class Dispute(Resource):
-    """A chargeback or an inquiry of the buyer's bank."""
+class Dispute(EvidenceFields, OfAccount):
+    """A chargeback or inquiry from the buyer's bank."""
 
-    RENAMES: ClassVar[Mapping[str, str]] = {
-        "needs_response_by": "evidence_due_at",
-        "editable": "evidence_editable",
-    }
+    RENAMES: ClassVar[Mapping[str, str]] = {"needs_response_by": "evidence_due_at", "editable": "evidence_editable"}
 
     status: str | None = None
     """``needs_response``, ``warning_needs_response``, ``under_review``, ``warning_under_review``, ``won``,
@@ -85,21 +87,11 @@ class Dispute(Resource):
     """``fraudulent``, ``unrecognized``, ``declined_authorization``, ``product_not_received``,
     ``product_unacceptable``, ``subscription_canceled`` and others."""
     currency: str | None = None
-    """ISO 4217 code in lower case."""
+    """Lowercase ISO 4217 code."""
     amount: Money | None = None
-    """What the customer wants back."""
+    """The amount the customer wants back."""
     fee: Money | None = None
-    account: AccountReference | None = None
-    account_id: str | None = None
     buyer: Buyer | None = None
-    cancellation_policy_attachment: Attachment | None = None
-    cancellation_policy_attachment_id: str | None = None
-    company: AccountReference | None = None
-    """The older name of ``account``."""
-    company_id: str | None = None
-    """The older name of ``account_id``."""
-    customer_communication_attachment: Attachment | None = None
-    customer_communication_attachment_id: str | None = None
     evidence: Evidence | None = None
     payment: PaymentReference | None = None
     payment_id: str | None = None
@@ -107,53 +99,33 @@ class Dispute(Resource):
     plan_id: str | None = None
     product: ProductReference | None = None
     product_id: str | None = None
-    refund_policy_attachment: Attachment | None = None
-    refund_policy_attachment_id: str | None = None
-    uncategorized_attachment: Attachment | None = None
-    uncategorized_attachment_id: str | None = None
-    access_activity_log: str | None = None
-    """When and how the customer used the product."""
-    billing_address: str | None = None
-    cancellation_policy_disclosure: str | None = None
-    """How the customer learned of the policy."""
-    customer_email_address: str | None = None
-    customer_name: str | None = None
     evidence_locked_reason: str | None = None
-    """Why it cannot be: ``submitted``, ``response_window_closed``, ``not_contestable``."""
+    """Why the evidence can't be changed: ``submitted``, ``response_window_closed``, ``not_contestable``."""
     issuer_comments: Items[IssuerComment] = ()
     line_items: Items[LineItem] = ()
-    notes: str | None = None
-    product_description: str | None = None
-    """What was bought, in the seller's words."""
     reason_code: str | None = None
     """The card network's code."""
-    refund_policy_disclosure: str | None = None
-    """How the customer learned of the policy."""
-    refund_refusal_explanation: str | None = None
-    """Why no refund was granted."""
-    service_date: str | None = None
-    """When it was delivered, as text."""
     acceptable: bool | None = None
-    """Whether it can be conceded."""
+    """Whether the seller can accept the dispute."""
     editable: bool | None = None
-    """The older name of ``evidence_editable``."""
+    """Older name of ``evidence_editable``."""
     evidence_editable: bool | None = None
     """Whether evidence can still be changed."""
     inquiry: bool | None = None
-    """Whether it is but a question so far, which moves no money."""
+    """Whether it's only an inquiry so far, which moves no money."""
     visa_rdr: bool | None = None
-    """Whether Visa settled it of itself, by Rapid Dispute Resolution."""
+    """Whether Visa settled it automatically, by Rapid Dispute Resolution."""
     created_at: Timestamp | None = None
     evidence_due_at: Timestamp | None = None
-    """Until when evidence is taken."""
+    """The deadline for evidence."""
     evidence_submitted_at: Timestamp | None = None
     needs_response_by: Timestamp | None = None
-    """The older name of ``evidence_due_at``."""
+    """Older name of ``evidence_due_at``."""
     updated_at: Timestamp | None = None
 
 
 class DisputeAlert(Resource):
-    """A bank's warning of a dispute to come."""
+    """A bank's warning of a coming dispute."""
 
     RENAMES: ClassVar[Mapping[str, str]] = {
         "alert_type": "type",
@@ -162,10 +134,10 @@ class DisputeAlert(Resource):
     }
 
     type: str | None = None
-    """Without a version pin the words are ``dispute``, ``dispute_rdr`` and ``fraud``; with one
+    """Without a version pin ``dispute``, ``dispute_rdr`` or ``fraud``; with one
     ``early_fraud_warning``, ``dispute_alert`` and ``rapid_dispute_resolution``."""
     currency: str | None = None
-    """ISO 4217 code in lower case."""
+    """Lowercase ISO 4217 code."""
     amount: Money | None = None
     fee: Money | None = None
     account_id: str | None = None
@@ -175,14 +147,14 @@ class DisputeAlert(Resource):
     payment_id: str | None = None
     product_id: str | None = None
     alert_type: str | None = None
-    """The older name of ``type``."""
+    """Older name of ``type``."""
     card_brand: str | None = None
-    """The card network"""
+    """The card network."""
     issuer: str | None = None
     """The bank."""
     auto_refunded: bool | None = None
     charge_for_alert: bool | None = None
-    """The older name of ``fee_charged``."""
+    """Older name of ``fee_charged``."""
     fee_charged: bool | None = None
     """Whether the account pays for the alert."""
     created_at: Timestamp | None = None
@@ -191,48 +163,39 @@ class DisputeAlert(Resource):
     transaction_at: Timestamp | None = None
     """When the disputed payment was made."""
     transaction_date: Timestamp | None = None
-    """The older name of ``transaction_at``."""
+    """Older name of ``transaction_at``."""
     updated_at: Timestamp | None = None
 
 
 class ResolutionEvent(Reference):
-    """Something that somebody did or said in a case."""
+    """An action or message in a case."""
 
     action: str | None = None
     """``created``, ``responded``, ``accepted``, ``denied``, ``appealed``, ``withdrew`` and others."""
     details: str | None = None
-    """What was said."""
+    """The message."""
     reporter_type: str | None = None
     """Who did it: ``merchant``, ``customer``, ``platform``, ``system``."""
     created_at: Timestamp | None = None
 
 
-class ResolutionCenterCase(Resource):
-    """A buyer's complaint that Whop mediates."""
+class ResolutionCenterCase(OfAccount):
+    """A buyer's complaint, mediated by Whop."""
 
-    RENAMES: ClassVar[Mapping[str, str]] = {
-        "issue": "reason",
-        "due_date": "response_due_at",
-    }
+    RENAMES: ClassVar[Mapping[str, str]] = {"issue": "reason", "due_date": "response_due_at"}
 
     status: str | None = None
     """``awaiting_merchant``, ``awaiting_customer``, ``under_review``, ``closed``,
     ``merchant_response_needed``, ``customer_response_needed`` and others."""
     reason: str | None = None
-    """What the buyer complains of. The words differ by the shape: ``fraudulent``, ``product_not_received``,
+    """The complaint. The words differ by shape: ``fraudulent``, ``product_not_received``,
     ``not_as_described``, ``product_unacceptable``, ``subscription_canceled``."""
     outcome: str | None = None
     """Who prevailed: ``customer_won``, ``merchant_won``, ``withdrawn``."""
     currency: str | None = None
-    """ISO 4217 code in lower case."""
+    """Lowercase ISO 4217 code."""
     amount: Money | None = None
-    account: AccountReference | None = None
-    account_id: str | None = None
     buyer: Buyer | None = None
-    company: AccountReference | None = None
-    """The older name of ``account``."""
-    company_id: str | None = None
-    """The older name of ``account_id``."""
     member: MemberReference | None = None
     member_id: str | None = None
     payment: PaymentReference | None = None
@@ -242,16 +205,16 @@ class ResolutionCenterCase(Resource):
     user: User | None = None
     user_id: str | None = None
     available_actions: Items[str] = ()
-    """What can be done now: ``accept``, ``deny``, ``request_info``, ``reply``, ``appeal``, ``withdraw``."""
+    """Actions possible now: ``accept``, ``deny``, ``request_info``, ``reply``, ``appeal``, ``withdraw``."""
     customer_response_actions: Items[str] = ()
-    """What the customer can do now: ``respond``, ``appeal``, ``withdraw``."""
+    """Actions the customer can take now: ``respond``, ``appeal``, ``withdraw``."""
     issue: str | None = None
-    """The older name of ``reason``."""
+    """Older name of ``reason``."""
     line_items: Items[LineItem] = ()
     merchant_response_actions: Items[str] = ()
-    """What the seller can do now: ``accept``, ``deny``, ``request_more_info``, ``appeal``, ``respond``."""
+    """Actions the seller can take now: ``accept``, ``deny``, ``request_more_info``, ``appeal``, ``respond``."""
     platform_response_actions: Items[str] = ()
-    """What Whop can do now: ``request_buyer_info``, ``request_merchant_info``, ``merchant_wins``,
+    """Actions Whop can take now: ``request_buyer_info``, ``request_merchant_info``, ``merchant_wins``,
     ``merchant_refund``."""
     refund: str | None = None
     """Who paid the money back: ``none``, ``merchant``, ``platform``."""
@@ -262,9 +225,9 @@ class ResolutionCenterCase(Resource):
     merchant_appealed: bool | None = None
     created_at: Timestamp | None = None
     due_date: Timestamp | None = None
-    """The older name of ``response_due_at``."""
+    """Older name of ``response_due_at``."""
     response_due_at: Timestamp | None = None
-    """Until when somebody has to answer."""
+    """The deadline for an answer."""
     updated_at: Timestamp | None = None
 
 
@@ -273,11 +236,11 @@ class DisputeCreated(Event[Literal["dispute.created"], Dispute]):
 
 
 class DisputeUpdated(Event[Literal["dispute.updated"], Dispute]):
-    """Status or evidence of a dispute changed."""
+    """A dispute's status or evidence changed."""
 
 
 class DisputeAlertCreated(Event[Literal["dispute_alert.created"], DisputeAlert]):
-    """A bank warned of a dispute before opening it; a refund now may avert it."""
+    """A bank warned of a dispute before opening it; a refund now may prevent it."""
 
 
 class ResolutionCenterCaseCreated(Event[Literal["resolution_center_case.created"], ResolutionCenterCase]):
@@ -285,7 +248,7 @@ class ResolutionCenterCaseCreated(Event[Literal["resolution_center_case.created"
 
 
 class ResolutionCenterCaseUpdated(Event[Literal["resolution_center_case.updated"], ResolutionCenterCase]):
-    """A case got a message, or it is now the other side's turn."""
+    """A case got a message, or it's now the other side's turn."""
 
 
 class ResolutionCenterCaseDecided(Event[Literal["resolution_center_case.decided"], ResolutionCenterCase]):

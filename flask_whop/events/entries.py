@@ -31,12 +31,12 @@ class EntryCreated(Event[Literal["entry.created"], Entry]):
 
 
 class EntryApproved(Event[Literal["entry.approved"], Entry]):
-    """An entry was let in."""
+    """An entry was approved."""
 
 
 class EntryDenied(Event[Literal["entry.denied"], Entry]):
-    """An entry was turned away."""
+    """An entry was denied."""
 
 
 class EntryDeleted(Event[Literal["entry.deleted"], Entry]):
-    """An entry was taken off the waitlist."""
+    """An entry was removed from the waitlist."""

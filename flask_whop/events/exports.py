@@ -10,12 +10,12 @@ from flask_whop.events.times import Timestamp
 
 
 class Export(Resource):
-    """A file of an account's data, made on request."""
+    """A file with an account's data, made on request."""
 
     status: str | None = None
     """``pending``, ``processing``, ``completed``, ``failed``, ``expired``."""
     download_url: str | None = None
-    """A link that works for a while, once it is done."""
+    """A temporary link, once the export is completed."""
     progress_percent: int | None = None
     """0 to 100."""
     resource: str | None = None
@@ -31,4 +31,4 @@ class ExportCompleted(Event[Literal["export.completed"], Export]):
 
 
 class ExportFailed(Event[Literal["export.failed"], Export]):
-    """An export could not be made."""
+    """An export failed."""

@@ -1,4 +1,4 @@
-"""Identity: the profiles of people and businesses, and the checks of them."""
+"""Identity: profiles of people and businesses, and their verifications."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Verification(Reference):
     ``resubmission_requested``, ``expired``, ``abandoned``, ``review``, ``manual_review``,
     ``action_required``, or a word that Whop adds."""
     session_url: str | None = None
-    """Where the person goes on with the verification."""
+    """Where the person continues the verification."""
     last_error_code: str | None = None
-    """What went wrong last, for programs: ``document_expired``, ``selfie_face_mismatch``, …"""
+    """What went wrong last, for programs: ``document_expired``, ``selfie_face_mismatch``, …."""
     last_error_reason: str | None = None
     """What went wrong last, for people."""
     created_at: Timestamp | None = None
@@ -52,44 +52,32 @@ class IdentityProfile(Resource):
     """The legal form, such as ``llc``."""
     business_address: Address | None = None
     country: str | None = None
-    """ISO 3166-1 code of two letters."""
+    """Two-letter ISO 3166-1 code."""
     linked_companies: Items[AccountReference] = ()
     """The companies behind the profile; empty for callers that use an API key."""
     verifications: Items[Verification] = ()
-    """The attempts, the newest first."""
+    """The attempts, newest first."""
     created_at: Timestamp | None = None
     updated_at: Timestamp | None = None
 
 
 class IdentityProfileNeedsAction(Event[Literal["identity_profile.needs_action"], IdentityProfile]):
-    """The person or business must supply something before the check can go on.
-
-    Whop delivers the same change as ``identity_profile.updated`` too: handle it in
-    one of the two.
-    """
+    """The person or business must supply something; also sent as ``identity_profile.updated``: handle only one."""
 
 
 class IdentityProfileApproved(Event[Literal["identity_profile.approved"], IdentityProfile]):
-    """The identity was confirmed.
-
-    Whop delivers the same change as ``identity_profile.updated`` too: handle it in
-    one of the two.
-    """
+    """The identity was confirmed. Also sent as ``identity_profile.updated``: handle only one."""
 
 
 class IdentityProfileRejected(Event[Literal["identity_profile.rejected"], IdentityProfile]):
-    """The identity was not accepted.
-
-    Whop delivers the same change as ``identity_profile.updated`` too: handle it in
-    one of the two.
-    """
+    """The identity was rejected. Also sent as ``identity_profile.updated``: handle only one."""
 
 
 class IdentityProfileUpdated(Event[Literal["identity_profile.updated"], IdentityProfile]):
     """Anything about an identity profile changed.
 
-    Approvals, rejections and needed actions come as this *and* as their own event,
-    in two deliveries with two ids: handle a change in one of the two.
+    Approvals, rejections and needed actions come as this *and* as their own event, in two
+    deliveries with two ids: handle each change in only one of the two.
     """
 
 

@@ -9,16 +9,15 @@ from pydantic import Field
 from flask_whop.events.envelope import Event
 from flask_whop.events.money import Money
 from flask_whop.events.parts import (
-    AccountReference,
     Address,
     MemberReference,
+    OfAccount,
     PaymentReference,
     PlanReference,
     ProductReference,
     User,
 )
 from flask_whop.events.payload import Items, Payload
-from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
 
 
@@ -29,22 +28,16 @@ class InvoiceLineItem(Payload):
     total: Money | None = None
     """In the currency of the invoice."""
     unit_price: Money | None = None
-    """In the currency of the invoice; below zero for a credit."""
+    """In the currency of the invoice; negative for a credit."""
     position: int | None = None
     quantity: int | None = None
 
 
-class Invoice(Resource):
+class Invoice(OfAccount):
     """A bill sent to a customer."""
 
     status: str | None = None
     """``draft``, ``open``, ``paid``, ``past_due``, ``uncollectible``, ``void``."""
-    account: AccountReference | None = None
-    account_id: str | None = None
-    company: AccountReference | None = None
-    """The older name of ``account``."""
-    company_id: str | None = None
-    """The older name of ``account_id``."""
     current_plan: PlanReference | None = None
     current_plan_id: str | None = None
     mailing_address: Address | None = None
@@ -61,28 +54,28 @@ class Invoice(Resource):
     customer_name: str | None = None
     email_address: str | None = None
     fetch_invoice_token: str | None = Field(default=None, repr=False)
-    """Lets anybody who has it see the invoice."""
+    """Lets anyone who has it see the invoice."""
     line_items: Items[InvoiceLineItem] = ()
     number: str | None = None
-    """As it is printed."""
+    """As printed on the invoice."""
     pay_online_url: str | None = None
     """Where the customer pays it."""
     charge_buyer_fee: bool | None = None
     """Whether the buyer pays the processing fee."""
     payment_processing: bool | None = None
-    """Whether a payment is under way."""
+    """Whether a payment is in progress."""
     created_at: Timestamp | None = None
     automatically_finalizes_at: Timestamp | None = None
-    """When it is sent, or charged, of itself."""
+    """When it's sent or charged automatically."""
     due_date: Timestamp | None = None
-    """Until when it has to be paid."""
+    """The payment deadline."""
     subscription_billing_anchor_at: Timestamp | None = None
-    """From when on billing periods are counted."""
+    """Billing periods count from here."""
     updated_at: Timestamp | None = None
 
 
 class InvoiceCreated(Event[Literal["invoice.created"], Invoice]):
-    """An invoice was drawn up."""
+    """An invoice was created."""
 
 
 class InvoicePaid(Event[Literal["invoice.paid"], Invoice]):
@@ -90,11 +83,11 @@ class InvoicePaid(Event[Literal["invoice.paid"], Invoice]):
 
 
 class InvoicePastDue(Event[Literal["invoice.past_due"], Invoice]):
-    """An invoice is unpaid after its due date."""
+    """An invoice is still unpaid after its due date."""
 
 
 class InvoiceVoided(Event[Literal["invoice.voided"], Invoice]):
-    """An invoice was cancelled."""
+    """An invoice was voided."""
 
 
 class InvoiceMarkedUncollectible(Event[Literal["invoice.marked_uncollectible"], Invoice]):

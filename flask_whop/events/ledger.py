@@ -1,4 +1,4 @@
-"""Ledgers: balances, and the lines that change them."""
+"""Ledgers: balances, and the entries that change them."""
 
 from __future__ import annotations
 
@@ -17,39 +17,31 @@ from flask_whop.events.times import Timestamp
 
 
 class LedgerBalance(Linked):
-    """What a ledger account holds in one currency."""
+    """A ledger account's balance in one currency."""
 
     currency: str | None = None
-    """ISO 4217 code in lower case."""
+    """Lowercase ISO 4217 code."""
     balance: Money | None = None
-    """What is available."""
+    """Available now."""
     pending_balance: Money | None = None
-    """What is still settling."""
+    """Not settled yet."""
     reserve_balance: Money | None = None
-    """What is held back."""
+    """Held back."""
 
 
-class TreasuryBalance(Linked):
-    """What a ledger account holds in all."""
+class TreasuryBalance(LedgerBalance):
+    """A ledger account's total balance."""
 
-    currency: str | None = None
-    """ISO 4217 code in lower case."""
-    balance: Money | None = None
-    """What is available."""
     balance_usd: Money | None = None
-    pending_balance: Money | None = None
-    """What is still settling."""
-    reserve_balance: Money | None = None
-    """What is held back."""
     total_withdrawable_balance: Money | None = None
-    """What can be paid out."""
+    """Can be paid out."""
 
 
 class LedgerParty(Reference):
-    """The account or the person on one side of a ledger line; ``object`` or ``typename`` tells which."""
+    """The account or person on one side of a ledger line; ``object`` or ``typename`` says which."""
 
     object: str | None = None
-    """The kind of the thing, in a word: ``account``, ``user``."""
+    """The kind of object: ``account``, ``user``."""
     title: str | None = None
     name: str | None = None
     logo_url: str | None = None
@@ -91,20 +83,20 @@ class LedgerCurrency(Payload):
 
 
 class BankAccount(Payload):
-    """What is told of a bank account."""
+    """The details of a bank account."""
 
     account_name: str | None = None
     account_type: str | None = None
     bank_name: str | None = None
     last4: str | None = None
-    """The last digits of the number."""
+    """The last four digits of the number."""
 
 
 class LedgerResource(Resource):
-    """What a ledger line is about: ``object`` tells which, and with it which fields it has."""
+    """The subject of a ledger line; its fields depend on its kind, ``object``."""
 
     object: str | None = None
-    """The kind of the thing, in a word: ``account``, ``user``, ``bounty``, ``ledger_account``,
+    """The kind of object: ``account``, ``user``, ``bounty``, ``ledger_account``,
     ``payment_method``, ``payout_method``, ``card_transaction``."""
     title: str | None = None
     name: str | None = None
@@ -119,7 +111,7 @@ class LedgerResource(Resource):
     owner: LedgerParty | None = None
     owner_id: str | None = None
     account_reference: str | None = None
-    """Its last digits, such as of an account number."""
+    """The last digits, such as those of an account number."""
     declined_reason: str | None = None
     destination_currency_code: str | None = None
     email_identifier: str | None = None
@@ -134,7 +126,7 @@ class LedgerResource(Resource):
     nickname: str | None = None
     """The owner's name for it."""
     payment_method_type: str | None = None
-    """What was paid with"""
+    """The payment method."""
     profile_picture_url: str | None = None
     provider: str | None = None
     route: str | None = None
@@ -143,38 +135,38 @@ class LedgerResource(Resource):
     """The handle, without the @."""
     authorized_at: Timestamp | None = None
     posted_at: Timestamp | None = None
-    """When it settled."""
+    """The settlement time."""
 
 
 class PayoutDestination(Payload):
-    """Where a payout goes, ready to be shown."""
+    """The destination of a payout, for display."""
 
     icon_url: str | None = None
     payer_name: str | None = None
-    """The name of the way of paying out, such as ``ACH Bank Deposit``."""
+    """The name of the payout method, such as ``ACH Bank Deposit``."""
 
 
 class LedgerSource(Linked):
-    """What caused a ledger line: ``object`` tells which, and with it which fields it has."""
+    """The cause of a ledger line; its fields depend on its kind, ``object``."""
 
     id: str | None = None
     object: str | None = None
-    """The kind of the thing, in a word."""
+    """The kind of object."""
     status: str | None = None
     reason: str | None = None
     fee_amount: Money | None = None
     from_amount: Money | None = None
-    """What was given, in a swap."""
+    """The amount given in a swap."""
     payment_amount: Money | None = None
     payout_amount: Money | None = None
     to_amount: Money | None = None
-    """What was got, in a swap."""
+    """The amount received in a swap."""
     created_by_user: User | None = None
     created_by_user_id: str | None = None
     payout_destination: PayoutDestination | None = None
     amount_float: float | None = None
     card_brand: str | None = None
-    """The card network"""
+    """The card network."""
     chain: str | None = None
     claim_url: str | None = None
     fee_kind: str | None = None
@@ -184,20 +176,20 @@ class LedgerSource(Linked):
     from_currency: str | None = None
     notes: str | None = None
     payer_name: str | None = None
-    """The name of the way of paying out, such as ``ACH Bank Deposit``."""
+    """The name of the payout method, such as ``ACH Bank Deposit``."""
     payment_method_type: str | None = None
-    """What was paid with"""
+    """The payment method."""
     payment_processor: str | None = None
-    """Who processed it."""
+    """The payment processor."""
     payout_token_nickname: str | None = None
     sender_address: str | None = None
     to_currency: str | None = None
     trace_code: str | None = None
-    """By which banks trace it."""
+    """The code banks trace it by."""
     tx_hash: str | None = None
-    """Of the transaction on the chain."""
+    """The hash of the transaction on the chain."""
     risk_review_hold: bool | None = None
-    """Whether it is held for a review."""
+    """Whether it's held for review."""
     created_at: Timestamp | None = None
     estimated_arrival: Timestamp | None = None
 
@@ -206,12 +198,11 @@ class LedgerActivity(Resource):
     """One line of a ledger."""
 
     object: str | None = None
-    """The kind of the thing, in a word: ``ledger_activity``."""
+    """The kind of object: ``ledger_activity``."""
     line_type: str | None = None
     """``psp_payment_receivable``, ``payment_gross``, ``topup``, ``topup_fee``, ``payment_gross_reversal``,
     ``topup_reversal`` and others."""
     currency: LedgerCurrency | None = None
-    """ISO 4217 code in lower case."""
     account: LedgerParty | None = None
     account_id: str | None = None
     ledger_account_id: str | None = None
@@ -225,7 +216,7 @@ class LedgerActivity(Resource):
     source_id: str | None = None
     user_id: str | None = None
     amount: str | None = None
-    """In the smallest units of the currency, as text, below zero for money that leaves: see ``money``."""
+    """In the smallest units of the currency, as text; negative for money that leaves. See ``money``."""
     plan_name: str | None = None
     product_name: str | None = None
     usd_amount: str | None = None
@@ -233,13 +224,13 @@ class LedgerActivity(Resource):
     user_email: str | None = None
     user_name: str | None = None
     available_at: Timestamp | None = None
-    """From when on it counts as available."""
+    """When it becomes available."""
     posted_at: Timestamp | None = None
-    """When it settled."""
+    """The settlement time."""
 
     @property
     def money(self) -> Money | None:
-        """``amount`` in units of its currency; None unless Whop sent both of them readably."""
+        """``amount`` in units of its currency; None unless Whop sent both in a readable form."""
         if self.amount is None or self.currency is None or self.currency.precision is None:
             return None
         try:
@@ -249,15 +240,15 @@ class LedgerActivity(Resource):
 
 
 class LedgerAccountFundsAvailable(Event[Literal["ledger_account.funds_available"], LedgerAccount]):
-    """Pending funds of a ledger account became available."""
+    """A ledger account's pending funds became available."""
 
 
 class FinancialActivityFundsAvailable(Event[Literal["financial_activity.funds_available"], LedgerActivity]):
-    """Pending funds with one release date became available; each date is an event of its own."""
+    """Pending funds with one release date became available; each date is its own event."""
 
 
 class SwapCompleted(Event[Literal["swap.completed"], LedgerActivity]):
-    """A balance was exchanged from one currency or token into another."""
+    """A balance was exchanged from one currency or token to another."""
 
 
 class DepositSucceeded(Event[Literal["deposit.succeeded"], LedgerActivity]):

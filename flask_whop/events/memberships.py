@@ -1,4 +1,4 @@
-"""Memberships, and the people who hold them."""
+"""Memberships, and the people who have them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from flask_whop.events.envelope import Event
 from flask_whop.events.money import Money
 from flask_whop.events.payload import Items, Payload, Reference
 from flask_whop.events.references import (
-    AccountReference,
     CustomFieldResponse,
     MemberReference,
+    OfAccount,
     PlanReference,
     ProductReference,
     User,
@@ -23,12 +23,12 @@ from flask_whop.events.times import Timestamp
 
 
 class Affiliate(Resource):
-    """Who earns a commission on a membership."""
+    """The affiliate who earns a commission on a membership."""
 
     commission_amount: Money | None = None
     user_id: str | None = None
     applies_to_payments: str | None = None
-    """What the commission is paid on: ``first_payment``, ``all_payments``."""
+    """The payments the commission applies to: ``first_payment``, ``all_payments``."""
     commission_percentage: float | None = None
     """20 is 20%."""
     commission_type: str | None = None
@@ -37,12 +37,12 @@ class Affiliate(Resource):
 
 
 class FeedbackOption(Payload):
-    """One of the account's own reasons to cancel."""
+    """One of the account's own cancellation reasons."""
 
     label: str | None = None
 
 
-class Membership(Resource):
+class Membership(OfAccount):
     """A person's access to a product (``mem_…``)."""
 
     RENAMES: ClassVar[Mapping[str, str]] = {
@@ -54,20 +54,14 @@ class Membership(Resource):
     """``trialing``, ``active``, ``past_due``, ``completed``, ``canceled``, ``expired``, ``unresolved``,
     ``drafted``, ``canceling``."""
     currency: str | None = None
-    """ISO 4217 code in lower case."""
+    """Lowercase ISO 4217 code."""
     initial_price: Money | None = None
     """Charged once, at the start."""
     renewal_price: Money | None = None
     """Charged each period."""
-    account: AccountReference | None = None
-    account_id: str | None = None
     affiliate: Affiliate | None = None
     affiliate_id: str | None = None
     checkout_configuration_id: str | None = None
-    company: AccountReference | None = None
-    """The older name of ``account``."""
-    company_id: str | None = None
-    """The older name of ``account_id``."""
     feedback_option: FeedbackOption | None = None
     member: MemberReference | None = None
     member_id: str | None = None
@@ -81,7 +75,7 @@ class Membership(Resource):
     user_id: str | None = None
     billing_period_days: int | None = None
     cancel_option: str | None = None
-    """Why the member cancelled: ``too_expensive``, ``switching``, ``missing_features``, ``technical_issues``,
+    """Why the member canceled: ``too_expensive``, ``switching``, ``missing_features``, ``technical_issues``,
     ``bad_experience``, ``unused``, ``other``, ``testing``."""
     cancellation_reason: str | None = None
     """In the member's own words."""
@@ -92,48 +86,47 @@ class Membership(Resource):
     manage_url: str | None = None
     """Where the member manages it."""
     metadata: dict[str, JsonValue] | None = None
-    """Keys and values of the seller's own, given when it was made."""
+    """The seller's own keys and values, set at creation."""
     most_recent_action: str | None = None
     """``canceled_on``, ``finished_split_pay_at``, ``canceling_on``, ``ending_on``, ``renewing_on``,
     ``past_due`` and others."""
     phone_number: str | None = None
     split_pay_current_payments: int | None = None
-    """How many instalments are paid."""
+    """The number of installments paid."""
     split_pay_required_payments: int | None = None
-    """How many instalments there are."""
+    """The number of installments."""
     cancel_at_period_end: bool | None = None
-    """Whether it ends with the paid period instead of being renewed."""
+    """Whether it ends with the paid period instead of renewing."""
     payment_collection_paused: bool | None = None
     created_at: Timestamp | None = None
     canceled_at: Timestamp | None = None
     current_period_end: Timestamp | None = None
-    """When it is renewed, or ends."""
+    """When it renews or ends."""
     current_period_start: Timestamp | None = None
     expires_at: Timestamp | None = None
     joined_at: Timestamp | None = None
     """When the person became a member of the account."""
     most_recent_action_at: Timestamp | None = None
     renewal_period_end: Timestamp | None = None
-    """The older name of ``current_period_end``."""
+    """Older name of ``current_period_end``."""
     renewal_period_start: Timestamp | None = None
-    """The older name of ``current_period_start``."""
+    """Older name of ``current_period_start``."""
     updated_at: Timestamp | None = None
 
 
 class Member(Resource):
-    """A person's relation to an account."""
+    """A person's relationship with an account."""
 
     status: str | None = None
     """``joined``, ``left``."""
     usd_total_spent: Money | None = None
-    """All that the person has ever paid."""
+    """Everything the person has ever paid."""
     account_id: str | None = None
     user: User | None = None
     user_id: str | None = None
     access_level: str | None = None
-    """What the member gets to see: ``no_access``, ``admin``, ``customer``."""
+    """What the member can see: ``no_access``, ``admin``, ``customer``."""
     display_name: str | None = None
-    """As the buyer knows it, such as ``Visa •••• 4242``."""
     email: str | None = None
     most_recent_action: str | None = None
     """``canceling``, ``churned``, ``finished_split_pay``, ``paused``, ``paid_subscriber``, ``paid_once`` and
@@ -149,18 +142,14 @@ class Member(Resource):
 
 
 class MembershipActivated(Event[Literal["membership.activated"], Membership]):
-    """A membership became valid, also on trial or when completed.
+    """A membership became valid, including on trial or when completed.
 
-    Whop delivers the same change as ``membership.updated`` too: handle it in one
-    of the two.
+    Also sent as ``membership.updated``: handle only one of the two.
     """
 
 
 class MembershipDeactivated(Event[Literal["membership.deactivated"], Membership]):
-    """A membership stopped being valid.
-
-    Whop's newer documentation leads to ``membership.updated`` instead.
-    """
+    """A membership stopped being valid; Whop's newer documentation points to ``membership.updated`` instead."""
 
 
 class MembershipTrialEndingSoon(Event[Literal["membership.trial_ending_soon"], Membership]):
@@ -170,13 +159,13 @@ class MembershipTrialEndingSoon(Event[Literal["membership.trial_ending_soon"], M
 class MembershipUpdated(Event[Literal["membership.updated"], Membership]):
     """Anything about a membership changed; ``previous_attributes`` has the old values.
 
-    An activation comes as this and as ``membership.activated``, in two deliveries
-    with two ids: handle it in one of the two.
+    An activation comes as this and as ``membership.activated``, in two deliveries with two
+    ids: handle only one of the two.
     """
 
 
 class MembershipCancelAtPeriodEndChanged(Event[Literal["membership.cancel_at_period_end_changed"], Membership]):
-    """A cancellation at the end of the period was scheduled or taken back."""
+    """A cancellation at the end of the period was scheduled or revoked."""
 
 
 class MembershipWentValid(Event[Literal["membership.went_valid"], Membership]):
@@ -188,7 +177,7 @@ class MembershipWentInvalid(Event[Literal["membership.went_invalid"], Membership
 
 
 class MembershipMetadataUpdated(Event[Literal["membership.metadata_updated"], Membership]):
-    """The metadata of a membership changed, such as the device of a licence key (old format)."""
+    """A membership's metadata changed, such as the device of a license key (old format)."""
 
 
 class MembershipExperienceClaimed(Event[Literal["membership.experience_claimed"], Membership]):
@@ -196,15 +185,15 @@ class MembershipExperienceClaimed(Event[Literal["membership.experience_claimed"]
 
 
 class AppMembershipWentValid(Event[Literal["app_membership.went_valid"], Membership]):
-    """A membership of an account that installed the app became valid (old format)."""
+    """A membership at an account that installed the app became valid (old format)."""
 
 
 class AppMembershipWentInvalid(Event[Literal["app_membership.went_invalid"], Membership]):
-    """A membership of an account that installed the app ended (old format)."""
+    """A membership at an account that installed the app ended (old format)."""
 
 
 class AppMembershipCancelAtPeriodEndChanged(Event[Literal["app_membership.cancel_at_period_end_changed"], Membership]):
-    """A cancellation was scheduled or taken back at an account that installed the app (old format)."""
+    """A cancellation was scheduled or revoked at an account that installed the app (old format)."""
 
 
 class AppMembershipWentValidV5(Event[Literal["app.membership_went_valid"], Membership]):

@@ -1,4 +1,4 @@
-"""Parts that payloads of several families share."""
+"""Parts shared by the payloads of several families."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from flask_whop.events.references import Address as Address
 from flask_whop.events.references import CustomFieldResponse as CustomFieldResponse
 from flask_whop.events.references import MemberReference as MemberReference
 from flask_whop.events.references import MembershipReference as MembershipReference
+from flask_whop.events.references import OfAccount as OfAccount
 from flask_whop.events.references import Picture as Picture
 from flask_whop.events.references import PlanReference as PlanReference
 from flask_whop.events.references import ProductReference as ProductReference
@@ -20,10 +21,10 @@ from flask_whop.events.times import Timestamp
 
 
 class Attachment(Reference):
-    """A file that was handed in."""
+    """An uploaded file."""
 
     platform: bool | None = None
-    """Whether it is Whop's own, for want of one of the seller's."""
+    """Whether it's Whop's own file, because the seller has none."""
     content_type: str | None = None
     """The MIME type."""
     filename: str | None = None
@@ -31,7 +32,7 @@ class Attachment(Reference):
 
 
 class FilePart(Payload):
-    """Where one part of a large file is uploaded to."""
+    """The upload URL for one part of a large file."""
 
     part_number: int | None = None
     """Counted from 1."""
@@ -42,10 +43,10 @@ class File(Reference):
     """A file at Whop (``file_…``)."""
 
     object: str | None = None
-    """The kind of the thing, in a word."""
+    """The kind of object."""
     multipart_upload_id: str | None = None
     blurhash: str | None = None
-    """A blurred miniature, encoded as BlurHash."""
+    """A blurred thumbnail, encoded as BlurHash."""
     content_type: str | None = None
     """The MIME type."""
     duration_seconds: float | None = None
@@ -58,7 +59,7 @@ class File(Reference):
     size: int | None = None
     """In bytes."""
     upload_headers: dict[str, JsonValue] | None = None
-    """To be sent along with the upload."""
+    """Send these with the upload."""
     upload_status: str | None = None
     """``pending``, ``processing``, ``ready``, ``failed``."""
     upload_url: str | None = None
@@ -69,23 +70,23 @@ class File(Reference):
     width: int | None = None
     """In pixels."""
     removed_by_moderation: bool | None = None
-    """If true, ``url`` leads to a substitute."""
+    """If true, ``url`` leads to a replacement."""
     created_at: Timestamp | None = None
 
 
 class CardDetails(Payload):
-    """What is told of a payment card."""
+    """The details of a payment card."""
 
     brand: str | None = None
     """The card network, such as ``visa``."""
     exp_month: int | None = None
     """1 to 12."""
     exp_year: int | None = None
-    """Of four digits."""
+    """Four digits."""
     issuer_identification_number: str | None = None
-    """The first digits of the number, which tell the issuing bank (BIN)."""
+    """The first digits of the number, which identify the issuing bank (BIN)."""
     last4: str | None = None
-    """The last digits of the number."""
+    """The last four digits of the number."""
 
 
 class PaymentMethod(Reference):
@@ -94,8 +95,8 @@ class PaymentMethod(Reference):
     card: CardDetails | None = None
     mailing_address: Address | None = None
     payment_method_type: str | None = None
-    """What was paid with: ``acss_debit``, ``affirm``, ``afterpay_clearpay``, ``alipay``, ``alma``,
-    ``amazon_pay`` and others."""
+    """The payment method: ``acss_debit``, ``addi``, ``affirm``, ``afterpay_clearpay``, ``alipay``, ``alipayhk``,
+    ``alma``, ``amazon_pay`` and others."""
     created_at: Timestamp | None = None
 
 
@@ -109,7 +110,7 @@ class IconFiles(Payload):
 
 
 class IconColors(Payload):
-    """An icon for dark and for light surroundings."""
+    """An icon for dark and light backgrounds."""
 
     dark: IconFiles | None = None
     light: IconFiles | None = None
@@ -123,16 +124,16 @@ class PaymentIcons(Payload):
 
 
 class PaymentInstrument(Payload):
-    """What a payment was made with, ready to be shown."""
+    """The payment method of a payment, for display."""
 
     card: CardDetails | None = None
     icons: PaymentIcons | None = None
     display_name: str | None = None
     """As the buyer knows it, such as ``Visa •••• 4242``."""
     installment_count: int | None = None
-    """In how many parts the charge is paid."""
+    """The number of installments."""
     payment_method_type: str | None = None
-    """What was paid with"""
+    """The payment method."""
 
 
 class LineItem(Linked):
@@ -162,17 +163,14 @@ class Buyer(Payload):
     """The handle, without the @."""
 
 
-class PaymentReference(Resource):
-    """The payment (``pay_…``) that something is about."""
+class PaymentFields(Resource):
+    """What is sent about a payment wherever it appears."""
 
-    object: str | None = None
-    """The kind of the thing, in a word: ``payment``."""
     currency: str | None = None
-    """ISO 4217 code in lower case."""
+    """Lowercase ISO 4217 code."""
     total: Money | None = None
-    amount: Money | None = None
     subtotal: Money | None = None
-    """Before tax and fees of the buyer."""
+    """Before tax and buyer fees."""
     tax_amount: Money | None = None
     tax_refunded_amount: Money | None = None
     usd_total: Money | None = None
@@ -194,36 +192,44 @@ class PaymentReference(Resource):
     card_brand: str | None = None
     """The card network: ``mastercard``, ``visa``, ``amex``, ``discover``, ``unionpay``, ``jcb`` and others."""
     card_last4: str | None = None
-    """The last digits of the card."""
+    """The last four digits of the card."""
     metadata: dict[str, JsonValue] | None = None
-    """Keys and values of the seller's own, given when it was made."""
+    """The seller's own keys and values, set at creation."""
     payment_method_type: str | None = None
-    """What was paid with: ``acss_debit``, ``affirm``, ``afterpay_clearpay``, ``alipay``, ``alma``,
-    ``amazon_pay`` and others."""
-    payment_processor: str | None = None
-    """Who processed it."""
+    """The payment method: ``acss_debit``, ``addi``, ``affirm``, ``afterpay_clearpay``, ``alipay``, ``alipayhk``,
+    ``alma``, ``amazon_pay`` and others."""
     tax_behavior: str | None = None
     """Whether prices include the tax: ``exclusive``, ``inclusive``, ``unspecified``, ``unable_to_collect``."""
     created_at: Timestamp | None = None
     dispute_alerted_at: Timestamp | None = None
     """When a bank warned that this payment will be disputed."""
     paid_at: Timestamp | None = None
-    """When the money was collected; None if it has not been."""
+    """When the money was collected; None if it hasn't been."""
+
+
+class PaymentReference(PaymentFields):
+    """The payment (``pay_…``) something is about."""
+
+    object: str | None = None
+    """The kind of object: ``payment``."""
+    amount: Money | None = None
+    payment_processor: str | None = None
+    """The payment processor."""
 
 
 class DisputeReference(Resource):
-    """The dispute that something is about."""
+    """The dispute something is about."""
 
     status: str | None = None
     """``warning_needs_response``, ``warning_under_review``, ``warning_closed``, ``needs_response``,
     ``under_review``, ``won``, ``lost``, ``closed``, ``other``."""
     reason: str | None = None
     currency: str | None = None
-    """ISO 4217 code in lower case."""
+    """Lowercase ISO 4217 code."""
     amount: Money | None = None
     notes: str | None = None
     editable: bool | None = None
     """Whether evidence can still be changed."""
     created_at: Timestamp | None = None
     needs_response_by: Timestamp | None = None
-    """Until when evidence is taken."""
+    """The deadline for evidence."""

@@ -1,4 +1,4 @@
-"""Payouts: money that leaves Whop, and where it goes."""
+"""Payouts: money that leaves Whop, and its destinations."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from flask_whop.events.envelope import Event
 from flask_whop.events.identity import Verification
 from flask_whop.events.money import Money
 from flask_whop.events.payload import Payload, Reference
-from flask_whop.events.references import AccountReference, Address
+from flask_whop.events.references import Address, OfAccount
 from flask_whop.events.resource import Linked, Resource
 from flask_whop.events.times import Timestamp
 
 
 class PayoutFailure(Payload):
-    """Why a payout did not arrive, or came back."""
+    """Why a payout didn't arrive, or came back."""
 
     code: str | None = None
     message: str | None = None
@@ -23,7 +23,7 @@ class PayoutFailure(Payload):
 
 
 class PayoutRail(Payload):
-    """A way of paying out, such as a bank transfer."""
+    """A payout method Whop supports, such as a bank transfer."""
 
     name: str | None = None
     country_code: str | None = None
@@ -32,14 +32,14 @@ class PayoutRail(Payload):
     ``cryptocurrency``, ``unknown``."""
     icon_url: str | None = None
     payer_name: str | None = None
-    """The name of the way of paying out, such as ``ACH Bank Deposit``."""
+    """The name of the payout method, such as ``ACH Bank Deposit``."""
     supports_instant_delivery: bool | None = None
     supports_plaid: bool | None = None
     supports_standard_delivery: bool | None = None
 
 
 class PayoutMethodSummary(Payload):
-    """The destination of a payout, ready to be shown."""
+    """The destination of a payout, for display."""
 
     supported_payout_method: PayoutRail | None = None
     nickname: str | None = None
@@ -50,20 +50,20 @@ class Payout(Resource):
     """Money on its way to a bank account or wallet (``wdrl_…``)."""
 
     object: str | None = None
-    """The kind of the thing, in a word: ``payout``."""
+    """The kind of object: ``payout``."""
     status: str | None = None
     """``requested``, ``in_review``, ``processing``, ``completed``, ``reversed``, ``canceled``, ``failed``,
     ``denied``."""
     currency: str | None = None
-    """ISO 4217 code in lower case."""
+    """Lowercase ISO 4217 code."""
     amount: Money | None = None
     destination_amount: Money | None = None
-    """What arrives."""
+    """The amount that arrives."""
     fee_amount: Money | None = None
     markup_fee: Money | None = None
     """Whop's share of the fee."""
     net_amount: Money | None = None
-    """What is left after fees."""
+    """After fees."""
     failure: PayoutFailure | None = None
     payout_method: PayoutMethodSummary | None = None
     payout_request_id: str | None = None
@@ -72,55 +72,55 @@ class Payout(Resource):
     fee_paid_by: str | None = None
     """``self``, ``platform``."""
     metadata: dict[str, str] | None = None
-    """Keys and values of the seller's own, given when it was made."""
+    """The seller's own keys and values, set at creation."""
     notes: str | None = None
     payer_name: str | None = None
-    """The name of the way of paying out, such as ``ACH Bank Deposit``."""
+    """The name of the payout method, such as ``ACH Bank Deposit``."""
     source: str | None = None
     """``api``, ``dashboard``, ``automatic``."""
     speed: str | None = None
     """``standard``, ``instant``."""
     statement_descriptor: str | None = None
-    """What is printed on the recipient's statement."""
+    """The text on the recipient's statement."""
     status_detail: str | None = None
     trace_code: str | None = None
-    """By which banks trace it."""
+    """The code banks trace it by."""
     cancelable: bool | None = None
-    """Whether it can be called off now."""
+    """Whether it can be canceled now."""
     created_at: Timestamp | None = None
     estimated_arrival: Timestamp | None = None
 
 
 class Arrival(Payload):
-    """When money would arrive."""
+    """When the money would arrive."""
 
     instant: Timestamp | None = None
     standard: Timestamp | None = None
 
 
 class FeeStructure(Linked):
-    """What a payout costs."""
+    """The fees of a payout."""
 
     currency: str | None = None
-    """ISO 4217 code in lower case."""
+    """Lowercase ISO 4217 code."""
     fixed_amount: Money | None = None
     percentage: float | None = None
     """Of the payout."""
 
 
 class QuoteOption(Payload):
-    """What one speed of a payout costs, in the currency of the quote."""
+    """The cost of a payout at one speed, in the currency of the quote."""
 
     fee: Money | None = None
     total_received: Money | None = None
-    """What is left after fees."""
+    """After fees."""
 
 
 class Quote(Linked):
-    """What a payout of a certain amount would cost."""
+    """The cost of a payout of a given amount."""
 
     currency: str | None = None
-    """ISO 4217 code in lower case."""
+    """Lowercase ISO 4217 code."""
     amount: Money | None = None
     max_limit: Money | None = None
     min_limit: Money | None = None
@@ -132,17 +132,17 @@ class Quote(Linked):
 
 
 class Recipient(Payload):
-    """Somebody else who is paid out to."""
+    """Another person who receives the payout."""
 
     country: str | None = None
-    """ISO 3166-1 code of two letters."""
+    """Two-letter ISO 3166-1 code."""
     email: str | None = None
     first_name: str | None = None
     last_name: str | None = None
 
 
 class PayoutMethodDestination(Payload):
-    """The kind of a destination, as told without a version pin."""
+    """The kind of destination, as sent without a version pin."""
 
     name: str | None = None
     category: str | None = None
@@ -150,25 +150,17 @@ class PayoutMethodDestination(Payload):
     country_code: str | None = None
 
 
-class PayoutMethod(Resource):
+class PayoutMethod(OfAccount):
     """A destination for payouts."""
 
-    RENAMES: ClassVar[Mapping[str, str]] = {
-        "currency": "destination_currency",
-    }
+    RENAMES: ClassVar[Mapping[str, str]] = {"currency": "destination_currency"}
 
     object: str | None = None
-    """The kind of the thing, in a word: ``payout_method``."""
+    """The kind of object: ``payout_method``."""
     status: str | None = None
     """``created``, ``active``, ``broken``."""
     currency: str | None = None
-    """The older name of ``destination_currency``."""
-    account: AccountReference | None = None
-    account_id: str | None = None
-    company: AccountReference | None = None
-    """The older name of ``account``."""
-    company_id: str | None = None
-    """The older name of ``account_id``."""
+    """Older name of ``destination_currency``."""
     destination: PayoutMethodDestination | None = None
     estimated_arrival: Arrival | None = None
     fee_structure: FeeStructure | None = None
@@ -176,7 +168,7 @@ class PayoutMethod(Resource):
     recipient: Recipient | None = None
     supported_payout_method: PayoutRail | None = None
     account_reference: str | None = None
-    """Its last digits, such as of an account number."""
+    """The last digits, such as those of an account number."""
     bank_verification_state: str | None = None
     """``checking``, ``verified``, ``no_data``, ``warning``, ``broken``."""
     destination_currency: str | None = None
@@ -185,7 +177,7 @@ class PayoutMethod(Resource):
     nickname: str | None = None
     """The owner's name for it."""
     payer_name: str | None = None
-    """The name of the way of paying out, such as ``ACH Bank Deposit``."""
+    """The name of the payout method, such as ``ACH Bank Deposit``."""
     status_reason: str | None = None
     unavailable_reason: str | None = None
     """``destination_retired``."""
@@ -199,7 +191,7 @@ class PayoutMethod(Resource):
 
 
 class BusinessRepresentative(Payload):
-    """Who acts for a business."""
+    """A person who acts for a business."""
 
     date_of_birth: str | None = None
     first_name: str | None = None
@@ -208,7 +200,7 @@ class BusinessRepresentative(Payload):
 
 
 class PayoutAccount(Resource):
-    """What Whop must know of somebody before it pays out."""
+    """What Whop must know about a person or business before it pays out."""
 
     status: str | None = None
     """``connected``, ``disabled``, ``action_required``, ``pending_verification``, ``verification_failed``,
@@ -223,11 +215,11 @@ class PayoutAccount(Resource):
 
 
 class WithdrawalLedgerAccount(Resource):
-    """The ledger account that a withdrawal is taken from."""
+    """The ledger account a withdrawal is taken from."""
 
     account_id: str | None = None
     company_id: str | None = None
-    """The older name of ``account_id``."""
+    """Older name of ``account_id``."""
 
 
 class PayoutToken(Reference):
@@ -237,17 +229,17 @@ class PayoutToken(Reference):
     nickname: str | None = None
     """The owner's name for it."""
     payer_name: str | None = None
-    """The name of the way of paying out, such as ``ACH Bank Deposit``."""
+    """The name of the payout method, such as ``ACH Bank Deposit``."""
     created_at: Timestamp | None = None
 
 
 class Withdrawal(Resource):
-    """What a payout was called before."""
+    """A payout under its older name."""
 
     status: str | None = None
     """``requested``, ``awaiting_payment``, ``in_transit``, ``completed``, ``failed``, ``canceled``, ``denied``."""
     currency: str | None = None
-    """ISO 4217 code in lower case."""
+    """Lowercase ISO 4217 code."""
     amount: Money | None = None
     fee_amount: Money | None = None
     markup_fee: Money | None = None
@@ -265,7 +257,7 @@ class Withdrawal(Resource):
     speed: str | None = None
     """``standard``, ``instant``."""
     trace_code: str | None = None
-    """By which banks trace it."""
+    """The code banks trace it by."""
     created_at: Timestamp | None = None
     estimated_availability: Timestamp | None = None
     """When it becomes available."""
@@ -280,19 +272,19 @@ class PayoutUpdated(Event[Literal["payout.updated"], Payout]):
 
 
 class PayoutReversed(Event[Literal["payout.reversed"], Payout]):
-    """A payout that had arrived came back."""
+    """A payout came back after it had arrived."""
 
 
 class WithdrawalCreated(Event[Literal["withdrawal.created"], Withdrawal]):
-    """The older name for ``payout.created``."""
+    """Older name for ``payout.created``."""
 
 
 class WithdrawalUpdated(Event[Literal["withdrawal.updated"], Withdrawal]):
-    """The older name for ``payout.updated``."""
+    """Older name for ``payout.updated``."""
 
 
 class WithdrawalReversed(Event[Literal["withdrawal.reversed"], Withdrawal]):
-    """The older name for ``payout.reversed``."""
+    """Older name for ``payout.reversed``."""
 
 
 class PayoutMethodCreated(Event[Literal["payout_method.created"], PayoutMethod]):
@@ -300,4 +292,4 @@ class PayoutMethodCreated(Event[Literal["payout_method.created"], PayoutMethod])
 
 
 class PayoutAccountStatusUpdated(Event[Literal["payout_account.status_updated"], PayoutAccount]):
-    """What a payout account may do changed after a check."""
+    """A check changed what a payout account may do."""

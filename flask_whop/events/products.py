@@ -1,4 +1,4 @@
-"""Products, and the plans they are sold on."""
+"""Products, and the plans they're sold on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flask_whop.events.times import Timestamp
 
 
 class PlanCustomField(Reference):
-    """A question that buyers are asked at checkout."""
+    """A question buyers answer at checkout."""
 
     name: str | None = None
     field_type: str | None = None
@@ -34,47 +34,47 @@ class PaymentMethodConfiguration(Payload):
 
 
 class Plan(Resource):
-    """Price and terms of a product (``plan_…``); Whop's newer name for it is variant."""
+    """The price and terms of a product (``plan_…``); Whop's newer name is variant."""
 
     title: str | None = None
     currency: str | None = None
-    """ISO 4217 code in lower case."""
+    """Lowercase ISO 4217 code."""
     initial_price: Money | None = None
     """Charged once, at the start."""
     initial_price_due: Money | None = None
-    """What one costs at checkout, before tax and promo codes."""
+    """The price at checkout, before tax and promo codes."""
     renewal_price: Money | None = None
     """Charged each period."""
     strike_through_initial_price: Money | None = None
-    """The former price, shown crossed out."""
+    """The former price, shown struck through."""
     strike_through_renewal_price: Money | None = None
-    """The former price, shown crossed out."""
+    """The former price, shown struck through."""
     account: AccountReference | None = None
     account_id: str | None = None
     effective_payment_method_configuration: PaymentMethodConfiguration | None = None
     product_id: str | None = None
     attributes: dict[str, str] | None = None
-    """What tells it from other plans of the product, such as ``{"size": "L"}``."""
+    """What distinguishes it from the product's other plans, such as ``{"size": "L"}``."""
     billing_period: int | None = None
     """In days."""
     cancel_discount_intervals: int | None = None
-    """For how many periods the discount counts; 0 for ever."""
+    """The number of periods the discount applies; 0 means forever."""
     cancel_discount_percentage: float | None = None
     """20 is 20%."""
     checkout_styling: dict[str, JsonValue] | None = None
     custom_fields: Items[PlanCustomField] = ()
     description: str | None = None
     expiration_days: int | None = None
-    """After how many days access ends."""
+    """The number of days until access ends."""
     formatted_price: str | None = None
-    """The price as people read it, such as ``$10 / month``."""
+    """The price for display, such as ``$10 / month``."""
     image: dict[str, JsonValue] | None = None
     internal_notes: str | None = None
-    """The seller's notes, which buyers never see."""
+    """The seller's notes; buyers never see them."""
     invoice: dict[str, JsonValue] | None = None
     member_count: int | None = None
     metadata: dict[str, JsonValue] | None = None
-    """Keys and values of the seller's own, given when it was made."""
+    """The seller's own keys and values, set at creation."""
     payment_method_configuration: dict[str, JsonValue] | None = None
     plan_type: str | None = None
     """``renewal``, ``one_time``."""
@@ -85,9 +85,9 @@ class Plan(Resource):
     sku: str | None = None
     """The seller's stock number."""
     split_pay_required_payments: int | None = None
-    """How many instalments there are."""
+    """The number of installments."""
     stock: int | None = None
-    """How many may be sold, where that is limited."""
+    """The number that can be sold, if limited."""
     tax_type: str | None = None
     """Whether prices include the tax: ``inclusive``, ``exclusive``, ``unspecified``."""
     three_ds_level: str | None = None
@@ -117,11 +117,11 @@ class Product(Resource):
     average_review_rating: float | None = None
     """1 to 5; 0 without reviews."""
     custom_cta: str | None = None
-    """What is on the button: ``get_access``, ``join``, ``order_now``, ``shop_now``, ``call_now``,
+    """The label of the button: ``get_access``, ``join``, ``order_now``, ``shop_now``, ``call_now``,
     ``donate_now`` and others."""
     custom_cta_url: str | None = None
     custom_statement_descriptor: str | None = None
-    """What is printed on the buyer's statement."""
+    """The text on the buyer's statement."""
     description: str | None = None
     external_identifier: str | None = None
     """The seller's own id for it."""
@@ -140,24 +140,24 @@ class Product(Resource):
     """``enabled``, ``disabled``."""
     member_count: int | None = None
     metadata: dict[str, JsonValue] | None = None
-    """Keys and values of the seller's own, given when it was made."""
+    """The seller's own keys and values, set at creation."""
     owner_user: dict[str, JsonValue] | None = None
     product_tax_code: dict[str, JsonValue] | None = None
     published_reviews_count: int | None = None
     route: str | None = None
     """The last part of its address on whop.com."""
     variant_attributes: dict[str, JsonValue] | None = None
-    """What its plans differ in, and by which values."""
+    """The attributes its plans differ in, and their values."""
     variants: Items[Plan] = ()
     visibility: str | None = None
     verified: bool | None = None
-    """Whether Whop has checked it."""
+    """Whether Whop has verified it."""
     created_at: Timestamp | None = None
     updated_at: Timestamp | None = None
 
 
 class ProductCreated(Event[Literal["product.created"], Product]):
-    """A product was made."""
+    """A product was created."""
 
 
 class ProductUpdated(Event[Literal["product.updated"], Product]):
@@ -169,15 +169,15 @@ class ProductDeleted(Event[Literal["product.deleted"], Product]):
 
 
 class ProductPublished(Event[Literal["product.published"], Product]):
-    """A product can now be seen by buyers."""
+    """Buyers can now see a product."""
 
 
 class ProductUnpublished(Event[Literal["product.unpublished"], Product]):
-    """A product can no longer be seen by buyers."""
+    """Buyers can no longer see a product."""
 
 
 class PlanCreated(Event[Literal["plan.created"], Plan]):
-    """A plan was made."""
+    """A plan was created."""
 
 
 class PlanUpdated(Event[Literal["plan.updated"], Plan]):

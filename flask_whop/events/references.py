@@ -1,11 +1,11 @@
-"""What payloads of nearly all families refer to; in a module of its own, so that few models are made at a start."""
+"""What nearly all payloads refer to; apart from the larger parts, so an app starts with few models."""
 
 from __future__ import annotations
 
 from pydantic import JsonValue
 
 from flask_whop.events.payload import Payload, Reference
-from flask_whop.events.resource import Linked
+from flask_whop.events.resource import Linked, Resource
 from flask_whop.events.times import Timestamp
 
 
@@ -26,44 +26,55 @@ class User(Reference):
 
 
 class AccountReference(Reference):
-    """The account (``biz_…``) that something belongs to."""
+    """The account (``biz_…``) something belongs to."""
 
     title: str | None = None
-    """The name that customers see."""
+    """The name customers see."""
     logo_url: str | None = None
     route: str | None = None
     """The last part of its address on whop.com."""
 
 
+class OfAccount(Resource):
+    """A resource that belongs to an account; older formats call the account a company."""
+
+    account: AccountReference | None = None
+    account_id: str | None = None
+    company: AccountReference | None = None
+    """Older name of ``account``."""
+    company_id: str | None = None
+    """Older name of ``account_id``."""
+
+
 class ProductReference(Reference):
-    """The product (``prod_…``) that something is about."""
+    """The product (``prod_…``) something is about."""
 
     title: str | None = None
     name: str | None = None
     logo_url: str | None = None
     metadata: dict[str, JsonValue] | None = None
-    """Keys and values of the seller's own, given when it was made."""
+    """The seller's own keys and values, set at creation."""
     route: str | None = None
     """The last part of its address on whop.com."""
 
 
 class PlanReference(Reference):
-    """The plan (``plan_…``) that something was bought on."""
+    """The plan (``plan_…``) something was bought on."""
 
     name: str | None = None
     currency: str | None = None
-    """ISO 4217 code in lower case."""
+    """Lowercase ISO 4217 code."""
     description: str | None = None
     formatted_price: str | None = None
-    """The price as people read it, such as ``$10 / month``."""
+    """The price for display, such as ``$10 / month``."""
     internal_notes: str | None = None
-    """The seller's notes, which buyers never see."""
+    """The seller's notes; buyers never see them."""
     metadata: dict[str, JsonValue] | None = None
-    """Keys and values of the seller's own, given when it was made."""
+    """The seller's own keys and values, set at creation."""
 
 
 class MembershipReference(Reference):
-    """The membership (``mem_…``) that something belongs to."""
+    """The membership (``mem_…``) something belongs to."""
 
     status: str | None = None
     """``trialing``, ``active``, ``past_due``, ``completed``, ``canceled``, ``expired``, ``unresolved``,
@@ -72,16 +83,16 @@ class MembershipReference(Reference):
 
 
 class MemberReference(Linked):
-    """The member of the account that something is about; ``id`` is missing on pinned memberships."""
+    """The member something is about; ``id`` is missing on pinned memberships."""
 
     id: str | None = None
     user: User | None = None
     user_id: str | None = None
     access_level: str | None = None
-    """What the member gets to see: ``no_access``, ``admin``, ``customer``."""
+    """What the member can see: ``no_access``, ``admin``, ``customer``."""
     phone: str | None = None
     position: int | None = None
-    """Where the member stands in the order of joining."""
+    """The member's position in the order of joining."""
     last_accessed_at: Timestamp | None = None
     """When the member last opened the account's content."""
 
@@ -90,14 +101,14 @@ class Address(Payload):
     """A postal address."""
 
     name: str | None = None
-    """To whom it is addressed."""
+    """The recipient."""
     city: str | None = None
     country: str | None = None
-    """ISO 3166-1 code of two letters."""
+    """Two-letter ISO 3166-1 code."""
     line1: str | None = None
     """Street and number."""
     line2: str | None = None
-    """What else it takes to find the door."""
+    """Apartment, floor, or anything else that helps to find the door."""
     phone: str | None = None
     postal_code: str | None = None
     state: str | None = None
@@ -105,7 +116,7 @@ class Address(Payload):
 
 
 class CustomFieldResponse(Reference):
-    """What a buyer answered to a question of the seller."""
+    """A buyer's answer to a seller's question."""
 
     answer: str | None = None
     question: str | None = None

@@ -11,7 +11,7 @@ from flask_whop.events.times import Timestamp
 
 
 class Checkpoint(Payload):
-    """Where a parcel was seen."""
+    """A place where a parcel was scanned."""
 
     status: str | None = None
     """``unknown``, ``pre_transit``, ``in_transit``, ``out_for_delivery``, ``delivered``,
@@ -23,7 +23,7 @@ class Checkpoint(Payload):
 
 
 class Shipment(Resource):
-    """A parcel under way (``ship_…``)."""
+    """A parcel on its way (``ship_…``)."""
 
     status: str | None = None
     """``unknown``, ``pre_transit``, ``in_transit``, ``out_for_delivery``, ``delivered``,
@@ -40,7 +40,7 @@ class Shipment(Resource):
 
 
 class ShippingAddressChange(Payload):
-    """The address that a buyer chose at checkout; Whop publishes no fields for it."""
+    """The address a buyer chose at checkout; Whop publishes no fields for it."""
 
 
 class ShipmentCreated(Event[Literal["shipment.created"], Shipment]):
@@ -48,11 +48,8 @@ class ShipmentCreated(Event[Literal["shipment.created"], Shipment]):
 
 
 class ShipmentUpdated(Event[Literal["shipment.updated"], Shipment]):
-    """A parcel moved on; ``previous_attributes`` has the old values."""
+    """A parcel's tracking changed; ``previous_attributes`` has the old values."""
 
 
 class ShippingAddressChanged(Event[Literal["shipping_address.changed"], ShippingAddressChange]):
-    """A buyer changed the address at checkout, and Whop waits for a price.
-
-    The only event whose answer Whop reads.
-    """
+    """A buyer changed the address at checkout, and Whop waits for a price: it reads the answer to this event only."""

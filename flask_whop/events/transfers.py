@@ -14,19 +14,19 @@ from flask_whop.events.times import Timestamp
 
 
 class TransferParty(Reference):
-    """One side of a transfer; ``object`` tells whether it is an account or a user."""
+    """One side of a transfer; ``object`` says whether it's an account or a user."""
 
     object: str | None = None
-    """The kind of the thing, in a word: ``account``, ``user``."""
+    """The kind of object: ``account``, ``user``."""
     name: str | None = None
     logo_url: str | None = None
 
 
 class Transfer(Resource):
-    """Money moved from one account on Whop to another."""
+    """Money moved from one Whop account to another."""
 
     object: str | None = None
-    """The kind of the thing, in a word: ``transfer``."""
+    """The kind of object: ``transfer``."""
     status: str | None = None
     """``processing``, ``succeeded``, ``failed``."""
     amount: Money | None = None
@@ -38,7 +38,7 @@ class Transfer(Resource):
     failure_code: str | None = None
     failure_reason: str | None = None
     metadata: dict[str, JsonValue] | None = None
-    """Keys and values of the seller's own, given when it was made."""
+    """The seller's own keys and values, set at creation."""
     notes: str | None = None
     tracking_url: str | None = None
     created_at: Timestamp | None = None
@@ -52,8 +52,8 @@ class TransferCreated(Event[Literal["transfer.created"], Transfer]):
 
 
 class TransferCompleted(Event[Literal["transfer.completed"], Transfer]):
-    """A transfer went through, perhaps after a failure."""
+    """A transfer went through, possibly after a failure."""
 
 
 class TransferFailed(Event[Literal["transfer.failed"], Transfer]):
-    """A transfer failed; it may yet succeed under the same id."""
+    """A transfer failed; it may still succeed under the same id."""
