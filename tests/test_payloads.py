@@ -340,7 +340,7 @@ def test_money_is_added_and_negated_to_the_last_digit(one, other):
 
 @pytest.mark.parametrize("act", [operator.add, operator.sub, operator.lt, operator.ge], ids=lambda act: act.__name__)
 def test_currencies_are_not_mixed(act):
-    with pytest.raises(CurrencyMismatch, match=r"1\.00 USD and 1\.00 EUR are of different currencies"):
+    with pytest.raises(CurrencyMismatch, match=r"1\.00 USD and 1\.00 EUR have different currencies"):
         act(Money(1, "usd"), Money(1, "eur"))
     assert issubclass(CurrencyMismatch, FlaskWhopError)
 

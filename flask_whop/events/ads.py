@@ -103,7 +103,7 @@ class Demographics(Payload):
 
 
 class TargetingCategory(Reference):
-    """A category of people, by behavior, demographics or interest."""
+    """A category of people, based on what they do or like."""
 
     name: str | None = None
     type: str | None = None

@@ -1,4 +1,4 @@
-"""An event of whichever type, in a module of its own, since it names the class of all payloads."""
+"""An event of any type, in its own module because it imports the class of all payloads."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from flask_whop.events.envelope import Event
 from flask_whop.events.payload import Payload
 
 AnyEvent: TypeAlias = Event[str, Payload]
-"""An event of whichever type."""
+"""An event of any type."""

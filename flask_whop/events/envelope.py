@@ -1,4 +1,4 @@
-"""What stands around every payload: the envelope that Whop wraps it in."""
+"""The envelope around every payload: events, and how they're parsed."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 TypeT_co = TypeVar("TypeT_co", bound=str, covariant=True)
 DataT_co = TypeVar("DataT_co", bound="Payload", covariant=True)
 
-_UNREAD = datetime.min  # noqa: DTZ901  # stands in for a time that has not been looked at
+_UNREAD = datetime.min  # noqa: DTZ901  # marks a time that hasn't been read
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
-# Fixed, and well under the limit of recursion: a body that is taken can be read again wherever its event goes.
+# Fixed, and well under the recursion limit, so an accepted body can be read again wherever its event goes.
 _MAX_DEPTH = 500
 _SHOWN = 100
 
 Order: TypeAlias = tuple[str, str, float]
-"""The resource of an event, the field that tells its time, and that time in unix seconds."""
+"""Internal: the resource of an event, the field its time is from, and that time in Unix seconds."""
 
 
 class _AnyPayload:
-    """The class of all payloads, with which pydantic's fields are imported: when somebody asks for it."""
+    """The class of all payloads; importing it imports pydantic's fields, so it's imported on first use."""
 
     def __get__(self, _event: object, _owner: object) -> builtins.type[Payload]:
         from flask_whop.events.payload import Payload  # noqa: PLC0415  # see above
@@ -51,18 +51,17 @@ class _AnyPayload:
 class Event(Generic[TypeT_co, DataT_co]):
     """Something that happened at Whop.
 
-    Each type of event has a class of its own, such as
-    :class:`~flask_whop.events.identity.IdentityProfileNeedsAction`. An event is shared
-    by all its receivers; treat it, and everything in it, as read-only.
+    Each type of event has its own class, such as
+    :class:`~flask_whop.events.identity.IdentityProfileNeedsAction`. All receivers share
+    an event: treat it, and everything in it, as read-only.
 
-    Nothing is read before it is asked for: the model of the payload is built when
-    ``data`` is first read.
+    Everything is read on first use; so is ``data``, whose model is built then.
     """
 
     __slots__ = ("_body", "_data", "_drift", "_envelope", "_raw", "_stale", "_timestamp", "_updated_at", "id")
 
     type: TypeT_co
-    """The name that Whop gives this type, such as ``payment.succeeded``."""
+    """Whop's name for this type, such as ``payment.succeeded``."""
 
     payload_class: builtins.type[Payload] = cast("builtins.type[Payload]", _AnyPayload())
     """The class of ``data``."""
@@ -71,14 +70,14 @@ class Event(Generic[TypeT_co, DataT_co]):
     """The id of the event (``msg_…``), the same on each retry."""
 
     def __init_subclass__(cls) -> None:
-        """Take the type's name and the payload's class from ``Event[Literal["…"], …]``."""
+        """Read ``type`` and ``payload_class`` from ``Event[Literal["…"], …]``."""
         super().__init_subclass__()
         for base in cls.__dict__.get("__orig_bases__", ()):
-            name, payload = get_args(base)
-            if get_args(name):
-                cls.type = get_args(name)[0]
-            if isinstance(payload, type):
-                cls.payload_class = payload
+            literal, payload_class = get_args(base)
+            if get_args(literal):
+                cls.type = get_args(literal)[0]
+            if isinstance(payload_class, type):
+                cls.payload_class = payload_class
 
     def __init__(self, envelope: Mapping[str, JsonValue], body: bytes, delivery_id: str) -> None:
         self._envelope = envelope
@@ -89,22 +88,21 @@ class Event(Generic[TypeT_co, DataT_co]):
         self._timestamp: datetime | None = _UNREAD
         self._updated_at: datetime | None = _UNREAD
         self._stale: bool | Callable[[Order | None], bool] = False
-        named = envelope.get("id")
-        self.id = named if isinstance(named, str) and named else delivery_id
+        self.id = self._text("id") or delivery_id
 
     @property
     def data(self) -> DataT_co:
-        """The payload, typed. What does not fit its model is kept as it came; see ``drift``."""
+        """The typed payload. A value that doesn't fit the model is kept as sent; see ``drift``."""
         if self._data is None:
             self._read()
         return cast("DataT_co", self._data)
 
     @property
     def drift(self) -> tuple[str, ...]:
-        """The fields that were not as expected, such as ``data.verifications.0.created_at``.
+        """The fields that didn't fit the model, such as ``data.verifications.0.created_at``.
 
-        Each has the value that came, whatever its declared type says, or None if it is
-        missing. Empty for nearly every event.
+        Each has the value Whop sent, whatever its declared type, or None if it's missing.
+        Empty for nearly every event.
         """
         if self._data is None:
             self._read()
@@ -112,30 +110,28 @@ class Event(Generic[TypeT_co, DataT_co]):
 
     @property
     def drift_seen(self) -> tuple[str, ...]:
-        """What of ``drift`` is known without any further reading."""
+        """Internal: the part of ``drift`` that is known without reading any further."""
         return self._drift
 
     @property
     def raw(self) -> dict[str, JsonValue]:
-        """The body as Whop sent it, parsed as plain JSON; made when first asked for."""
+        """The body as Whop sent it, parsed as plain JSON on first use."""
         if self._raw is None:
             self._raw = parse_object(self._body)
         return self._raw
 
     @property
     def account_id(self) -> str | None:
-        """The account (``biz_…``) that the event is about; None if Whop names none.
+        """The account (``biz_…``) the event is about; None if Whop names none.
 
         Whop calls it ``company_id`` on webhooks without a version pin.
         """
-        value = self._envelope.get("account_id")
-        if not isinstance(value, str):
-            value = self._envelope.get("company_id")
-        return value if isinstance(value, str) else None
+        account_id = self._text("account_id")
+        return self._text("company_id") if account_id is None else account_id
 
     @property
     def timestamp(self) -> datetime | None:
-        """When it happened, with its time zone; None if Whop sent no readable time."""
+        """When it happened, with a time zone; None if Whop sent no readable time."""
         if self._timestamp is _UNREAD:
             self._timestamp = _time_of(self._envelope.get("timestamp"))
         return self._timestamp
@@ -143,55 +139,54 @@ class Event(Generic[TypeT_co, DataT_co]):
     @property
     def api_version(self) -> str | None:
         """The format of the webhook, ``v1``."""
-        value = self._envelope.get("api_version")
-        return value if isinstance(value, str) else None
+        return self._text("api_version")
 
     @property
     def api_version_date(self) -> str | None:
-        """The version that the webhook is pinned to (``2026-10-15-1``); None without a pin."""
-        value = self._envelope.get("api_version_date")
-        return value if isinstance(value, str) else None
+        """The version the webhook is pinned to (``2026-10-15-1``); None without a pin."""
+        return self._text("api_version_date")
 
     @property
     def previous_attributes(self) -> Mapping[str, JsonValue]:
-        """The former values of the fields that changed; empty where Whop sends none."""
+        """The previous values of the changed fields; empty if Whop sends none."""
         value = self._envelope.get("previous_attributes")
         return MappingProxyType(value) if isinstance(value, dict) else _NOTHING
 
     def changed(self, *fields: str) -> bool:
-        """Whether one of ``fields`` of ``data`` changed; without fields, whether anything did.
+        """Return whether one of ``fields`` of ``data`` changed; without fields, whether anything did.
 
-        Known of the updates alone that Whop sends with ``previous_attributes``.
+        Only known for updates that Whop sends with ``previous_attributes``.
         """
-        before = self.previous_attributes
-        return any(field in before for field in fields) if fields else bool(before)
+        previous = self.previous_attributes
+        return any(field in previous for field in fields) if fields else bool(previous)
 
     @property
     def resource(self) -> str | None:
-        """What the event is about, such as ``payment:pay_…``; None if Whop names no ``data.id``."""
+        """The resource the event is about, such as ``payment:pay_…``; None without a ``data.id``."""
         data = self._envelope.get("data")
-        named = data.get("id") if isinstance(data, dict) else None
-        return f"{self.type.rpartition('.')[0]}:{named}" if isinstance(named, str) and named else None
+        resource_id = data.get("id") if isinstance(data, dict) else None
+        if not isinstance(resource_id, str) or not resource_id:
+            return None
+        return f"{self.type.rpartition('.')[0]}:{resource_id}"
 
     @property
     def order(self) -> Order | None:
-        """What decides which of two events about one ``resource`` is the newer one; None if nothing does.
+        """Internal: decides which of two events about one ``resource`` is newer; None if nothing does.
 
-        The resource, the field that tells the time, and that time in unix seconds:
-        ``updated_at`` of the payload, which Whop names for this, and the envelope's
-        ``timestamp`` where it has none. Two events are compared by the same field alone.
+        The resource, the field its time is from, and that time in Unix seconds. The field
+        is the payload's ``updated_at``, which Whop recommends for this, or the envelope's
+        ``timestamp`` if there is none. Two events are only compared by the same field.
         """
         resource = self.resource
         if resource is None:
             return None
-        updated_at = self.updated_at
-        if updated_at is not None:
-            return resource, "updated_at", updated_at.timestamp()
+        if self.updated_at is not None:
+            return resource, "updated_at", self.updated_at.timestamp()
         return None if self.timestamp is None else (resource, "timestamp", self.timestamp.timestamp())
 
     @property
     def updated_at(self) -> datetime | None:
-        """When the resource changed, with its time zone; None if the payload tells no readable ``updated_at``."""
+        """When the resource changed, with a time zone; None if the payload has no readable ``updated_at``."""
         if self._updated_at is _UNREAD:
             data = self._envelope.get("data")
             value = data.get("updated_at") if isinstance(data, dict) else None
@@ -200,37 +195,41 @@ class Event(Generic[TypeT_co, DataT_co]):
 
     @property
     def stale(self) -> bool:
-        """Whether the receiver that is being called has handled a newer event about the same ``resource``.
+        """Whether the receiver being called has already handled a newer event about the same ``resource``.
 
-        Whop does not promise any order. The store is asked when a receiver first reads
-        this; an event that is being handled at the same moment may not be seen yet, which
-        ``skip_stale`` takes care of.
+        Whop promises no order. The store is asked when a receiver first reads this. A newer
+        event that is being handled at the same time may go unnoticed; ``skip_stale``
+        prevents that.
         """
         if callable(self._stale):
             self._stale = self._stale(self.order)
         return self._stale
 
     def stale_if(self, is_stale: bool | Callable[[Order | None], bool]) -> None:
-        """Let ``is_stale`` answer for :attr:`stale`, asked with :attr:`order` when that is first read."""
+        """Internal: set :attr:`stale`, or the function that decides it from :attr:`order` on first use."""
         self._stale = is_stale
 
     def idempotency_key(self, receiver: Callable[..., object] | str) -> str:
-        """A key for what ``receiver`` asks of others, the same each time it is called with this event.
+        """Return a key for the effects of ``receiver``, the same each time it's called with this event.
 
-        Pass it on where an effect must not happen twice, such as in an
-        ``Idempotency-Key`` header: 32 hex digits, which tell nothing about the event.
-        ``receiver`` is the function itself, or the name that it was connected by.
+        Pass it to a service that must not act twice, such as in an ``Idempotency-Key``
+        header. It's 32 hex digits and reveals nothing about the event. ``receiver`` is the
+        function itself, or the name it was connected by.
         """
         name = receiver if isinstance(receiver, str) else name_of(receiver)
         return sha256(f"{self.id}\n{name}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def __repr__(self) -> str:
-        """Name type and id alone: payloads hold personal data, and reprs end up in logs."""
+        """Show only type and id: payloads have personal data, and reprs end up in logs."""
         return f"<{type(self).__name__} {shown(self.id, _SHOWN)}>"
 
     def __reduce__(self) -> tuple[Callable[[bytes, str, bool], AnyEvent], tuple[bytes, str, bool]]:
-        """Pickle the body, which the event is made of anew, with the answer of :attr:`stale`."""
+        """Pickle the body, from which the event is parsed again, and the value of :attr:`stale`."""
         return _unpickled, (self._body, self.id, self.stale)
+
+    def _text(self, field: str) -> str | None:
+        value = self._envelope.get(field)
+        return value if isinstance(value, str) else None
 
     def _read(self) -> None:
         data: Payload
@@ -241,10 +240,10 @@ class Event(Generic[TypeT_co, DataT_co]):
 
 @cache
 def _timestamps() -> SchemaValidator:
-    """What reads a time; it takes its time to be imported and made."""
+    """The validator of times, made on first use since importing and building it is slow."""
     from pydantic import TypeAdapter  # noqa: PLC0415  # see above
 
-    from flask_whop.events.times import Timestamp  # noqa: PLC0415  # likewise
+    from flask_whop.events.times import Timestamp  # noqa: PLC0415  # see above
 
     return cast("SchemaValidator", TypeAdapter(Timestamp).validator)
 
@@ -257,7 +256,7 @@ def _time_of(value: JsonValue) -> datetime | None:
 
 
 class UnknownEvent(Event[str, "Payload"]):
-    """An event of a type that this release does not know; ``event.type`` names it."""
+    """An event of a type this release doesn't know; ``event.type`` names it."""
 
     __slots__ = ("type",)
 
@@ -265,8 +264,7 @@ class UnknownEvent(Event[str, "Payload"]):
 
     def __init__(self, envelope: Mapping[str, JsonValue], body: bytes, delivery_id: str) -> None:
         super().__init__(envelope, body, delivery_id)
-        named = envelope.get("type")
-        self.type = named if isinstance(named, str) else ""
+        self.type = self._text("type") or ""
 
 
 def _unpickled(body: bytes, delivery_id: str, stale: bool) -> AnyEvent:  # pickle passes no names
@@ -276,17 +274,17 @@ def _unpickled(body: bytes, delivery_id: str, stale: bool) -> AnyEvent:  # pickl
 
 
 def parse_event(body: bytes, delivery_id: str = "") -> AnyEvent:
-    """Make the event of ``body``: of its type's class, or :class:`UnknownEvent`.
+    """Parse ``body`` into an event of its type's class, or an :class:`UnknownEvent`.
 
-    ``delivery_id`` stands in for the id of a body that names none. Raises
-    :class:`~flask_whop.errors.Rejected` if the body is not a JSON object.
+    ``delivery_id`` is the event's id if the body has none. Raises
+    :class:`~flask_whop.errors.Rejected` if the body isn't a JSON object.
     """
     envelope = parse_object(body, delivery_id)
     return (event_class(envelope.get("type")) or UnknownEvent)(envelope, body, delivery_id)
 
 
 def parse_object(body: bytes, delivery_id: str | None = None) -> dict[str, JsonValue]:
-    """Parse a body that has to be a JSON object; raise :class:`Rejected` if it is none that can be read."""
+    """Parse a JSON object; raise :class:`Rejected` if ``body`` isn't one."""
     try:
         value = from_json(body)
     except ValueError:
@@ -297,13 +295,13 @@ def parse_object(body: bytes, delivery_id: str | None = None) -> dict[str, JsonV
 
 
 def _parse_leniently(body: bytes, delivery_id: str | None) -> object:
-    """Parse what the fast parser refuses and JSON allows: half a surrogate pair, deep nesting."""
+    """Parse what JSON allows but the fast parser refuses: half a surrogate pair, deep nesting."""
     try:
         value = json.loads(body)
     except (json.JSONDecodeError, UnicodeDecodeError):
         return None
     except ValueError:
-        # Python's limit: the time that a number takes grows with the square of its digits.
+        # Python limits the digits of a number, since its parsing time grows with their square.
         raise Rejected(Reason.NUMBER_TOO_LONG, delivery_id) from None
     except RecursionError:
         raise Rejected(Reason.NESTED_TOO_DEEPLY, delivery_id) from None
@@ -315,6 +313,6 @@ def _parse_leniently(body: bytes, delivery_id: str | None) -> object:
 def _is_deeper_than(limit: int, value: object) -> bool:
     level = [value]
     for _ in range(limit + 1):
-        containers = [one for one in level if isinstance(one, (dict, list))]
-        level = [inner for one in containers for inner in (one.values() if isinstance(one, dict) else one)]
+        containers = [item for item in level if isinstance(item, (dict, list))]
+        level = [item for parent in containers for item in (parent.values() if isinstance(parent, dict) else parent)]
     return bool(level)

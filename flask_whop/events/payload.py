@@ -1,4 +1,4 @@
-"""What all payloads have in common."""
+"""The base classes of all payloads."""
 
 from __future__ import annotations
 
@@ -18,37 +18,38 @@ ItemT = TypeVar("ItemT")
 class Payload(BaseModel):
     """The ``data`` of an event.
 
-    Fields that are not declared are kept, and answer as attributes all the same. The
-    words that a docstring lists for a field are those that are known: Whop adds to them
-    without notice, so that they are text, and a ``match`` on them needs a last case. A
-    payload cannot be changed, since all receivers of an event share it.
+    Undeclared fields are kept, and are attributes too. The words a field's docstring lists
+    are the known ones: Whop adds more without notice, so they're plain text, and a
+    ``match`` on them needs a default case. Payloads are frozen, since all receivers of an
+    event share them.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="allow",
-        frozen=True,
-        defer_build=True,
-        protected_namespaces=(),
+        extra="allow", frozen=True, defer_build=True, protected_namespaces=()
     )
 
     def __hash__(self) -> int:
-        """Go by the id alone: what Whop adds may have no hash."""
-        named = self.__dict__.get("id")
-        return hash((type(self), named if isinstance(named, str) else None))
+        """Hash the id only: undeclared values may not be hashable."""
+        return hash((type(self), _id_of(self)))
 
     def __repr__(self) -> str:
-        """Name class and id alone: payloads hold personal data, and reprs end up in logs and error trackers."""
-        named = self.__dict__.get("id")
-        return f"<{type(self).__name__}{f' {shown(named, _SHOWN)}' if isinstance(named, str) else ''}>"
+        """Show only class and id: payloads have personal data, and reprs end up in logs and error trackers."""
+        resource_id = _id_of(self)
+        return f"<{type(self).__name__}{'' if resource_id is None else f' {shown(resource_id, _SHOWN)}'}>"
 
     def __str__(self) -> str:
-        """Show the fields, for whoever asks for them, up to some length."""
+        """Show the fields, up to a length, for anyone who asks for them."""
         text = super().__str__()
         return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
+def _id_of(payload: Payload) -> str | None:
+    value = vars(payload).get("id")
+    return value if isinstance(value, str) else None
+
+
 class _FieldFirst:
-    """A method of pydantic's whose name Whop may give to a field: where it has, the field answers."""
+    """A method of pydantic's that gives way to an undeclared field of the same name."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -67,7 +68,7 @@ for _name in dir(BaseModel):
 
 
 class Reference(Payload):
-    """A part of a payload that stands for a resource of its own at Whop."""
+    """A part of a payload that refers to another resource at Whop."""
 
     id: str
 
@@ -77,4 +78,4 @@ def _none_as_empty(value: object) -> object:
 
 
 Items = Annotated[tuple[ItemT, ...], BeforeValidator(_none_as_empty)]
-"""A list of Whop's as a tuple, empty where Whop sends null."""
+"""A list from Whop as a tuple, empty if Whop sends null."""

@@ -1,4 +1,4 @@
-"""The forgiving way in which payloads are read."""
+"""Read payloads leniently: whatever doesn't fit is kept as sent, and named."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ PayloadT = TypeVar("PayloadT", bound="Payload")
 
 
 def read_payload(model: type[PayloadT], value: JsonValue) -> tuple[PayloadT, tuple[str, ...]]:
-    """Read ``value`` as ``model`` and name the places that do not fit; never raise.
+    """Read ``value`` as ``model``, and name the places that don't fit; never raise.
 
-    What does not fit is kept as it came. The names are paths such as
+    A value that doesn't fit is kept as sent. The names are paths such as
     ``verifications.0.created_at``; the empty path is the payload itself.
     """
     try:
@@ -34,24 +34,24 @@ Path = tuple[str | int, ...]
 
 
 def _places(error: ValidationError, value: JsonValue) -> list[Path]:
-    """Where in ``value`` the complaints of ``error`` are, in the order of the paths."""
-    found: set[Path] = set()
+    """Return the sorted paths in ``value`` that ``error`` complains about, none inside another."""
+    paths: set[Path] = set()
     for complaint in error.errors(include_url=False, include_context=False, include_input=False):
         place = _resolve(value, complaint["loc"])
         if complaint["type"] == "missing":
             place = (*place, complaint["loc"][-1])
-        found.add(place)
-    return sorted(place for place in found if not any(place[:n] in found for n in range(len(place))))
+        paths.add(place)
+    return sorted(path for path in paths if not any(path[:length] in paths for length in range(len(path))))
 
 
 def _resolve(value: JsonValue, loc: Path) -> Path:
-    """The part of ``loc`` that leads somewhere in ``value``.
+    """Return the part of ``loc`` that exists in ``value``.
 
-    Pydantic appends words of its own to a location, such as the tried member of a union.
+    Pydantic appends its own words to a location, such as the union member it tried.
     """
     for depth, step in enumerate(loc):
         try:
-            value = value[step]  # type: ignore[index]  # the steps that do not fit are what is looked for
+            value = value[step]  # type: ignore[index]  # a step that doesn't fit is what this looks for
         except (LookupError, TypeError):
             return loc[:depth]
     return loc
@@ -60,28 +60,28 @@ def _resolve(value: JsonValue, loc: Path) -> Path:
 def _read_around(
     model: type[PayloadT], value: dict[str, JsonValue], places: list[Path]
 ) -> tuple[PayloadT, tuple[str, ...]]:
-    """Read ``value`` without what stands at ``places``, then put that back as it came."""
+    """Read ``value`` without the values at ``places``, then put those back as sent."""
     if () in places:
         return _bare(model, value), ("",)
     rest = _without(value, places)
     try:
         payload = model.model_validate(rest)
     except ValidationError as error:
-        # A field whose check depends on what was taken out: both are kept as they came, whole.
-        tops: list[Path] = sorted({place[:1] for place in (*places, *_places(error, rest))})
-        return _read_around(model, value, tops if tops != places else [()])
-    for place, several in _together(places):
-        if several is None:
+        # The check of another field depends on a value that was left out: keep both fields as sent.
+        fields: list[Path] = sorted({place[:1] for place in (*places, *_places(error, rest))})
+        return _read_around(model, value, fields if fields != places else [()])
+    for place, indexes in _grouped(places):
+        if indexes is None:
             _put_back(payload, place, _at(value, place))
         else:
-            _insert(payload, place, {index: _at(value, (*place, index)) for index in several})
+            _insert(payload, place, {index: _at(value, (*place, index)) for index in indexes})
     return payload, tuple(".".join(map(str, place)) for place in places)
 
 
 def _bare(model: type[PayloadT], value: dict[str, JsonValue]) -> PayloadT:
-    """A payload with everything as it came, and None where an id is missing."""
+    """Return a payload with every value as sent, and None for a missing id."""
     payload = model.model_construct(None, **dict.fromkeys(_required(model)))
-    # Not by its keywords, among which Whop's could be taken for its own.
+    # Not as keyword arguments: a field of Whop's could have the name of one of pydantic's own.
     declared = {key: item for key, item in value.items() if key in model.model_fields}
     vars(payload).update(declared)
     payload.__pydantic_fields_set__.update(declared)
@@ -96,7 +96,7 @@ def _required(model: type[BaseModel]) -> list[str]:
 
 
 def _without(value: JsonValue, places: list[Path]) -> JsonValue:
-    """A copy of ``value`` that lacks what stands at ``places``."""
+    """Return a copy of ``value`` without the values at ``places``."""
     steps: dict[str | int, list[Path]] = {}
     for place in places:
         steps.setdefault(place[0], []).append(place[1:])
@@ -112,22 +112,22 @@ def _without(value: JsonValue, places: list[Path]) -> JsonValue:
         for key, item in parent.items()
         if () not in steps.get(key, ())
     }
-    # `id` is the one field that a model insists on: text of ours stands in until it is put back.
+    # `id` is the only required field: a text replaces it until it's put back.
     return {**copy, "id": ""} if () in steps.get("id", ()) else copy
 
 
 def _at(value: JsonValue, place: Path) -> JsonValue:
-    """What stands at ``place`` in ``value``; None where nothing does."""
+    """Return the value at ``place`` in ``value``; None if there is none."""
     for step in place:
         try:
-            value = value[step]  # type: ignore[index]  # leads where pydantic has been
+            value = value[step]  # type: ignore[index]  # pydantic has been there
         except (LookupError, TypeError):
             return None
     return value
 
 
-def _together(places: list[Path]) -> Iterator[tuple[Path, list[int] | None]]:
-    """The places in their order, with those of the items of one list as one: the list's place, and their numbers."""
+def _grouped(places: list[Path]) -> Iterator[tuple[Path, list[int] | None]]:
+    """Yield the places in order, those in one list together: the place of the list, and the indexes of the items."""
     items: dict[Path, list[int]] = {}
     for place in places:
         if isinstance(place[-1], int):
@@ -135,40 +135,39 @@ def _together(places: list[Path]) -> Iterator[tuple[Path, list[int] | None]]:
     for place in places:
         if not isinstance(place[-1], int):
             yield place, None
-        elif (several := items.pop(place[:-1], None)) is not None:
-            yield place[:-1], several
+        elif (indexes := items.pop(place[:-1], None)) is not None:
+            yield place[:-1], indexes
 
 
 def _put_back(payload: BaseModel, place: Path, value: JsonValue) -> None:
-    """Set what stands at ``place`` below ``payload`` to ``value``, past all validation."""
-    *way, last = place
-    holder: object = payload
-    for step in way:
-        holder = _child(holder, step)
-    _set(holder, last, value)
+    """Set ``place`` in ``payload`` to ``value`` without validation."""
+    *parents, last = place
+    parent: object = payload
+    for step in parents:
+        parent = _child(parent, step)
+    _set(parent, last, value)
 
 
 def _insert(payload: BaseModel, place: Path, values: Mapping[int, JsonValue]) -> None:
-    """Put items back into the list at ``place`` that were left out of it, each at its number."""
-    left: object = payload
+    """Put items that were left out back into the list at ``place``, each at its index."""
+    remaining: object = payload
     for step in place:
-        left = _child(left, step)
-    items = cast("tuple[object, ...] | list[object]", left)
+        remaining = _child(remaining, step)
+    items = cast("tuple[object, ...] | list[object]", remaining)
     rest = iter(items)
-    merged = (values[number] if number in values else next(rest) for number in range(len(items) + len(values)))
+    merged = (values[index] if index in values else next(rest) for index in range(len(items) + len(values)))
     _put_back(payload, place, cast("JsonValue", type(items)(merged)))
 
 
-def _child(holder: object, step: str | int) -> object:
-    if isinstance(holder, BaseModel):
-        return getattr(holder, str(step))
-    return cast("Mapping[str | int, object]", holder)[step]
+def _child(parent: object, step: str | int) -> object:
+    if isinstance(parent, BaseModel):
+        return getattr(parent, str(step))
+    return cast("Mapping[str | int, object]", parent)[step]
 
 
-def _set(holder: object, step: str | int, value: object) -> None:
-    if isinstance(holder, BaseModel):
-        # The model is frozen for its users; this is still its making.
-        object.__setattr__(holder, str(step), value)
-        holder.__pydantic_fields_set__.add(str(step))
+def _set(parent: object, step: str | int, value: object) -> None:
+    if isinstance(parent, BaseModel):
+        object.__setattr__(parent, str(step), value)  # the model is frozen for its users, but still being made
+        parent.__pydantic_fields_set__.add(str(step))
     else:
-        cast("dict[str | int, object]", holder)[step] = value
+        cast("dict[str | int, object]", parent)[step] = value

@@ -1,4 +1,4 @@
-"""Payloads that answer the same in each of the shapes in which Whop sends them."""
+"""Payloads that read the same from each of the shapes Whop sends."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from flask_whop.events.payload import Payload
 
 
 class Linked(Payload):
-    """A payload whose fields fill each other in, so that either shape answers the same.
+    """A payload whose fields fill in each other, so every shape reads the same.
 
-    - Where there is a field ``x_id`` beside an object ``x``, the id of the object that
-      came answers as ``x_id`` too. An id that came in place of the object is read as an
-      object with that id.
-    - A field that Whop renamed answers under both names; ``RENAMES`` has the newer name
-      of each older one.
-    - A bare amount of money has the currency that stands beside it.
+    - A field ``x_id`` next to an object ``x`` is filled in from the object's id. An id
+      sent instead of the object is read as an object with that id.
+    - A field that Whop renamed has both names; ``RENAMES`` maps each older name to the
+      newer one.
+    - A bare amount of money gets the currency next to it.
     """
 
     RENAMES: ClassVar[Mapping[str, str]] = {}
@@ -30,27 +29,26 @@ class Linked(Payload):
     @model_validator(mode="before")
     @classmethod
     def _take_ids(cls, value: object) -> object:
-        """Take an id where an object is expected for an object of which nothing else is told."""
+        """Read an id sent instead of an object as an object with only that id."""
         return _links(cls).with_objects(value) if isinstance(value, dict) else value
 
     def model_post_init(self, _context: object, /) -> None:
-        """Fill in what came under another name or in another form."""
-        # The models are frozen for their users; this is still their making.
+        """Fill in values that came under another name or in another form."""
+        # Past the model, which is frozen for its users, but still being made.
         _links(type(self)).fill(cast("dict[str, object]", self.__dict__))
 
 
 class Resource(Linked):
-    """A payload that has an identity at Whop.
+    """A payload with an id at Whop.
 
-    Whop sends null for what the app has no permission to read, so that nothing but
-    ``id`` can be relied on.
+    Whop sends null for everything the app may not read, so only ``id`` is certain.
     """
 
     id: str
 
 
 class _Links(NamedTuple):
-    """Which fields of a payload fill which others in."""
+    """Which fields of a payload fill in which others."""
 
     renamed: tuple[tuple[str, str], ...]
     ids: tuple[tuple[str, str], ...]
@@ -80,9 +78,9 @@ class _Links(NamedTuple):
             _denominate(values.get(name), "usd")
 
 
-# As Whop makes them, such as `user_8Kx2`.
+# Whop's format, such as `user_8Kx2`.
 _ID = re.compile(r"[a-z]+_[0-9A-Za-z]{1,64}")
-# Everywhere at Whop, companies have become accounts.
+# Whop renamed companies to accounts everywhere.
 _RENAMED = {"company": "account", "company_id": "account_id"}
 
 
@@ -115,9 +113,9 @@ def _is_object(field: FieldInfo) -> bool:
 
 
 def _beside(name: str) -> Iterator[str]:
-    """Where the currency of the amount ``name`` may stand, the likeliest first.
+    """Yield the fields that may have the currency of the amount ``name``, likeliest first.
 
-    That of ``settlement_amount`` in ``settlement_currency``, else in ``currency``.
+    For ``settlement_amount`` it's ``settlement_currency``, else ``currency``.
     """
     words = name.split("_")
     for length in range(len(words), 0, -1):

@@ -1,4 +1,4 @@
-"""Payloads as Whop would send them, made up, in the shape of each version pin."""
+"""Made-up deliveries as Whop would send them, in the shape of each version pin."""
 
 from __future__ import annotations
 
@@ -19,16 +19,28 @@ from flask_whop.events.registry import no_such_event
 Body: TypeAlias = dict[str, JsonValue]
 
 FIRST_ACCOUNT_ID_PIN: Final = "2026-08-14"
-"""From this pin on the envelope has ``account_id``, and ``company_id`` before (Whop's versioning page)."""
+"""From this pin on the envelope has ``account_id``; before, ``company_id`` (Whop's versioning page)."""
+
+
+_Models: TypeAlias = Mapping[str, Mapping[str, tuple[str, list[JsonValue]]]]
+"""Whop's payload classes by name: the type of each field, and the words it may have."""
+
+
+class _Shapes(NamedTuple):
+    """What Whop sends: the class of each event's payload in both shapes, and the classes of each shape."""
+
+    events: dict[str, tuple[str | None, str | None]]
+    unpinned: _Models
+    pinned: _Models
 
 
 class _Shape(NamedTuple):
-    """The payload classes of one of Whop's shapes: by name, each field's type and words."""
+    """Makes payloads in one of Whop's shapes."""
 
-    models: Mapping[str, Mapping[str, tuple[str, list[JsonValue]]]]
+    models: _Models
 
     def value(self, kind: str, field: str, words: list[JsonValue]) -> JsonValue:
-        """A plausible value of the type ``kind`` for ``field``."""
+        """Return a plausible value of the type ``kind`` for ``field``."""
         if kind.startswith("list["):
             return [self.value(kind[5:-1], field.removesuffix("s"), words)]
         if kind.startswith("dict["):
@@ -43,22 +55,21 @@ class _Shape(NamedTuple):
         return _plain(kind, field)
 
     def object(self, model: str, field: str) -> Body:
-        """A plausible object of the class ``model``, which stands in ``field``."""
-        made: Body = {}
-        for name, (kind, words) in self.models[model].items():
-            # An id says what it is of: that of a user stands in `user`, or in `user_id`.
-            owner = f"{field}_id" if name == "id" else name
-            made[name] = self.value(kind, owner, words)
-        return made
+        """Return a plausible object of the class ``model`` for ``field``."""
+        # An id depends on what it identifies: a user has the same one in `user` and in `user_id`.
+        return {
+            name: self.value(kind, f"{field}_id" if name == "id" else name, words)
+            for name, (kind, words) in self.models[model].items()
+        }
 
 
 def sample(event_type: str, pin: str | None = None, /, **data: JsonValue) -> Body:
     """Make the body of a delivery of ``event_type``, the same on each call.
 
-    ``pin`` is the version that the webhook is pinned to (``2026-10-15-1``); without one
-    it is the older shape, with nested objects and bare amounts. Some resources have one
-    shape alone, which comes with and without a pin. Keywords replace fields of
-    ``data``; for the envelope, merge: ``sample(…) | {"id": "msg_1"}``.
+    ``pin`` is the version the webhook is pinned to (``2026-10-15-1``). Without one the
+    body has the older shape, with nested objects and bare amounts; some resources have
+    only one shape. Keywords replace fields of ``data``; to replace fields of the envelope,
+    merge: ``sample(…) | {"id": "msg_1"}``.
 
     Raises :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
     """
@@ -69,13 +80,13 @@ def sample(event_type: str, pin: str | None = None, /, **data: JsonValue) -> Bod
 
 
 def type_of(event: type[AnyEvent] | str) -> str:
-    """The name of the event that is given by name or by class.
+    """Return the type of an event given by type or by class.
 
-    Raises :class:`~flask_whop.errors.UnknownEventError` if a class is not that of one event.
+    Raises :class:`~flask_whop.errors.UnknownEventError` if a class isn't that of one event.
     """
     event_type = event if isinstance(event, str) else getattr(event, "type", None)
     if not isinstance(event_type, str):
-        raise UnknownEventError(f"{event!r} is not the class of one event, such as PaymentSucceeded.")
+        raise UnknownEventError(f"{event!r} isn't the class of one event, such as PaymentSucceeded.")
     return event_type
 
 
@@ -90,9 +101,9 @@ def _made(event_type: str, pin: str | None) -> Body:
     envelope: Body = {
         "id": f"msg_{_letters(event_type, pin or '')}",
         "api_version": "v1",
-        "timestamp": "2026-11-02T10:00:00.000Z",
+        "timestamp": _TIME,
         "type": event_type,
-        "data": _told_by(event_type, shape.object(model, resource)) if model else {"id": _identifier(resource)},
+        "data": _adapted(event_type, shape.object(model, resource)) if model else {"id": _identifier(resource)},
     }
     if pin is not None:
         envelope["api_version_date"] = pin
@@ -101,47 +112,45 @@ def _made(event_type: str, pin: str | None) -> Body:
     return envelope
 
 
-def _told_by(event_type: str, data: Body) -> Body:
-    """Let ``data`` say what the event says: a payment that succeeded is paid, and did not fail."""
-    happened = event_type.split(".", 1)[1]
-    news = {name: value for name, value in _NEWS.get(event_type, _QUIET).items() if name in data}
-    if "status" in data and event_type not in _NEWS:
-        words = [word for word in _STATUSES.get(happened, (happened,)) if word in _words_of(event_type)]
-        news |= {"status": words[0]} if words else {}
-    return {**data, **news}
+def _adapted(event_type: str, data: Body) -> Body:
+    """Return ``data`` adapted to what happened: a payment that succeeded is paid, and didn't fail."""
+    changes = {name: value for name, value in _CHANGES.get(event_type, _ABSENT).items() if name in data}
+    if "status" in data and event_type not in _CHANGES:
+        happened = event_type.split(".", 1)[1]
+        possible = _statuses_of(event_type)
+        statuses = [status for status in _STATUSES.get(happened, (happened,)) if status in possible]
+        changes |= {"status": statuses[0]} if statuses else {}
+    return {**data, **changes}
 
 
-def _words_of(event_type: str) -> list[JsonValue]:
-    """The words that ``status`` may have in the payload of ``event_type``, in whichever shape."""
+def _statuses_of(event_type: str) -> list[JsonValue]:
+    """Return the words that ``status`` may be in the payload of ``event_type``, in either shape."""
     shapes = _shapes()
     unpinned, pinned = shapes.events[event_type]
-    found: list[JsonValue] = []
-    for models, model in ((shapes.unpinned, unpinned), (shapes.pinned, pinned)):
-        if model is not None and "status" in models[model]:
-            found += models[model]["status"][1]
-    return found
-
-
-class _Shapes(NamedTuple):
-    """What Whop sends: the class of each event's payload in both shapes, and the fields of the classes."""
-
-    events: dict[str, tuple[str | None, str | None]]
-    unpinned: dict[str, dict[str, tuple[str, list[JsonValue]]]]
-    pinned: dict[str, dict[str, tuple[str, list[JsonValue]]]]
+    return [
+        status
+        for models, model in ((shapes.unpinned, unpinned), (shapes.pinned, pinned))
+        if model is not None and "status" in models[model]
+        for status in models[model]["status"][1]
+    ]
 
 
 @cache
 def _shapes() -> _Shapes:
-    read = json.loads(files("flask_whop.events").joinpath("shapes.json").read_text(encoding="utf-8"))
+    shapes = json.loads(files("flask_whop.events").joinpath("shapes.json").read_text(encoding="utf-8"))
     for shape in ("unpinned", "pinned"):
-        for fields in read[shape].values():
+        for fields in shapes[shape].values():
             for name, (kind, *words) in fields.items():
                 fields[name] = (kind, words[0] if words else [])
-    return _Shapes(**read)
+    return _Shapes(**shapes)
 
 
-# What did not happen, unless the event is about it.
-_QUIET: Final[Body] = dict.fromkeys(
+_AMOUNT: Final = "49.00"
+_TIME: Final = "2026-11-02T10:00:00.000Z"
+
+
+# Fields about things that didn't happen, unless the event is about one of them.
+_ABSENT: Final[Body] = dict.fromkeys(
     (
         *("canceled_at", "cancel_option", "cancellation_reason", "feedback_option", "expires_at"),
         *("decline_code", "failure_message", "dispute_alerted_at", "refunded_at", "recovery_url"),
@@ -151,11 +160,11 @@ _QUIET: Final[Body] = dict.fromkeys(
     )
 )
 
-# What the payload of some events says of it.
-_NEWS: Final[dict[str, Body]] = {
-    "payment.succeeded": {**_QUIET, "status": "paid", "substatus": "succeeded", "paid_at": "2026-11-02T10:00:00.000Z"},
+# Fields that certain events set.
+_CHANGES: Final[dict[str, Body]] = {
+    "payment.succeeded": {**_ABSENT, "status": "paid", "substatus": "succeeded", "paid_at": _TIME},
     "payment.failed": {
-        **_QUIET,
+        **_ABSENT,
         "status": "open",
         "substatus": "failed",
         "paid_at": None,
@@ -163,18 +172,18 @@ _NEWS: Final[dict[str, Body]] = {
         "failure_message": "The card has insufficient funds.",
     },
     "payment.requires_action": {
-        **_QUIET,
+        **_ABSENT,
         "status": "open",
         "substatus": "pending",
         "paid_at": None,
         "recovery_url": "https://whop.com/recover/example",
     },
-    "membership.deactivated": {**_QUIET, "status": "canceled", "canceled_at": "2026-11-02T10:00:00.000Z"},
+    "membership.deactivated": {**_ABSENT, "status": "canceled", "canceled_at": _TIME},
     "identity_profile.needs_action": {"status": "pending"},
-    "transfer.created": {**_QUIET, "status": "succeeded"},
+    "transfer.created": {**_ABSENT, "status": "succeeded"},
 }
 
-# The status that goes with the last word of an event.
+# The statuses that fit what happened, the best first; by default the word itself.
 _STATUSES: Final = {
     "activated": ("active",),
     "canceled": ("canceled", "void"),
@@ -189,20 +198,15 @@ _STATUSES: Final = {
     "went_invalid": ("canceled",),
     "went_valid": ("active",),
     "created": ("created", "open", "pending", "requested", "active", "needs_response", "processing"),
-    "denied": ("denied",),
     "funds_available": (),
     "succeeded": ("succeeded", "approved", "verified", "paid"),
     "trial_ending_soon": ("trialing",),
     "updated": ("active", "approved", "succeeded", "in_transit"),
 }
 
-_AMOUNT: Final = "49.00"
-_DAY: Final = "2026-11-02T10:00:00.000Z"
-
-# What ids begin with, by the word for the thing.
+# The prefix of an id, by the thing it identifies; without one here, the start of its last word.
 _PREFIXES: Final = {
     "account": "biz",
-    "ad": "ad",
     "ad_campaign": "adcamp",
     "ad_group": "adgrp",
     "card": "icrd",
@@ -216,10 +220,8 @@ _PREFIXES: Final = {
     "course_lesson_interaction": "crsli",
     "dispute": "dspt",
     "dispute_alert": "dspa",
-    "entry": "entry",
     "experience": "exp",
     "export": "exprt",
-    "file": "file",
     "identity_profile": "idpf",
     "invoice": "inv",
     "ledger_account": "ldgr",
@@ -233,7 +235,6 @@ _PREFIXES: Final = {
     "payout": "wdrl",
     "payout_account": "poact",
     "payout_method": "potk",
-    "plan": "plan",
     "product": "prod",
     "promo_code": "promo",
     "refund": "rfnd",
@@ -242,7 +243,6 @@ _PREFIXES: Final = {
     "setup_intent": "sint",
     "shipment": "ship",
     "transfer": "ctt",
-    "user": "user",
     "verification": "verf",
     "withdrawal": "wdrl",
 }
@@ -294,18 +294,18 @@ _NUMBERS: Final = {"exp_month": 12, "exp_year": 2029, "latitude": 51.5072, "long
 
 
 def _plain(kind: str, field: str) -> JsonValue:
-    """A plausible number, text, time or truth value for ``field``."""
+    """Return a plausible number, text, time or boolean for ``field``."""
     if kind == "bool":
         return False
     if kind == "datetime" or (kind == "str" and field.endswith(("_at", "_end", "_start"))) or field == "timestamp":
-        return _DAY
+        return _TIME
     if kind in ("int", "float"):
         number = _NUMBERS.get(field, 3)
         return number if kind == "int" or field in _NUMBERS or not _is_amount(field) else float(_AMOUNT)
     return _text(field)
 
 
-def _text(field: str) -> str:  # noqa: PLR0911  # a list of kinds, one a line
+def _text(field: str) -> str:  # noqa: PLR0911  # one return for each kind
     if field.endswith("_id"):
         return _identifier(field.removesuffix("_id"))
     for ending in (field, field.rsplit("_", maxsplit=1)[-1]):
@@ -328,13 +328,13 @@ def _is_amount(field: str) -> bool:
 
 
 def _identifier(thing: str) -> str:
-    """An id as Whop makes them; one thing has the same one wherever it stands."""
+    """Return an id in Whop's format; a thing has the same one everywhere."""
     thing = "account" if thing in ("company", "linked_companie") else thing
     return f"{_PREFIXES.get(thing, thing.split('_')[-1][:5])}_{_letters(thing)}"
 
 
 def _letters(*seeds: str) -> str:
-    """Fourteen letters and digits that depend on ``seeds`` alone."""
+    """Return fourteen letters and digits that depend on ``seeds`` only."""
     number = int.from_bytes(sha256("/".join(seeds).encode()).digest()[:12], "big")
     alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
     letters = []
