@@ -9,8 +9,9 @@ from pydantic import JsonValue
 
 from flask_whop.events.envelope import Event
 from flask_whop.events.money import Money
-from flask_whop.events.parts import File, Picture, User
+from flask_whop.events.parts import File
 from flask_whop.events.payload import Items, Payload, Reference
+from flask_whop.events.references import AccountReference, User
 from flask_whop.events.resource import Linked, Resource
 from flask_whop.events.times import Timestamp
 
@@ -160,24 +161,15 @@ class ParentFee(Linked):
     """As a percentage of the payment."""
 
 
-class ParentAccount(Reference):
+class ParentAccount(AccountReference):
     """The platform an account belongs to."""
 
-    title: str | None = None
     fees: dict[str, ParentFee] | None = None
-    logo_url: str | None = None
-    route: str | None = None
-    """The last part of its address on whop.com."""
 
 
-class Partner(Reference):
+class Partner(User):
     """The person who acts as Whop's partner for an account."""
 
-    name: str | None = None
-    profile_picture: Picture | None = None
-    email: str | None = None
-    username: str | None = None
-    """The handle, without the @."""
     whop_partner_verified_at: Timestamp | None = None
 
 
@@ -445,8 +437,7 @@ class Account(Resource):
     tax_type: str | None = None
     """Whether prices include the tax: ``inclusive``, ``exclusive``."""
     three_ds_level: str | None = None
-    """When card payments need 3D Secure: ``mandate_challenge``, ``mandate_if_required``,
-    ``frictionless_if_required``."""
+    """When cards need 3D Secure: ``mandate_challenge``, ``mandate_if_required``, ``frictionless_if_required``."""
     verification: dict[str, JsonValue] | None = None
     website: str | None = None
     can_transfer_pending_balance_to_children: bool | None = None

@@ -7,20 +7,9 @@ from typing import ClassVar, Literal
 
 from flask_whop.events.envelope import Event
 from flask_whop.events.money import Money
-from flask_whop.events.parts import (
-    Attachment,
-    Buyer,
-    DisputeReference,
-    File,
-    LineItem,
-    MemberReference,
-    OfAccount,
-    PaymentReference,
-    PlanReference,
-    ProductReference,
-    User,
-)
+from flask_whop.events.parts import Attachment, Buyer, DisputeReference, File, LineItem, PaymentReference
 from flask_whop.events.payload import Items, Payload, Reference
+from flask_whop.events.references import MemberReference, OfAccount, PlanReference, ProductReference, User
 from flask_whop.events.resource import Linked, Resource
 from flask_whop.events.times import Timestamp
 
@@ -207,15 +196,14 @@ class ResolutionCenterCase(OfAccount):
     available_actions: Items[str] = ()
     """Actions possible now: ``accept``, ``deny``, ``request_info``, ``reply``, ``appeal``, ``withdraw``."""
     customer_response_actions: Items[str] = ()
-    """Actions the customer can take now: ``respond``, ``appeal``, ``withdraw``."""
+    """The customer's options now: ``respond``, ``appeal``, ``withdraw``."""
     issue: str | None = None
     """Older name of ``reason``."""
     line_items: Items[LineItem] = ()
     merchant_response_actions: Items[str] = ()
-    """Actions the seller can take now: ``accept``, ``deny``, ``request_more_info``, ``appeal``, ``respond``."""
+    """The seller's options now: ``accept``, ``deny``, ``request_more_info``, ``appeal``, ``respond``."""
     platform_response_actions: Items[str] = ()
-    """Actions Whop can take now: ``request_buyer_info``, ``request_merchant_info``, ``merchant_wins``,
-    ``merchant_refund``."""
+    """Whop's options now: ``request_buyer_info``, ``request_merchant_info``, ``merchant_wins``, ``merchant_refund``."""
     refund: str | None = None
     """Who paid the money back: ``none``, ``merchant``, ``platform``."""
     resolution_events: Items[ResolutionEvent] = ()

@@ -19,8 +19,7 @@ class Export(Resource):
     progress_percent: int | None = None
     """0 to 100."""
     resource: str | None = None
-    """What was exported: ``ad_campaigns``, ``ad_groups``, ``ads``, ``apps``, ``audiences``, ``bounties`` and
-    others."""
+    """What was exported: ``ad_campaigns``, ``ad_groups``, ``ads``, ``apps``, ``audiences``, ``bounties`` and others."""
     created_at: Timestamp | None = None
     expires_at: Timestamp | None = None
     updated_at: Timestamp | None = None

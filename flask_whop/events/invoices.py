@@ -8,16 +8,9 @@ from pydantic import Field
 
 from flask_whop.events.envelope import Event
 from flask_whop.events.money import Money
-from flask_whop.events.parts import (
-    Address,
-    MemberReference,
-    OfAccount,
-    PaymentReference,
-    PlanReference,
-    ProductReference,
-    User,
-)
+from flask_whop.events.parts import PaymentReference
 from flask_whop.events.payload import Items, Payload
+from flask_whop.events.references import Address, MemberReference, OfAccount, PlanReference, ProductReference, User
 from flask_whop.events.times import Timestamp
 
 

@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from flask_whop.events.envelope import Event
 from flask_whop.events.money import Money
-from flask_whop.events.parts import CardDetails, PaymentReference, User
+from flask_whop.events.parts import CardDetails, PaymentReference
 from flask_whop.events.payload import Items, Payload, Reference
 from flask_whop.events.payouts import PayoutAccount
+from flask_whop.events.references import User
 from flask_whop.events.resource import Linked, Resource
 from flask_whop.events.times import Timestamp
 

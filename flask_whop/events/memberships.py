@@ -129,8 +129,7 @@ class Member(Resource):
     display_name: str | None = None
     email: str | None = None
     most_recent_action: str | None = None
-    """``canceling``, ``churned``, ``finished_split_pay``, ``paused``, ``paid_subscriber``, ``paid_once`` and
-    others."""
+    """``canceling``, ``churned``, ``finished_split_pay``, ``paused``, ``paid_subscriber``, ``paid_once`` and others."""
     phone_number: str | None = None
     token_balance: float | None = None
     created_at: Timestamp | None = None

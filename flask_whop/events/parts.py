@@ -6,16 +6,14 @@ from pydantic import JsonValue
 
 from flask_whop.events.money import Money
 from flask_whop.events.payload import Items, Payload, Reference
-from flask_whop.events.references import AccountReference as AccountReference
-from flask_whop.events.references import Address as Address
-from flask_whop.events.references import CustomFieldResponse as CustomFieldResponse
-from flask_whop.events.references import MemberReference as MemberReference
-from flask_whop.events.references import MembershipReference as MembershipReference
-from flask_whop.events.references import OfAccount as OfAccount
-from flask_whop.events.references import Picture as Picture
-from flask_whop.events.references import PlanReference as PlanReference
-from flask_whop.events.references import ProductReference as ProductReference
-from flask_whop.events.references import User as User
+from flask_whop.events.references import (
+    Address,
+    MemberReference,
+    MembershipReference,
+    PlanReference,
+    ProductReference,
+    User,
+)
 from flask_whop.events.resource import Linked, Resource
 from flask_whop.events.times import Timestamp
 

@@ -10,18 +10,15 @@ from pydantic import Field, JsonValue
 from flask_whop.events.envelope import Event
 from flask_whop.events.money import Money
 from flask_whop.events.parts import (
-    Address,
     DisputeReference,
     LineItem,
-    MemberReference,
-    OfAccount,
     PaymentFields,
     PaymentInstrument,
     PaymentMethod,
     PaymentReference,
-    User,
 )
 from flask_whop.events.payload import Items, Payload, Reference
+from flask_whop.events.references import Address, MemberReference, OfAccount, User
 from flask_whop.events.resource import Linked, Resource
 from flask_whop.events.times import Timestamp
 
@@ -90,15 +87,14 @@ class ResolutionReference(Reference):
     ``customer_info_needed``, ``under_platform_review``, ``customer_won``, ``merchant_won``,
     ``customer_withdrew``."""
     customer_response_actions: Items[str] = ()
-    """Actions the customer can take now: ``respond``, ``appeal``, ``withdraw``."""
+    """The customer's options now: ``respond``, ``appeal``, ``withdraw``."""
     issue: str | None = None
     """``forgot_to_cancel``, ``item_not_received``, ``significantly_not_as_described``,
     ``unauthorized_transaction``, ``product_unacceptable``."""
     merchant_response_actions: Items[str] = ()
-    """Actions the seller can take now: ``accept``, ``deny``, ``request_more_info``, ``appeal``, ``respond``."""
+    """The seller's options now: ``accept``, ``deny``, ``request_more_info``, ``appeal``, ``respond``."""
     platform_response_actions: Items[str] = ()
-    """Actions Whop can take now: ``request_buyer_info``, ``request_merchant_info``, ``merchant_wins``,
-    ``merchant_refund``."""
+    """Whop's options now: ``request_buyer_info``, ``request_merchant_info``, ``merchant_wins``, ``merchant_refund``."""
     customer_appealed: bool | None = None
     merchant_appealed: bool | None = None
     due_date: Timestamp | None = None
@@ -254,8 +250,7 @@ class SetupIntent(OfAccount):
     ``alipayhk`` and others."""
     return_url: str | None = None
     three_ds_level: str | None = None
-    """When card payments need 3D Secure: ``mandate_challenge``, ``mandate_if_required``,
-    ``frictionless_if_required``."""
+    """When cards need 3D Secure: ``mandate_challenge``, ``mandate_if_required``, ``frictionless_if_required``."""
     three_ds_verified: bool | None = None
     """Whether 3D Secure was passed."""
     created_at: Timestamp | None = None

@@ -8,8 +8,9 @@ from pydantic import JsonValue
 
 from flask_whop.events.envelope import Event
 from flask_whop.events.money import Money
-from flask_whop.events.parts import AccountReference, Attachment
+from flask_whop.events.parts import Attachment
 from flask_whop.events.payload import Items, Payload, Reference
+from flask_whop.events.references import AccountReference
 from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
 
@@ -91,8 +92,7 @@ class Plan(Resource):
     tax_type: str | None = None
     """Whether prices include the tax: ``inclusive``, ``exclusive``, ``unspecified``."""
     three_ds_level: str | None = None
-    """When card payments need 3D Secure: ``mandate_challenge``, ``mandate_if_required``,
-    ``frictionless_if_required``."""
+    """When cards need 3D Secure: ``mandate_challenge``, ``mandate_if_required``, ``frictionless_if_required``."""
     trial_period_days: int | None = None
     visibility: str | None = None
     """``visible``, ``hidden``, ``archived``, ``quick_link``."""
