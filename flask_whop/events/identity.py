@@ -15,31 +15,31 @@ class Verification(Reference):
     """One attempt to verify a person or a business (``verf_…``)."""
 
     status: str | None = None
-    """Where the attempt stands: ``requires_input``, ``processing``, ``verified``, ``canceled``,
+    """The state of the attempt: ``requires_input``, ``processing``, ``verified``, ``canceled``,
     ``created``, ``started``, ``submitted``, ``approved``, ``declined``,
     ``resubmission_requested``, ``expired``, ``abandoned``, ``review``, ``manual_review``,
-    ``action_required``, or a word that Whop adds."""
+    ``action_required``, or a word Whop adds."""
     session_url: str | None = None
     """Where the person continues the verification."""
     last_error_code: str | None = None
-    """What went wrong last, for programs: ``document_expired``, ``selfie_face_mismatch``, …."""
+    """The last error, for programs: ``document_expired``, ``selfie_face_mismatch`` and others."""
     last_error_reason: str | None = None
-    """What went wrong last, for people."""
+    """The last error, for people."""
     created_at: Timestamp | None = None
 
 
 class IdentityProfile(Resource):
     """A person or a business as the verification provider knows them (``idpf_…``).
 
-    Full of personal data, and every field needs its permission. A webhook with a
-    version pin sends ``id`` alone: all else is None or empty then, and has to be
+    It's full of personal data, and each field needs its own permission. A webhook with a
+    version pin sends only ``id``: everything else is None or empty then, and must be
     fetched from Whop.
     """
 
     profile_type: str | None = None
     """``individual`` or ``business``."""
     status: str | None = None
-    """``not_started``, ``pending``, ``approved``, ``rejected``, or a word that Whop adds."""
+    """``not_started``, ``pending``, ``approved``, ``rejected``, or a word Whop adds."""
     first_name: str | None = None
     last_name: str | None = None
     date_of_birth: str | None = None

@@ -1,4 +1,4 @@
-"""Ledgers: balances, and the entries that change them."""
+"""Ledgers: balances, and the lines that change them."""
 
 from __future__ import annotations
 

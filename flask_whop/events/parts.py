@@ -162,7 +162,7 @@ class Buyer(Payload):
 
 
 class PaymentFields(Resource):
-    """What is sent about a payment wherever it appears."""
+    """The fields Whop sends about a payment wherever it appears."""
 
     currency: str | None = None
     """Lowercase ISO 4217 code."""

@@ -219,7 +219,7 @@ class Payment(PaymentFields, OfAccount):
 
 
 class SetupError(Payload):
-    """Why a payment method was not saved."""
+    """Why a payment method wasn't saved."""
 
     code: str | None = None
     message: str | None = None

@@ -276,15 +276,15 @@ class PayoutReversed(Event[Literal["payout.reversed"], Payout]):
 
 
 class WithdrawalCreated(Event[Literal["withdrawal.created"], Withdrawal]):
-    """Older name for ``payout.created``."""
+    """The older name for ``payout.created``."""
 
 
 class WithdrawalUpdated(Event[Literal["withdrawal.updated"], Withdrawal]):
-    """Older name for ``payout.updated``."""
+    """The older name for ``payout.updated``."""
 
 
 class WithdrawalReversed(Event[Literal["withdrawal.reversed"], Withdrawal]):
-    """Older name for ``payout.reversed``."""
+    """The older name for ``payout.reversed``."""
 
 
 class PayoutMethodCreated(Event[Literal["payout_method.created"], PayoutMethod]):

@@ -1,4 +1,4 @@
-"""What nearly all payloads refer to; apart from the larger parts, so an app starts with few models."""
+"""References that nearly all payloads share, apart from the larger parts so an app starts with few models."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ _FAMILY_OF: Final = {word: family for family, words in FAMILIES.items() for word
 _FIRST_WORD: Final = re.compile(r"(?:app[._]|App(?=[A-Z]))?([A-Z]?[a-z]{1,20})")
 _ELSEWHERE: Final = {"AnyEvent": "anything", "Money": "money", "Payload": "payload", "Resource": "resource"}
 _classes: Final[dict[str, type[AnyEvent]]] = {}
-"""The classes found so far, by type: for unknown types nothing is remembered, as there is no end of them."""
+"""The classes found so far, by type. Unknown types aren't remembered, since there can be any number of them."""
 
 
 def event_class(event_type: object) -> type[AnyEvent] | None:

@@ -72,8 +72,8 @@ class _Links(NamedTuple):
                 values[id_name] = _id_of(values.get(name))
         for older, newer in self.renamed_ids:
             _share(values, older, newer)
-        for name, beside in self.currencies:
-            _denominate(values.get(name), values.get(beside))
+        for name, currency in self.currencies:
+            _denominate(values.get(name), values.get(currency))
         for name in self.dollars:
             _denominate(values.get(name), "usd")
 
@@ -101,7 +101,11 @@ def _links(model: type[Linked]) -> _Links:
         objects=tuple(name for _, name in ids if _is_object(fields[name])),
         renamed_ids=tuple(pair for pair in pairs if pair[0].endswith("_id")),
         currencies=tuple(
-            (name, beside) for name in money if name not in dollars for beside in _beside(name) if beside in fields
+            (name, currency)
+            for name in money
+            if name not in dollars
+            for currency in _currencies(name)
+            if currency in fields
         ),
         dollars=tuple(dollars),
     )
@@ -112,7 +116,7 @@ def _is_object(field: FieldInfo) -> bool:
     return any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds)
 
 
-def _beside(name: str) -> Iterator[str]:
+def _currencies(name: str) -> Iterator[str]:
     """Yield the fields that may have the currency of the amount ``name``, likeliest first.
 
     For ``settlement_amount`` it's ``settlement_currency``, else ``currency``.
