@@ -272,7 +272,7 @@ def test_a_check_that_fails_tells_what_was_received(kit):
         "What was received:\n  payment.failed msg_1\n"
         "Rejected:\n  signature_mismatch"
     )
-    with pytest.raises(CheckFailed, match="PaymentFailed was to be received twice, and was received once"):
+    with pytest.raises(CheckFailed, match="PaymentFailed should have been received twice, but was received once"):
         kit.assert_received(PaymentFailed, times=2)
     with pytest.raises(CheckFailed, match=r"payment.\* was not to be received, and was received once"):
         kit.assert_not_received("payment.*")

@@ -147,7 +147,7 @@ def test_an_app_without_the_extension_is_told_so(project):
     project.makepyfile("def test_a_payment(whop): pass")
     result = project.runpytest_subprocess()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*WhopWebhooks is not set up for this app: call WhopWebhooks(app)*"])
+    result.stdout.fnmatch_lines(["*WhopWebhooks isn't set up for this app: call WhopWebhooks(app)*"])
 
 
 def test_a_fixture_of_the_same_name_takes_its_place(project):
