@@ -274,7 +274,7 @@ def test_a_check_that_fails_tells_what_was_received(kit):
     )
     with pytest.raises(CheckFailed, match="PaymentFailed should have been received twice, but was received once"):
         kit.assert_received(PaymentFailed, times=2)
-    with pytest.raises(CheckFailed, match=r"payment.\* was not to be received, and was received once"):
+    with pytest.raises(CheckFailed, match=r"payment.\* should not have been received, but was received once"):
         kit.assert_not_received("payment.*")
 
 
