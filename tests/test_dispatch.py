@@ -14,7 +14,7 @@ from flask import Flask
 
 from flask_whop import ConfigError, GiveUp, RetryLater, WhopWebhooks, signals
 from flask_whop.engine.installation import Installation
-from flask_whop.engine.worker import Worker
+from flask_whop.engine.worker import Worker, run_due
 from flask_whop.stores import Key, MemoryStore, State
 from flask_whop.stores.sqlite import SqliteStore
 from tests.conftest import SECRET, Sender
@@ -517,6 +517,27 @@ def test_an_app_that_is_put_under_test_later_is_kept_off_its_file(tmp_path):
         shop = Shop(tmp_path, "inline")
         shop.app.testing = True
         assert shop.deliver() == "processed"
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        lambda shop: shop.whop.stats().counts[State.DUE],
+        lambda shop: len(run_due(shop.app)),
+        lambda shop: Installation.of(shop.app).store.stats("shop").counts[State.DUE],
+        lambda shop: sum(
+            1 for _ in shop.app.test_cli_runner().invoke(args=["whop", "deliveries"]).stdout.splitlines()[1:]
+        ),
+    ],
+    ids=["stats", "a worker", "the store", "a command"],
+)
+def test_no_way_to_the_store_leads_an_app_under_test_to_its_file(tmp_path, looks):
+    Shop(tmp_path, "worker").deliver()
+    shop = Shop(tmp_path, "worker")
+    with shop.app.app_context():
+        shop.app.testing = True
+        assert looks(shop) == 0
+        shop.app.testing = False
 
 
 def test_a_place_that_is_asked_for_is_kept_under_test_too(tmp_path):
