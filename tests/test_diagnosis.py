@@ -243,11 +243,11 @@ def test_no_secret_and_no_signature_is_in_a_diagnosis(noise, secret):
 
 
 def test_every_mistake_says_what_why_and_the_fix_in_sentences():
-    from flask_whop.doctor.diagnosis.mistakes import _TEXTS
+    from flask_whop.doctor.diagnosis.mistakes import _FINDINGS
 
-    assert set(_TEXTS) == set(Mistake)
-    for texts in _TEXTS.values():
-        assert all(text.endswith(".") for text in texts)
+    assert set(_FINDINGS) == {mistake.value for mistake in Mistake}
+    for finding in _FINDINGS.values():
+        assert all(text.endswith(".") for text in (finding.what, finding.why, finding.fix))
 
 
 def test_a_body_that_is_larger_than_any_of_whops_is_not_looked_at():

@@ -21,6 +21,8 @@ from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from flask_whop import WhopWebhooks, signals
+from flask_whop.doctor.checkup import catalog
+from flask_whop.doctor.findings import Finding
 from flask_whop.engine.installation import Installation
 from flask_whop.stores import Arrival, Key, Receipt, ReceiptState, Settlement, State
 from flask_whop.stores.sqlite import SqliteStore
@@ -639,3 +641,11 @@ def test_in_a_terminal_it_is_coloured_and_wrapped(project):
     assert process.returncode == 1
     assert "\x1b[31m\x1b[1merror W103" in text
     assert max(len(line) for line in text.splitlines() if line.startswith("  fix")) <= 80
+
+
+def test_every_finding_of_the_catalog_has_its_name_as_its_id_and_says_what_why_and_the_fix():
+    findings = {name: value for name, value in vars(catalog).items() if isinstance(value, Finding)}
+    assert findings
+    for name, finding in findings.items():
+        assert finding.id == name
+        assert all(text.endswith((".", "}")) for text in (finding.what, finding.why, finding.fix))
