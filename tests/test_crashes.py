@@ -209,7 +209,7 @@ def test_a_worker_waits_for_a_store_that_is_away(tmp_path, caplog):
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
-        wait_until(lambda: "tried again in a second" in caplog.text, "the worker to notice", lambda: caplog.text)
+        wait_until(lambda: "trying again in a second" in caplog.text, "the worker to notice", lambda: caplog.text)
         file.rmdir()
         for part in tmp_path.glob("away*"):
             part.rename(file.with_suffix(part.suffix))

@@ -162,7 +162,7 @@ def test_nothing_is_lost_or_read_by_the_other_though_they_share_a_queue_and_are_
     desk.processes["worker"].wait(60)
     desk.deliver()  # whose task comes to the other one's worker, since there is no other
     log = tmp_path / "flask_whop.log"
-    wait_until(lambda: "Give each its own by WHOP_CELERY_QUEUE" in log.read_text(), "a task that strays", desk.log)
+    wait_until(lambda: "Give each its own with WHOP_CELERY_QUEUE" in log.read_text(), "a task that strays", desk.log)
 
     def send(one):
         while not stopping.is_set():
