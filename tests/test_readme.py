@@ -22,7 +22,7 @@ from flask_whop.engine.celery import SWEEP
 from flask_whop.events import PaymentSucceeded
 from flask_whop.signals.kinds import EventSignal, LifecycleSignal
 from flask_whop.testing import WhopTestClient, sample
-from tests.conftest import SECRET, Sender
+from tests.shop import SECRET, Sender
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
