@@ -1,4 +1,10 @@
-"""Whop's webhooks for Flask: verified, typed, and sent as Blinker signals."""
+"""Whop's webhooks for Flask: verified, typed, and sent as Blinker signals.
+
+What you import is here and in :mod:`flask_whop.signals`, :mod:`flask_whop.events`,
+:mod:`flask_whop.errors`, :mod:`flask_whop.stores` (with ``.sqlalchemy`` and
+``.sqlite``), :mod:`flask_whop.testing`, and :class:`flask_whop.config.Settings`. All
+other modules are internal, and may change in any release.
+"""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from flask_whop.signals import EVENT_SIGNALS
 from flask_whop.testing import sample, signed
-from tests.conftest import OTHER_SECRET, PATH, SECRET
 from tests.hostile import HOSTILE, hostile
+from tests.shop import OTHER_SECRET, PATH, SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

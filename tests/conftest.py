@@ -1,11 +1,8 @@
-"""What the tests share: a secret, an app, and a sender that plays Whop."""
+"""What the tests share: an app, a sender, and signals that are left as found."""
 
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass
-from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,44 +10,12 @@ from flask import Flask
 
 from flask_whop import WhopWebhooks
 from flask_whop.signals import delivery_rejected, payment_succeeded
-from flask_whop.testing import isolated_signals, signed
+from flask_whop.testing import isolated_signals
+from tests import ROOT
+from tests.shop import SECRET, Sender
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from werkzeug.test import TestResponse
-
-SECRET = "ws_" + "5b1c9fe07d2a4836" * 4
-OTHER_SECRET = "ws_" + "e8a04d7715c3b296" * 4
-PATH = "/webhooks/whop"
-
-_ids = count(1)
-
-
-@dataclass
-class Sender:
-    """Delivers to an app as Whop does."""
-
-    app: Flask
-    secret: str = SECRET
-
-    def deliver(self, event_type: str, data: object = None, **envelope: object) -> TestResponse:
-        """Deliver an event of a type; keywords go into the envelope."""
-        return self.send(
-            {
-                "id": f"msg_{next(_ids)}",
-                "api_version": "v1",
-                "timestamp": "2026-11-02T10:00:00.000Z",
-                "type": event_type,
-                "company_id": "biz_1",
-                "data": {"id": "obj_1"} if data is None else data,
-                **envelope,
-            }
-        )
-
-    def send(self, body: dict[str, object] | bytes, **how: object) -> TestResponse:
-        """Deliver a body."""
-        return self.app.test_client().post(PATH, buffered=True, **signed(body, self.secret, **how))
 
 
 @pytest.fixture
@@ -74,7 +39,7 @@ def sender(app: Flask, whop: WhopWebhooks) -> Sender:
 @pytest.fixture
 def documented() -> bytes:
     """The payload that Whop documents for identity_profile.needs_action, letter for letter."""
-    return (Path(__file__).parents[1] / "examples/identity_desk/documented.json").read_bytes()
+    return (ROOT / "examples/identity_desk/documented.json").read_bytes()
 
 
 @pytest.fixture

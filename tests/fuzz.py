@@ -32,8 +32,8 @@ from flask_whop.doctor.watch import DOCTOR
 from flask_whop.signals import delivery_received
 from flask_whop.testing import signed
 from tests.attempts import Attempt, Attempts, identity
-from tests.conftest import OTHER_SECRET, PATH, SECRET
 from tests.hostile import HOSTILE, hostile
+from tests.shop import OTHER_SECRET, PATH, SECRET
 from tests.stores import STORES, opened
 
 if TYPE_CHECKING:

@@ -1,35 +1,45 @@
-"""An app for the tests that need a real server; it tells what arrived by appending to a file."""
+"""A shop's secrets, and a sender that plays Whop."""
 
 from __future__ import annotations
 
-import os
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING
 
-from flask import Flask, got_request_exception
+from flask_whop.testing import signed
 
-from flask_whop import WhopWebhooks
-from flask_whop.signals import identity_profile_needs_action, payment_succeeded
+if TYPE_CHECKING:
+    from flask import Flask
+    from werkzeug.test import TestResponse
+
+SECRET = "ws_" + "5b1c9fe07d2a4836" * 4
+OTHER_SECRET = "ws_" + "e8a04d7715c3b296" * 4
+PATH = "/webhooks/whop"
+
+_ids = count(1)
 
 
-def create_app() -> Flask:
-    app = Flask(__name__, instance_path=os.environ["SHOP_INSTANCE"])
-    WhopWebhooks(app)
+@dataclass
+class Sender:
+    """Delivers to an app as Whop does."""
 
-    def tell(line: str) -> None:
-        with open(os.environ["SHOP_ARRIVED"], "a") as arrived:  # noqa: PTH123
-            arrived.write(line + "\n")
+    app: Flask
+    secret: str = SECRET
 
-    @identity_profile_needs_action.connect
-    def ask_again(app, event, **extra):
-        [verification] = event.data.verifications
-        tell(f"{type(event).__name__} {event.account_id} {verification.last_error_reason}")
+    def deliver(self, event_type: str, data: object = None, **envelope: object) -> TestResponse:
+        """Deliver an event of a type; keywords go into the envelope."""
+        return self.send(
+            {
+                "id": f"msg_{next(_ids)}",
+                "api_version": "v1",
+                "timestamp": "2026-11-02T10:00:00.000Z",
+                "type": event_type,
+                "company_id": "biz_1",
+                "data": {"id": "obj_1"} if data is None else data,
+                **envelope,
+            }
+        )
 
-    @payment_succeeded.connect
-    async def fulfil(app, event, **extra):
-        tell(event.id)
-
-    @got_request_exception.connect_via(app)
-    def track(app, exception, **extra):
-        tell(f"error {type(exception).__name__}")
-
-    app.extensions["track"] = track  # Blinker holds it weakly
-    return app
+    def send(self, body: dict[str, object] | bytes, **how: object) -> TestResponse:
+        """Deliver a body."""
+        return self.app.test_client().post(PATH, buffered=True, **signed(body, self.secret, **how))

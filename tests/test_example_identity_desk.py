@@ -10,7 +10,6 @@ import subprocess
 import sys
 import urllib.request
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +17,8 @@ from hypothesis import strategies as st
 
 from examples.identity_desk import create_app
 from flask_whop.testing import WhopSimulator, WhopTestClient
-from tests.conftest import SECRET
+from tests import ROOT
+from tests.shop import SECRET
 
 PIN = "2026-10-15-1"
 NOBODY = dict.fromkeys(("first_name", "last_name", "business_name", "email"))
@@ -231,7 +231,7 @@ def test_the_command_delivers_to_itself_tells_what_arrived_and_serves_until_it_i
     for _ in range(2):
         process = subprocess.Popen(
             command,
-            cwd=Path(__file__).parents[1],
+            cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | {"NO_COLOR": "1"},

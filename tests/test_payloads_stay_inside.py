@@ -14,10 +14,10 @@ from flask_whop import WhopWebhooks
 from flask_whop.errors import StoreUnavailable
 from flask_whop.stores import Taken
 from flask_whop.stores.sqlalchemy import SQLAlchemyStore
-from tests.conftest import SECRET, Sender
 from tests.services import url_of
+from tests.shop import SECRET, Sender
 from tests.stores import STORES, new_prefix, opened
-from tests.test_stores import LEASE, arrival, key
+from tests.stores.rows import LEASE, arrival, key
 
 PAYLOAD = "ada-lovelace"
 BODY = f'{{"name": "{PAYLOAD}"}}'.encode()

@@ -22,7 +22,7 @@ from flask_whop.engine.celery import SWEEP
 from flask_whop.events import PaymentSucceeded
 from flask_whop.signals.kinds import EventSignal, LifecycleSignal
 from flask_whop.testing import WhopTestClient, sample
-from tests.conftest import SECRET, Sender
+from tests.shop import SECRET, Sender
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -123,8 +123,6 @@ def test_each_setting_is_in_the_table():
     documented = set(re.findall(r"``(WHOP_\w+)``", Path(flask_whop.config.__file__).read_text()))
     assert {key for key, *_ in rows("key", "default", "meaning")} == documented
     assert len(documented) == len(Settings.__dataclass_fields__)
-    for key in documented:
-        assert key in WhopWebhooks.__doc__
 
 
 def test_each_lifecycle_signal_is_in_the_table_with_what_it_is_sent_with():
@@ -136,7 +134,5 @@ def test_each_lifecycle_signal_is_in_the_table_with_what_it_is_sent_with():
 
 
 def test_what_the_package_exports_is_in_the_readme():
-    exported = re.findall(r" as (\w+)$", Path(flask_whop.__file__).read_text(), re.MULTILINE)
-    assert exported == ["ConfigError", "FlaskWhopError", "GiveUp", "RetryLater", "WhopWebhooks"]
-    for name in exported:
+    for name in flask_whop.__all__:
         assert name in README, name

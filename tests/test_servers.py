@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 
 from flask_whop.testing import signed
-from tests.conftest import PATH, SECRET
+from tests import ROOT
 from tests.services import free_port
+from tests.shop import PATH, SECRET
 
 SERVERS = {
-    "gunicorn": ["gunicorn", "--workers=2", "--threads=4", "--bind=127.0.0.1:{port}", "tests.shop:create_app()"],
-    "gunicorn with sync workers": ["gunicorn", "--workers=2", "--bind=127.0.0.1:{port}", "tests.shop:create_app()"],
-    "flask run": ["flask", "--app=tests.shop:create_app", "run", "--port={port}"],
+    "gunicorn": ["gunicorn", "--workers=2", "--threads=4", "--bind=127.0.0.1:{port}", "tests.served:create_app()"],
+    "gunicorn with sync workers": ["gunicorn", "--workers=2", "--bind=127.0.0.1:{port}", "tests.served:create_app()"],
+    "flask run": ["flask", "--app=tests.served:create_app", "run", "--port={port}"],
 }
 
 
@@ -37,7 +38,7 @@ class Server:
             "WHOP_WEBHOOK_SECRET": SECRET,
             "SHOP_ARRIVED": str(self.arrived),
             "SHOP_INSTANCE": str(directory),
-            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "PYTHONPATH": str(ROOT),
         }
         arguments = [argument.format(port=self.port) for argument in command]
         self.output = (directory / "output").open("wb")

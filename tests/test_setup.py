@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from importlib.metadata import requires
-from pathlib import Path
 from threading import Thread
 
 import click
@@ -23,7 +22,8 @@ from flask_whop.config import Settings
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import SetupError
 from flask_whop.testing import WhopTestClient
-from tests.conftest import OTHER_SECRET, PATH, SECRET, Sender
+from tests import ROOT
+from tests.shop import OTHER_SECRET, PATH, SECRET, Sender
 
 
 @pytest.fixture(autouse=True)
@@ -325,7 +325,7 @@ def test_the_names_that_are_imported_late_are_listed_with_the_others():
 
 
 def test_no_release_with_a_known_hole_is_admitted_and_the_gate_tries_the_oldest_of_the_others():
-    root = Path(__file__).parents[1]
+    root = ROOT
     listed = re.findall(r'"([a-z-]+)(?:\[\w+\])?>=([\d.]+)', (root / "pyproject.toml").read_text())
     # CVE-2025-47278 in Flask's keys of sessions, CVE-2024-36039 in PyMySQL's quoting of keys.
     for name, sound in (("flask", (3, 1, 1)), ("pymysql", (1, 1, 1))):

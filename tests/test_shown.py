@@ -25,7 +25,7 @@ from flask_whop import ConfigError, GiveUp, RetryLater, WhopWebhooks, signals
 from flask_whop.config import KEYS
 from flask_whop.engine.installation import Installation
 from flask_whop.stores import Arrival, Filter, Key, Receipt, ReceiptState, Settlement, State
-from tests.conftest import OTHER_SECRET, SECRET, Sender
+from tests.shop import OTHER_SECRET, SECRET, Sender
 
 PASSWORD = "hunter2"
 PRIVATE = "4929-1234-private"

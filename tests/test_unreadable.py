@@ -12,7 +12,7 @@ import pytest
 from flask import got_request_exception
 from werkzeug.exceptions import BadRequest, ClientDisconnected
 
-from tests.conftest import PATH
+from tests.shop import PATH
 from tests.test_verification import BODY, good_headers, post
 
 

@@ -20,7 +20,7 @@ from flask_whop.errors import Rejected
 from flask_whop.signals import delivery_received
 from flask_whop.signature import MAX_CANDIDATES, Delivery, Verifier, sign
 from flask_whop.testing import signed
-from tests.conftest import OTHER_SECRET, PATH, SECRET, Sender
+from tests.shop import OTHER_SECRET, PATH, SECRET, Sender
 
 BODY = b'{"id":"msg_1","type":"payment.succeeded","data":{"id":"pay_1"}}'
 

@@ -45,7 +45,7 @@ _LONGEST = 4000
     "--at",
     type=click.IntRange(min=1),
     metavar="SECONDS",
-    help="With --request: when it arrived, in unix seconds. Now, if left out.",
+    help="With --request: when it arrived, in unix seconds; the default is now.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @with_appcontext
@@ -53,16 +53,16 @@ def command(*, captured: BinaryIO | None, at: int | None, as_json: bool) -> None
     """Check the app before it goes live, or say why a request fails.
 
     It sends signed requests through the app's own WSGI stack, writes to its store, and
-    looks at its secret, receivers and clock. None of your receivers is called, and
-    nothing stays in the store. It exits with 1 if there is an error.
+    checks its secret, receivers and clock. None of your receivers is called, and nothing
+    stays in the store. It exits with 1 if there is an error.
 
     \b
     Examples:
       flask whop doctor
       flask whop doctor --json
       flask whop doctor --request captured.txt
-    """  # noqa: D301  # click wants the character, which a raw string has not
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented by Werkzeug
+    """  # noqa: D301  # click reads the backspace
+    app = Installation.of(current_app).app
     if at is not None and captured is None:
         raise click.UsageError("--at goes with --request FILE.")
     try:
@@ -77,13 +77,13 @@ def _check(app: Flask, *, as_json: bool) -> bool:
     findings = [finding for check in checks for finding in check.findings]
     good = not any(finding.level is Level.ERROR for finding in findings)
     if as_json:
-        told = {
+        report = {
             "ok": good,
             "app": app.name,
             "checks": [{**asdict(check), "level": check.level.value if check.level else "ok"} for check in checks],
             "receivers": receivers_by_event(app),
         }
-        print_json(told)
+        print_json(report)
         return good
     click.echo(f"{shown(app.name)}, at {Installation.of(app).path}:\n")
     for check in checks:
@@ -103,7 +103,7 @@ def _line(check: Check) -> str:
 
 
 def _show_receivers(by_event: Mapping[str, Sequence[str]]) -> None:
-    """Show who listens to what, the events of the same receivers together."""
+    """Show which receivers take which events, those with the same receivers together."""
     together: dict[tuple[str, ...], list[str]] = {}
     for event, names in by_event.items():
         together.setdefault(tuple(names), []).append("unknown events" if event == "*" else event)
@@ -115,10 +115,10 @@ def _show_receivers(by_event: Mapping[str, Sequence[str]]) -> None:
 def _show(finding: Finding) -> None:
     click.echo()
     click.secho(f"{finding.level.value} {finding.id}", fg=_COLOURS[finding.level], bold=True)
-    _tell(finding)
+    _show_texts(finding)
 
 
-def _tell(finding: Finding) -> None:
+def _show_texts(finding: Finding) -> None:
     for label, text in (("what", finding.what), ("why", finding.why), ("fix", finding.fix)):
         click.echo(_wrapped(f"  {label:6}{shown(text, _LONGEST)}"))
 
@@ -150,7 +150,7 @@ def _explain(app: Flask, file: BinaryIO, at: int | None, *, as_json: bool) -> bo
     try:
         verifier.verify(captured.headers, captured.body)
     except Rejected as rejection:
-        _tell_why(app, captured, rejection, now, as_json=as_json)
+        _show_why(app, captured, rejection, now, as_json=as_json)
         return False
     if as_json:
         print_json({"ok": True, "reason": None, "diagnosis": None})
@@ -159,28 +159,27 @@ def _explain(app: Flask, file: BinaryIO, at: int | None, *, as_json: bool) -> bo
     return True
 
 
-def _tell_why(app: Flask, captured: Captured, rejection: Rejected, now: float, *, as_json: bool) -> None:
-    found = examine(app, captured, now=now)
+def _show_why(app: Flask, captured: Captured, rejection: Rejected, now: float, *, as_json: bool) -> None:
+    finding = examine(app, captured, now=now)
     reason = rejection.reason
     if as_json:
-        print_json({"ok": False, "reason": reason.value, "diagnosis": asdict(found) if found else None})
+        print_json({"ok": False, "reason": reason.value, "diagnosis": asdict(finding) if finding else None})
         return
     click.echo(f"Rejected: {click.style(reason.value, fg='red', bold=True)}")
-    if found is None:
+    if finding is None:
         click.echo(_wrapped(f"  {reason.advice[0].upper()}{reason.advice[1:]}."))
         click.echo(_wrapped(f"  {_NO_MISTAKE}"))
         return
-    click.echo(f"Mistake:  {click.style(found.id, bold=True)}")
-    _tell(found)
-    if found.id == "clock_fast":
+    click.echo(f"Mistake:  {click.style(finding.id, bold=True)}")
+    _show_texts(finding)
+    if finding.id == "clock_fast":
         click.echo(_wrapped(f"  {_GROWN_OLD}"))
 
 
 _NO_MISTAKE = (
-    "No known mistake explains it: it is forged, or signed with a secret that is not configured here, such as that of"
-    " another webhook."
+    "No known mistake explains it: it's forged, or signed with a secret that isn't configured here, such as another"
+    " webhook's."
 )
 _GROWN_OLD = (
-    "A captured request grows old. If it was young when it arrived, say when that was: --at followed by the time in"
-    " unix seconds."
+    "A captured request ages. If it was recent when it arrived, say when that was: --at and the time in unix seconds."
 )

@@ -32,6 +32,11 @@ class Finding:
     """What to do about it."""
     level: Level = Level.ERROR
 
+    def of(self, **words: object) -> Finding:
+        """Fill the gaps in its texts: ``{name}``."""
+        what, why, fix = (text.format_map(words) for text in (self.what, self.why, self.fix))
+        return Finding(self.id, what, why, fix, self.level)
+
     def __str__(self) -> str:
         """Say it in one line, for a log."""
         return f"{self.what} {self.why} {self.fix}"

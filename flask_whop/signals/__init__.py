@@ -1,4 +1,4 @@
-"""Every signal, written out: one for each event, then those that tell what becomes of deliveries.
+"""Every signal, written out: one for each event, then those that report what happens to deliveries.
 
 ::
 
@@ -7,8 +7,12 @@
     @payment_succeeded.connect
     def fulfil(app, event, **extra): ...
 
-Receivers of an event all run, each on its own. One that returns has succeeded and is
-not called with this event again; one that raises is called again when Whop retries.
+All receivers of an event run, each on its own. One that returns has succeeded and isn't
+called with this event again; one that raises is called again by the retry.
+
+Each line states its event twice, as an annotation and as a name: ``EventSignal(events.X)``
+would infer the annotation, but import every family of events with this module, which takes
+as long as all the rest. A test holds the two together.
 """
 
 from __future__ import annotations
@@ -191,7 +195,7 @@ transfer_completed: EventSignal[events.TransferCompleted] = EventSignal("transfe
 transfer_failed: EventSignal[events.TransferFailed] = EventSignal("transfer.failed")
 
 unknown_event: UnknownEventSignal = UnknownEventSignal()
-"""Sent for each event whose type this release does not know; ``event.type`` names it."""
+"""Sent for each event whose type this release doesn't know; ``event.type`` names it."""
 
 EVENT_SIGNALS: Final[Mapping[str, EventSignal[events.AnyEvent]]] = {
     signal.event_type: signal
@@ -205,7 +209,7 @@ class DeliveryReceiver(Protocol):
     """Receives ``delivery_received``."""
 
     def __call__(self, app: Flask, /, *, delivery: Delivery) -> object:
-        """Take note of ``delivery``."""
+        """Note ``delivery``."""
         ...
 
 
@@ -213,7 +217,7 @@ class RejectionReceiver(Protocol):
     """Receives ``delivery_rejected``."""
 
     def __call__(self, app: Flask, /, *, rejection: Rejected) -> object:
-        """Take note of ``rejection``; ``rejection.reason`` is for programs to read."""
+        """Note ``rejection``; ``rejection.reason`` is for programs to read."""
         ...
 
 
@@ -221,7 +225,7 @@ class EventDeliveryReceiver(Protocol):
     """Receives ``delivery_accepted``, ``…_processed``, ``…_duplicated`` and ``…_dead_lettered``."""
 
     def __call__(self, app: Flask, /, *, delivery: Delivery, event: events.AnyEvent) -> object:
-        """Take note of ``delivery``, which carried ``event``."""
+        """Note ``delivery``, which carried ``event``."""
         ...
 
 
@@ -229,7 +233,7 @@ class FailureReceiver(Protocol):
     """Receives ``receiver_failed``."""
 
     def __call__(self, app: Flask, /, *, event: events.AnyEvent, receiver: str, error: Exception) -> object:
-        """Take note of ``error``, which the receiver of the name ``receiver`` raised."""
+        """Note ``error``, raised by the receiver named ``receiver``."""
         ...
 
 
@@ -237,27 +241,29 @@ class EventReceiver(Protocol):
     """Receives ``event_unhandled`` and ``payload_drifted``."""
 
     def __call__(self, app: Flask, /, *, event: events.AnyEvent) -> object:
-        """Take note of ``event``."""
+        """Note ``event``."""
         ...
 
 
 delivery_received: LifecycleSignal[DeliveryReceiver] = LifecycleSignal(
-    "delivery_received", ("delivery",), "Sent when a signature has been found good, before anything else is done."
+    "delivery_received", ("delivery",), "Sent when a signature is good, before anything else happens."
 )
 delivery_rejected: LifecycleSignal[RejectionReceiver] = LifecycleSignal(
-    "delivery_rejected", ("rejection",), "Sent for each request that is no delivery for this app."
+    "delivery_rejected", ("rejection",), "Sent for each request that isn't a delivery for this app."
 )
 delivery_accepted: LifecycleSignal[EventDeliveryReceiver] = LifecycleSignal(
-    "delivery_accepted", ("delivery", "event"), "Sent when a delivery is kept and its retry has become ours."
+    "delivery_accepted", ("delivery", "event"), "Sent when a delivery is stored and owned: its retry is ours."
 )
 delivery_processed: LifecycleSignal[EventDeliveryReceiver] = LifecycleSignal(
     "delivery_processed", ("delivery", "event"), "Sent when every receiver is done with the event of a delivery."
 )
 delivery_duplicated: LifecycleSignal[EventDeliveryReceiver] = LifecycleSignal(
-    "delivery_duplicated", ("delivery", "event"), "Sent for a delivery that is finished already, or still running."
+    "delivery_duplicated",
+    ("delivery", "event"),
+    "Sent for a delivery that is finished or owned already, or still running.",
 )
 delivery_dead_lettered: LifecycleSignal[EventDeliveryReceiver] = LifecycleSignal(
-    "delivery_dead_lettered", ("delivery", "event"), "Sent when a receiver has failed for as long as it is called."
+    "delivery_dead_lettered", ("delivery", "event"), "Sent when a receiver has run out of retries."
 )
 receiver_failed: LifecycleSignal[FailureReceiver] = LifecycleSignal(
     "receiver_failed", ("event", "receiver", "error"), "Sent for each receiver that raised."
@@ -266,5 +272,5 @@ event_unhandled: LifecycleSignal[EventReceiver] = LifecycleSignal(
     "event_unhandled", ("event",), "Sent for each event that has no receiver in the app."
 )
 payload_drifted: LifecycleSignal[EventReceiver] = LifecycleSignal(
-    "payload_drifted", ("event",), "Sent when a payload does not fit its model; ``event.drift`` names the fields."
+    "payload_drifted", ("event",), "Sent when a payload doesn't fit its model; ``event.drift`` names the fields."
 )

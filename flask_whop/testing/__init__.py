@@ -1,4 +1,4 @@
-"""For the tests of apps: signed deliveries, what came of them, and Whop's whole schedule on a fake clock."""
+"""The test kit: signed deliveries and what became of them, and Whop's whole schedule on a fake clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flask_whop.testing.scripts import Script, ScriptedReceiver
     from flask_whop.testing.simulator import WhopSimulator
 else:
-    # The pytest plugin is imported in every pytest run, also where nobody uses it.
+    # pytest imports the plugin, and with it this package, in every run, even if nobody uses it.
     __getattr__, __dir__ = lazy(
         __name__,
         {

@@ -1,4 +1,4 @@
-"""What came of one delivery of the test kit."""
+"""What became of one delivery of the test kit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SUCCESS = range(200, 300)
 
 
 def status_of(response: TestResponse) -> str | None:
-    """The ``status`` in a JSON answer; None if it has none."""
+    """Return the ``status`` of a JSON answer; None if it has none."""
     content = response.get_json(silent=True)
     status = content.get("status") if isinstance(content, dict) else None
     return status if isinstance(status, str) else None
@@ -30,7 +30,7 @@ class ReceiverFailure:
     """What a receiver raised."""
 
     receiver: str
-    """The name of the receiver, ``module:qualname`` unless it was given one."""
+    """The name of the receiver; ``module:qualname`` by default."""
     error: Exception
     """What it raised."""
     event: AnyEvent
@@ -52,11 +52,11 @@ class Answer(Generic[EventT_co]):
     status: str | None
     """The ``status`` of the JSON answer (``processed``, ``unhandled``, ``duplicate``, …).
 
-    None if it has none, because something of the app has answered instead."""
+    None if it has none, because something else in the app answered."""
     event: EventT_co
-    """The event that was delivered; the one that receivers got, if they got it."""
+    """The delivered event; the very object that receivers got, if they were called."""
     failures: tuple[ReceiverFailure, ...]
-    """What receivers raised while it was delivered, ``GiveUp`` and ``RetryLater`` included."""
+    """What receivers raised during the delivery, including ``GiveUp`` and ``RetryLater``."""
     rejection: Rejected | None
     """Why it was rejected, if it was."""
     delivery_id: str
@@ -73,21 +73,21 @@ class Answer(Generic[EventT_co]):
 
     @property
     def json(self) -> JsonValue:
-        """The answer's JSON; None if it is none."""
+        """The answer's JSON; None if it isn't JSON."""
         return cast("JsonValue", self.response.get_json(silent=True))
 
     @property
     def retry_after(self) -> float | None:
-        """The seconds after which the app would like the retry; None if it does not say."""
+        """After how many seconds the app wants the retry; None if it doesn't say."""
         value = self.response.headers.get("Retry-After", "")
         return float(value) if value.isdecimal() else None
 
     def story(self) -> str:
-        """Tell in a few lines what came of the delivery."""
+        """Say in a few lines what became of the delivery."""
         return "\n  ".join(self._lines())
 
     def __repr__(self) -> str:
-        """Tell the answer, the event, and what was raised, in a line."""
+        """Show the answer, the event, and what was raised, in one line."""
         failures = "".join(f"; {failure.receiver} raised {failure.error!r}" for failure in self.failures)
         return f"<Answer {self._answered()} to {self._delivered()}{failures}>"
 
@@ -103,7 +103,7 @@ class Answer(Generic[EventT_co]):
             yield f"{self.rejection.reason.value}: {self.rejection.reason.advice}."
         elif self.status is None:
             yield (
-                "The answer is not flask_whop's: a before_request function or some middleware of the app has"
-                " answered instead of the webhook route."
+                "The answer isn't flask_whop's: a before_request function or middleware of the app answered instead of"
+                " the webhook route."
             )
         yield from map(str, self.failures)

@@ -1,11 +1,11 @@
-"""Delivers to an app as Whop does: the test kit's main part."""
+"""Delivers to an app as Whop does: the main part of the test kit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast, overload
 from uuid import uuid4
 
 from flask import Flask
@@ -25,27 +25,37 @@ from flask_whop.testing.isolation import isolated_signals
 from flask_whop.testing.listener import Listener
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
 E = TypeVar("E", bound=AnyEvent)
 
-_EXPECTED: Final = "If that is what the test is about: with check=False the answer is returned instead."
+_EXPECTED: Final = "If the test expects this, use check=False: then the answer is returned."
+
+
+class _How(TypedDict, total=False):
+    data: Mapping[str, object] | None
+    pin: str | None
+    id: str | None
+    envelope: Mapping[str, object] | None
+    secret: str | None
+    age: Duration
+    check: bool
 
 
 class WhopTestClient(Expectations):
-    """Delivers events to an app as Whop does, and tells what came of them.
+    """Delivers events to an app as Whop does, and reports what became of them.
 
     Each delivery goes through the app's own endpoint, signed with its first secret;
-    nothing is stubbed. With pytest, it is the fixture ``whop``. Without::
+    nothing is stubbed. With pytest, use the fixture ``whop``. Without::
 
         with WhopTestClient(app) as whop:
             whop.deliver("payment.succeeded")
 
-    From the start until :meth:`close` (or the end of the block), the app goes by
-    :attr:`clock`, and what is connected to signals, for all apps or for this one, is
-    disconnected at the end; see :func:`~flask_whop.testing.isolated_signals`.
+    Until :meth:`close` (or the end of the block), the app uses :attr:`clock`. At the
+    end, receivers connected meanwhile, for all apps or for this one, are disconnected;
+    see :func:`~flask_whop.testing.isolated_signals`.
 
-    Raises :class:`~flask_whop.errors.SetupError` if flask_whop is not set up for
+    Raises :class:`~flask_whop.errors.SetupError` if flask_whop isn't set up for
     ``app``.
     """
 
@@ -53,7 +63,7 @@ class WhopTestClient(Expectations):
         super().__init__(Listener())
         self.app = app
         self.clock: FakeClock = clock or FakeClock()
-        """The clock that the app, and Whop, go by."""
+        """The clock that both the app and Whop use."""
         self.answers: list[Answer[AnyEvent]] = []
         """All answers, in the order of the deliveries."""
         self._settings = Installation.of(app).settings
@@ -64,33 +74,9 @@ class WhopTestClient(Expectations):
             self._until_closed = until_closed.pop_all()
 
     @overload
-    def deliver(
-        self,
-        event: type[E],
-        /,
-        *,
-        data: Mapping[str, object] | None = None,
-        pin: str | None = None,
-        id: str | None = None,
-        envelope: Mapping[str, object] | None = None,
-        secret: str | None = None,
-        age: Duration = 0,
-        check: bool = True,
-    ) -> Answer[E]: ...
+    def deliver(self, event: type[E], /, **how: Unpack[_How]) -> Answer[E]: ...
     @overload
-    def deliver(
-        self,
-        event: str,
-        /,
-        *,
-        data: Mapping[str, object] | None = None,
-        pin: str | None = None,
-        id: str | None = None,
-        envelope: Mapping[str, object] | None = None,
-        secret: str | None = None,
-        age: Duration = 0,
-        check: bool = True,
-    ) -> Answer[AnyEvent]: ...
+    def deliver(self, event: str, /, **how: Unpack[_How]) -> Answer[AnyEvent]: ...
     def deliver(  # noqa: PLR0913  # what a delivery is made of, each by name
         self,
         event: type[AnyEvent] | str,
@@ -108,12 +94,12 @@ class WhopTestClient(Expectations):
 
         The body is the :func:`~flask_whop.testing.sample` of the event for a webhook
         with that ``pin``, happening now by :attr:`clock`. ``data`` replaces fields of
-        its ``data``, ``envelope`` fields around it (``timestamp``, ``company_id``,
-        ``previous_attributes``). ``id`` is the id of event and delivery, a new one
-        where it is left out. ``secret`` signs instead of the app's first one, and
-        ``age`` is how long ago.
+        its ``data``, ``envelope`` those around it (``timestamp``, ``company_id``,
+        ``previous_attributes``). ``id`` is the id of both event and delivery, by
+        default a new one. ``secret`` signs instead of the app's first one, ``age``
+        earlier.
 
-        Raises :class:`~flask_whop.errors.CheckFailed` if it is not answered 2xx or a
+        Raises :class:`~flask_whop.errors.CheckFailed` if it isn't answered 2xx or a
         receiver fails, unless ``check`` is false, and
         :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
         """
@@ -137,8 +123,8 @@ class WhopTestClient(Expectations):
     ) -> Answer[AnyEvent]:
         """Deliver a whole body, whatever it is, and return the answer.
 
-        ``id`` is the ``webhook-id``; that of a mapping where it is left out, and a new
-        one if it has none. For the others, and what is raised, see :meth:`deliver`.
+        ``id`` is the ``webhook-id``; the default is the ``id`` of a mapping, or a new
+        one. For the rest, see :meth:`deliver`.
         """
         __tracebackhide__ = True
         request = signed(
@@ -154,34 +140,33 @@ class WhopTestClient(Expectations):
         return answer
 
     def redeliver(self, answer: Answer[E] | None = None, /, *, check: bool = True) -> Answer[E]:
-        """Deliver again what ``answer`` answered, and return the answer.
+        """Repeat the delivery that ``answer`` answered, by default the last one, and return the new answer.
 
-        It is the last delivery where ``answer`` is left out. The ``webhook-id`` and the
-        body are the same and the signature is new, as in a retry of Whop's and in a
-        duplicate. For ``check``, see :meth:`deliver`.
+        The ``webhook-id`` and the body are the same and the signature is new, as in
+        Whop's retries and duplicates. For ``check``, see :meth:`deliver`.
 
         Raises :class:`~flask_whop.errors.SetupError` if nothing has been delivered.
         """
         __tracebackhide__ = True
         if answer is None and not self.answers:
-            raise SetupError("Nothing has been delivered yet that could be delivered again; call deliver() first.")
+            raise SetupError("Nothing has been delivered yet, so nothing can be redelivered; call deliver() first.")
         again = answer or self.answers[-1]
         return cast("Answer[E]", self.send(again.body, id=again.delivery_id, check=check))
 
     def work(self) -> list[Outcome]:
-        """Run what is due, as a worker would, and return how each went.
+        """Run what is due, as a worker would, and return the outcomes.
 
         For an app that answers before its receivers run (``WHOP_DISPATCH``).
         """
         return run_due(self.app)
 
     def clear(self) -> None:
-        """Forget the answers, and what was captured, failed and rejected; the app forgets nothing."""
+        """Forget the answers, and what was captured, failed and rejected; the app's store keeps everything."""
         self.answers.clear()
         self._listener.clear()
 
     def close(self) -> None:
-        """Give the app its own clock back, and leave the signals as they were found."""
+        """Restore the app's own clock, and leave the signals as they were found."""
         self._until_closed.close()
 
     def __enter__(self) -> Self:
@@ -193,7 +178,7 @@ class WhopTestClient(Expectations):
         self.close()
 
     def __repr__(self) -> str:
-        """Tell how much was delivered, and how much of it reached the app."""
+        """Show how much was delivered, and how much of it reached the app."""
         return f"<WhopTestClient of {self.app.name}: {len(self.answers)} delivered, {len(self.captured)} captured>"
 
     def _post(self, request: SignedRequest) -> Answer[AnyEvent]:
@@ -208,7 +193,7 @@ class WhopTestClient(Expectations):
             status=status_of(response),
             event=self._listener.events.get(event.id, event),
             failures=tuple(failures),
-            rejection=next((one for one in rejections if one.delivery_id in (None, delivery_id)), None),
+            rejection=next((each for each in rejections if each.delivery_id in (None, delivery_id)), None),
             delivery_id=delivery_id,
             body=request["data"],
             response=response,

@@ -1,4 +1,4 @@
-"""A clock that stands still until it is told to go on."""
+"""A clock that stands still until you move it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from flask_whop.signature import Verifier
 from flask_whop.stores import Store
 
 Duration: TypeAlias = float | timedelta
-"""A time that passes, in seconds or as a ``timedelta``."""
+"""A length of time, in seconds or as a ``timedelta``."""
 
 
 class FakeClock:
-    """Gives the unix time, as ``time.time`` does, and moves only when it is told to.
+    """Gives the unix time, as ``time.time`` does, and only moves when you move it.
 
-    It starts at ``start``, and at the whole second that it is now where that is left
-    out. A ``datetime`` without a time zone is taken as UTC.
+    It starts at ``start``, by default now, at a whole second. A ``datetime`` without a
+    time zone is taken as UTC.
     """
 
     def __init__(self, start: datetime | float | None = None) -> None:
@@ -38,23 +38,23 @@ class FakeClock:
         return datetime.fromtimestamp(self._time, tz=timezone.utc)
 
     def advance(self, by: Duration) -> None:
-        """Let time pass.
+        """Move the clock forward.
 
         Raises :class:`ValueError` if ``by`` is negative; :meth:`set_to` goes back.
         """
         if seconds(by) < 0:
-            raise ValueError(f"Time passes forwards, and {by!r} is negative; set_to() puts a clock back.")
+            raise ValueError(f"Time only moves forward, and {by!r} is negative; set_to() sets the clock back.")
         self._time += seconds(by)
 
     def set_to(self, when: datetime | float) -> None:
-        """Put the clock forward or back to ``when``."""
+        """Set the clock forward or back to ``when``."""
         self._time = _unix(when)
 
     @contextmanager
     def installed_in(self, app: Flask) -> Iterator[FakeClock]:
-        """Let ``app`` go by this clock while the block runs: its verifier, and its store.
+        """Let the verifier and the store of ``app`` use this clock while the block runs.
 
-        Raises :class:`~flask_whop.errors.SetupError` if flask_whop is not set up for ``app``.
+        Raises :class:`~flask_whop.errors.SetupError` if flask_whop isn't set up for ``app``.
         """
         installation = Installation.of(app)
         installation.engine.leave_default_file()
@@ -65,7 +65,7 @@ class FakeClock:
             yield self
 
     def __repr__(self) -> str:
-        """Tell the time."""
+        """Show the time."""
         return f"<FakeClock {self.now().isoformat()}>"
 
     def _install(self, part: Verifier | Store, clock: Callable[[], float], restored: ExitStack) -> None:
@@ -73,7 +73,7 @@ class FakeClock:
         part.clock = clock
 
     def _stand_in_for(self, part: Store) -> Callable[[], float]:
-        """A clock that goes as this one, from where the one of ``part`` stands: that may count from elsewhere."""
+        """A clock that moves with this one, but starts at the time of ``part``, whose clock may be set differently."""
         if part.clock is self or part.clock is time.time:
             return self
         if id(part) not in self._stand_ins:
@@ -83,7 +83,7 @@ class FakeClock:
 
 
 def seconds(duration: Duration) -> float:
-    """The seconds of ``duration``."""
+    """Return ``duration`` in seconds."""
     return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
 
 

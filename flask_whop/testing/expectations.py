@@ -1,4 +1,4 @@
-"""What a test may expect of the events that reached an app."""
+"""What a test can expect of the events that reached an app."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MOST_LISTED = 20
 
 
 class Expectations:
-    """What reached an app, and checks of it that say what they found instead."""
+    """What reached an app, with assertions that say what they found instead."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
 
     @property
     def captured(self) -> list[AnyEvent]:
-        """The events that reached the app, in order; each once, however often it was delivered."""
+        """The events that reached the app, in order, each once however often it was delivered."""
         return list(self._listener.events.values())
 
     @property
@@ -45,24 +45,24 @@ class Expectations:
     def assert_received(self, event: type[AnyEvent] | str, /, *, times: int | None = None) -> list[Any]:
         """Check that ``event`` reached the app, and return the events.
 
-        It is a class, a name (``"payment.succeeded"``) or a pattern (``"payment.*"``).
-        ``times`` is how many there have to be; at least one where it is left out. An
-        event that was delivered more than once counts once.
+        ``event`` is a class, a name (``"payment.succeeded"``) or a pattern
+        (``"payment.*"``). ``times`` is how many there must be, by default at least one.
+        An event that was delivered more than once counts once.
 
-        Raises :class:`~flask_whop.errors.CheckFailed`, which tells what was received,
+        Raises :class:`~flask_whop.errors.CheckFailed`, which says what was received,
         and :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
         """
         __tracebackhide__ = True
-        found = self._of(event)
-        if times is None and not found:
+        events = self._of(event)
+        if times is None and not events:
             raise CheckFailed(f"{_named(event)} was not received.\n{self._received()}")
-        if times is not None and len(found) != times:
-            wanted = f"was to be received {_times(times)}" if times else "was not to be received"
-            raise CheckFailed(f"{_named(event)} {wanted}, and was received {_times(len(found))}.\n{self._received()}")
-        return found
+        if times is not None and len(events) != times:
+            wanted = f"should have been received {_times(times)}" if times else "should not have been received"
+            raise CheckFailed(f"{_named(event)} {wanted}, but was received {_times(len(events))}.\n{self._received()}")
+        return events
 
     def assert_not_received(self, event: type[AnyEvent] | str = "*", /) -> None:
-        """Check that ``event``, a class, a name or a pattern, did not reach the app; nor any, where it is left out.
+        """Check that ``event``, a class, a name or a pattern, didn't reach the app; by default, that no event did.
 
         Raises what :meth:`assert_received` raises.
         """
@@ -74,7 +74,7 @@ class Expectations:
 
         ``receiver`` is the name of the receiver, or of its function.
 
-        Raises :class:`~flask_whop.errors.CheckFailed`, which tells what was raised.
+        Raises :class:`~flask_whop.errors.CheckFailed`, which says what was raised.
         """
         __tracebackhide__ = True
         for failure in self._listener.failures:
@@ -88,29 +88,29 @@ class Expectations:
     def assert_nothing_failed(self) -> None:
         """Check that no receiver failed, and that no request was rejected.
 
-        Raises :class:`~flask_whop.errors.CheckFailed`, which tells what happened.
+        Raises :class:`~flask_whop.errors.CheckFailed`, which says what happened.
         """
         __tracebackhide__ = True
         failures, rejections = self._listener.failures, self._listener.rejections
         if failures or rejections:
-            told = [*failures, *(f"rejected: {rejection.reason.value}" for rejection in rejections)]
+            causes = [*failures, *(f"rejected: {rejection.reason.value}" for rejection in rejections)]
             cause = failures[0].error if failures else rejections[0]
-            raise CheckFailed(_listed("Something failed", told)) from cause
+            raise CheckFailed(_listed("Something failed", causes)) from cause
 
     def _of(self, event: type[AnyEvent] | str) -> list[AnyEvent]:
         captured = self.captured
         if not isinstance(event, str):
-            return [one for one in captured if isinstance(one, event)]
-        found = [one for one in captured if fnmatchcase(one.type, event)]
-        if not found:
-            matching(event)  # a slip of the pen would make assert_not_received pass
-        return found
+            return [each for each in captured if isinstance(each, event)]
+        events = [each for each in captured if fnmatchcase(each.type, event)]
+        if not events:
+            matching(event)  # a misspelled name would make assert_not_received pass
+        return events
 
     def _received(self) -> str:
         listed = _listed("What was received", [f"{event.type or '(no type)'} {event.id}" for event in self.captured])
         if not self._listener.rejections:
             return listed
-        return f"{listed}\n{_listed('Rejected', [one.reason.value for one in self._listener.rejections])}"
+        return f"{listed}\n{_listed('Rejected', [rejection.reason.value for rejection in self._listener.rejections])}"
 
 
 def _named(event: type[AnyEvent] | str) -> str:

@@ -1,4 +1,4 @@
-"""Notes what the lifecycle signals of an app tell."""
+"""Collects what an app's lifecycle signals report."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from flask_whop.testing.answers import ReceiverFailure
 
 
 class Listener:
-    """Notes which events reach an app, what its receivers raise, and what is rejected."""
+    """Collects the events that reach an app, what its receivers raise, and what is rejected."""
 
     def __init__(self) -> None:
         self.events: dict[str, AnyEvent] = {}
         self.failures: list[ReceiverFailure] = []
         self.rejections: list[Rejected] = []
         self._event_ids: dict[str, str] = {}
-        # Events that were read here, from the body; receivers get another object.
+        # Events read here from the body; receivers get another object.
         self._unmet: set[str] = set()
 
     def listen_to(self, app: Flask) -> None:
@@ -31,13 +31,13 @@ class Listener:
         signals.delivery_processed.connect(self._met, app)
 
     def clear(self) -> None:
-        """Forget what was noted."""
-        for noted in (self.events, self.failures, self.rejections, self._event_ids, self._unmet):
-            noted.clear()
+        """Forget everything collected."""
+        for collected in (self.events, self.failures, self.rejections, self._event_ids, self._unmet):
+            collected.clear()
 
     def _received(self, _app: Flask, /, *, delivery: Delivery) -> None:
-        # The signal is sent before the engine reads the body, and is the only one that
-        # is sent for each delivery, whenever its receivers run.
+        # This signal comes before the engine reads the body, and is the only one sent for each
+        # delivery, whenever its receivers run.
         try:
             event = parse_event(delivery.body, delivery.id)
         except Rejected:
@@ -59,7 +59,7 @@ class Listener:
         self.failures.append(ReceiverFailure(receiver, error, event))
 
     def _met(self, _app: Flask, /, *, event: AnyEvent, **_about: object) -> None:
-        """Note the very object that receivers got."""
+        """Keep the very object that receivers got."""
         if event.id in self._unmet:
             self._unmet.discard(event.id)
             self.events[event.id] = event

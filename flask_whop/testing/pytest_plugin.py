@@ -1,7 +1,7 @@
 """The pytest plugin: the fixture ``whop``.
 
-pytest imports it in every run of an environment that has flask_whop installed, also
-where nobody uses it, so it imports nothing but pytest until the fixture is asked for.
+pytest imports it in every run of an environment that has flask_whop installed, so it
+imports nothing but pytest until a test asks for the fixture.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def whop(app: Flask) -> Iterator[WhopTestClient]:
-    """Deliver Whop's events to ``app``, signed, and tell what came of them (flask_whop.testing.WhopTestClient)."""
+    """Deliver Whop's events to ``app``, signed, and report what became of them (flask_whop.testing.WhopTestClient)."""
     from flask_whop.testing import WhopTestClient  # noqa: PLC0415  # see above
 
     with WhopTestClient(app) as client:

@@ -1,4 +1,4 @@
-"""What came of a simulation."""
+"""What became of the events of a simulation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from operator import itemgetter
 
 from flask_whop.testing.schedule import RETRY_DELAYS
 from flask_whop.testing.scripts import ScriptedReceiver
@@ -27,11 +28,11 @@ class Fate(str, Enum):
     ARRIVED = "arrived"
     """A delivery of it was answered 2xx in time."""
     PENDING = "pending"
-    """Whop would still have sent it when the simulation ended."""
+    """Whop would have sent it again after the simulation ended."""
     GIVEN_UP = "given up"
     """All of Whop's retries failed."""
     DROPPED = "dropped"
-    """The webhook was disabled between two retries of it."""
+    """The webhook was disabled between two of its retries."""
     NEVER_SENT = "never sent"
     """The webhook was disabled before it was sent at all."""
 
@@ -41,7 +42,7 @@ _LOST = (Fate.GIVEN_UP, Fate.DROPPED, Fate.NEVER_SENT)
 
 @dataclass(frozen=True)
 class Attempt:
-    """One delivery, and how it was answered. Times count from the start of the simulation."""
+    """One delivery and its answer. Times count from the start of the simulation."""
 
     at: timedelta
     kind: Kind
@@ -49,7 +50,7 @@ class Attempt:
     status: str | None
     """The ``status`` of the JSON answer."""
     ok: bool
-    """Whether Whop takes it for delivered."""
+    """Whether Whop considers it delivered."""
 
 
 @dataclass(frozen=True)
@@ -69,35 +70,35 @@ class EventStory:
 
     @property
     def retries(self) -> int:
-        """How many retries of it were sent."""
+        """How many of its retries were sent."""
         return sum(attempt.kind is Kind.RETRY for attempt in self.attempts)
 
 
 @dataclass(frozen=True)
 class SimulationReport:
-    """What came of a simulation; ``str()`` tells it to people.
+    """The result of a simulation; ``str()`` makes it readable.
 
     Times count from the start of the simulation.
     """
 
     lasted: timedelta
     events: tuple[EventStory, ...]
-    """All events that happened at Whop, in that order."""
+    """All events, in the order in which they happened at Whop."""
     receivers: tuple[ScriptedReceiver, ...]
     warned_at: timedelta | None
-    """When Whop first sent its warning mail: after 24 hours of failures."""
+    """When Whop sent its first warning mail: after 24 hours of failures."""
     disabled_at: timedelta | None
     """When Whop disabled the webhook: after 72 hours and at least 10 failures."""
 
     @property
     def arrived(self) -> tuple[EventStory, ...]:
         """The events that arrived, in the order of arrival."""
-        found = [(event.arrived_at, event) for event in self.events]
-        return tuple(event for at, event in sorted(found, key=lambda one: one[0] or timedelta(0)) if at is not None)
+        arrived = [(event.arrived_at, event) for event in self.events if event.arrived_at is not None]
+        return tuple(event for _, event in sorted(arrived, key=itemgetter(0)))
 
     @property
     def lost(self) -> tuple[EventStory, ...]:
-        """The events that never arrived, and that Whop will not send again."""
+        """The events that never arrived, and that Whop won't send again."""
         return self.which(*_LOST)
 
     @property
@@ -106,11 +107,11 @@ class SimulationReport:
         return sum(event.retries for event in self.events)
 
     def which(self, *fates: Fate) -> tuple[EventStory, ...]:
-        """The events that one of ``fates`` befell."""
+        """Return the events with one of these fates."""
         return tuple(event for event in self.events if event.fate in fates)
 
     def __str__(self) -> str:
-        """Tell what arrived, what was lost, and what Whop did with the webhook."""
+        """Say what arrived, what was lost, and what Whop did with the webhook."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -127,8 +128,8 @@ class SimulationReport:
         yield _row("webhook", self._webhook())
         for receiver in self.receivers:
             doubled = f", {_count(receiver.doubled, 'event')} twice or more" if receiver.doubled else ""
-            told = f"{_count(receiver.effects, 'effect')}{doubled}, {_count(receiver.failures, 'failure')}"
-            yield _row("receiver", f"{receiver.name}: {told}")
+            counts = f"{_count(receiver.effects, 'effect')}{doubled}, {_count(receiver.failures, 'failure')}"
+            yield _row("receiver", f"{receiver.name}: {counts}")
 
     def _latest(self) -> str:
         delays = [
@@ -140,16 +141,16 @@ class SimulationReport:
         return f", the slowest after {spelled(delay)} and {retries} of {len(RETRY_DELAYS)} retries"
 
     def _webhook(self) -> str:
-        told = [
+        events = [
             f"{word} after {spelled(at)}"
             for word, at in (("warned of", self.warned_at), ("disabled", self.disabled_at))
             if at is not None
         ]
-        return ", ".join(told) or "never warned of"
+        return ", ".join(events) or "never warned of"
 
 
 def spelled(time: timedelta) -> str:
-    """Write a time for people, in its two largest units: ``34 h 40 min``."""
+    """Write a length of time in its two largest units: ``34 h 40 min``."""
     minutes, rest = divmod(round(time.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -1,4 +1,4 @@
-"""When Whop sends again, and what it does about a webhook that keeps failing (its webhooks guide)."""
+"""When Whop retries, and what it does about a webhook that keeps failing (source: its webhooks guide)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RETRY_DELAYS: Final[tuple[timedelta, ...]] = (
     timedelta(hours=6),
     *5 * (timedelta(hours=12),),
 )
-"""How long Whop waits before each of its 12 retries, which takes it about 71 hours."""
+"""How long Whop waits before each of its 12 retries: about 71 hours in all."""
 
 ANSWER_LIMIT: Final = timedelta(seconds=5)
 """An answer that takes longer counts as a failure."""
@@ -25,10 +25,10 @@ FAILURES_BEFORE_DISABLED: Final = 10
 
 
 class WebhookHealth:
-    """What Whop thinks of a webhook, by the successes and failures of its deliveries.
+    """Whop's view of a webhook, by the successes and failures of its deliveries.
 
-    Where Whop's guide leaves room, this is the worse for the app: each failed attempt
-    counts, and the time goes on whether or not something is delivered.
+    Where Whop's guide leaves room, this assumes the worse for the app: each failed
+    attempt counts, and time passes whether or not anything is delivered.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class WebhookHealth:
         self._failures: list[float] = []
 
     def succeed(self) -> None:
-        """Note that a delivery succeeded, which ends the time of failures."""
+        """Note that a delivery succeeded, which ends a period of failures."""
         self._failures.clear()
 
     def fail(self, now: float) -> None:
@@ -46,7 +46,7 @@ class WebhookHealth:
         self.look(now)
 
     def look(self, now: float) -> None:
-        """Warn of the webhook, or disable it, if it was time to by ``now``."""
+        """Warn about the webhook, or disable it, if that was due by ``now``."""
         if not self._failures or self.disabled_at is not None:
             return
         warning = self._failures[0] + WARNED_AFTER.total_seconds()

@@ -17,13 +17,13 @@ from flask_whop.logs import log
 from flask_whop.testing.clock import FakeClock
 
 Script: TypeAlias = Callable[[AnyEvent, timedelta], bool]
-"""Says whether a receiver fails with an event, this long after the start."""
+"""Says whether a receiver fails with an event, so long after the start."""
 
 
 class ScriptedReceiver:
-    """A receiver that fails as its script says, and otherwise has an effect; both are recorded.
+    """A receiver that fails as its script says, and otherwise takes effect; both are recorded.
 
-    ``WhopSimulator.receiver`` makes it.
+    ``WhopSimulator.receiver`` makes one.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class ScriptedReceiver:
     ) -> None:
         self.name = name
         self.effects: list[str] = []
-        """The ids of the events that it succeeded with, in order; one that is in it twice took effect twice."""
+        """The ids of the events it succeeded with, in order; an id that is in it twice took effect twice."""
         self.failures: list[str] = []
-        """The ids of the events that it failed with, in order."""
+        """The ids of the events it failed with, in order."""
         self._clock = clock
         self._began = clock()
         self._fails = fails
@@ -60,12 +60,12 @@ class ScriptedReceiver:
         self.effects.append(event.id)
 
     def __repr__(self) -> str:
-        """Tell how often it took effect, and failed."""
+        """Show how often it took effect, and failed."""
         return f"<ScriptedReceiver {self.name}: {len(self.effects)} effects, {len(self.failures)} failures>"
 
 
 def failing(period: timedelta, times: int) -> Script:
-    """A script that fails for ``period`` from the start, and the first ``times`` times with each event."""
+    """Make a script that fails for ``period`` from the start, and the first ``times`` times with each event."""
     calls: Counter[str] = Counter()
 
     def fails(event: AnyEvent, passed: timedelta) -> bool:
@@ -77,7 +77,7 @@ def failing(period: timedelta, times: int) -> Script:
 
 @contextmanager
 def without_tracebacks() -> Iterator[None]:
-    """Log scripted failures without their tracebacks, which tell nothing and are many."""
+    """Log scripted failures without their many useless tracebacks."""
     log.addFilter(_strip)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Plays Whop against an app, on a fake clock: its whole schedule of retries in a second."""
+"""Plays Whop against an app on a fake clock: its whole retry schedule in a second."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MOST_DUPLICATE_DELAY = 60.0
 
 @dataclass
 class _Sent:
-    """An event of Whop's, and how its deliveries were answered so far."""
+    """An event at Whop, and how its deliveries were answered so far."""
 
     id: str
     type: str
@@ -58,21 +58,20 @@ class _Sent:
 
 
 class WhopSimulator:
-    """Plays Whop against ``app`` on a fake clock, and tells what arrived and what was lost.
+    """Plays Whop against ``app`` on a fake clock, and reports what arrived and what was lost.
 
-    A delivery that is not answered 2xx within 5 seconds is sent again after 30 s,
+    A delivery that isn't answered 2xx within 5 seconds is sent again after 30 s,
     2 min, 8 min, 30 min, 1 h, 3 h, 6 h and then every 12 h, 12 times in all, with the
     same ``webhook-id`` and signed afresh. After 24 hours of failures Whop warns; after
-    72 hours and 10 of them it disables the webhook, and sends nothing more.
+    72 hours and 10 failures it disables the webhook, and sends nothing more.
 
-    ``clock`` is the time of both; the one that the app goes by in a test, or a new one,
-    where it is left out. ``duplicates`` is the share of events (0 to 1) that are
-    delivered twice, ``disorder`` the longest time by which a first delivery is late, so
-    that events overtake each other; both are drawn from ``seed``, the same each time.
-    ``between`` is called with the clock after each delivery and as time goes on, at
-    least once in each ``step``. Where the app owns its retries (``WHOP_DISPATCH``), it
-    runs what is due, as a worker would, if it is left out; give :meth:`run` a duration
-    there, since Whop's own part is soon over.
+    Both sides use ``clock``; the default is the app's in a test, or a new one.
+    ``duplicates`` is the share of events (0 to 1) that are delivered twice,
+    ``disorder`` the longest delay of a first delivery, so events overtake each other;
+    both are drawn from ``seed``, the same each time. ``between`` is called with the
+    clock after each delivery and as time passes, at least once per ``step``. If the app
+    owns its retries (``WHOP_DISPATCH``), the default runs what is due, as a worker
+    would; give :meth:`run` a duration then, since Whop's own part is soon over.
     """
 
     def __init__(  # noqa: PLR0913  # what Whop may do, each by name
@@ -116,16 +115,16 @@ class WhopSimulator:
         takes: Duration = 0,
         error: type[Exception] = ScriptedFailure,
     ) -> ScriptedReceiver:
-        """Add a receiver that fails as scripted, while the simulation runs, and return it.
+        """Add a receiver that fails as scripted while the simulation runs, and return it.
 
-        ``events`` are classes, names or patterns; all events where they are left out.
-        It fails for the time ``failing_for`` from the start on, the first
-        ``failing_times`` times with each event, or whenever ``fails`` says so, and
-        raises ``error``, which is called with a text. ``takes`` is how long it runs.
+        ``events`` are classes, names or patterns; the default is all events. It fails
+        for ``failing_for`` from the start, the first ``failing_times`` times with each
+        event, or whenever ``fails`` says so, and raises ``error``, which is called with
+        a text. ``takes`` is how long it runs.
 
         Raises :class:`~flask_whop.errors.UnknownEventError` if no event has a name.
         """
-        types = dict.fromkeys(one for event in events or ("*",) for one in matching(type_of(event)))
+        types = dict.fromkeys(name for event in events or ("*",) for name in matching(type_of(event)))
         scripted = ScriptedReceiver(
             name or f"receiver {len(self._receivers) + 1}",
             self.clock,
@@ -147,9 +146,9 @@ class WhopSimulator:
         data: Mapping[str, object] | None = None,
         pin: str | None = None,
     ) -> list[str]:
-        """Let an event happen at Whop, so long ``after`` now, and return its id.
+        """Let an event happen at Whop, ``after`` this long from now, and return its id.
 
-        ``times`` lets as many happen, one in each ``every``. For ``data`` and ``pin``,
+        ``times`` is how many happen, one ``every`` so long. For ``data`` and ``pin``,
         see :meth:`WhopTestClient.deliver <flask_whop.testing.WhopTestClient.deliver>`.
 
         Raises :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
@@ -160,10 +159,10 @@ class WhopSimulator:
         return [sent.id for sent in happened]
 
     def run(self, duration: Duration | None = None) -> SimulationReport:
-        """Let time pass, and return what came of it.
+        """Let time pass, and return what became of the events.
 
-        It ends after ``duration``, and when Whop has nothing more to send where that is
-        left out. A second run goes on where the first one ended.
+        It ends after ``duration``; by default, when Whop has nothing more to send. A
+        second run continues where the first one ended.
         """
         end = None if duration is None else self.clock() + seconds(duration)
         with ExitStack() as stack:
@@ -191,8 +190,8 @@ class WhopSimulator:
     def _happen(self, body: dict[str, JsonValue], at: float) -> _Sent:
         event_id = f"{self._ids}_{len(self._events) + 1}"
         timestamp = iso(datetime.fromtimestamp(at, tz=timezone.utc))
-        whole = encoded({**body, "id": event_id, "timestamp": timestamp})
-        sent = _Sent(event_id, str(body["type"]), whole, at)
+        signed_body = encoded({**body, "id": event_id, "timestamp": timestamp})
+        sent = _Sent(event_id, str(body["type"]), signed_body, at)
         self._events.append(sent)
         self._plan(at + self._random.uniform(0, self._disorder), Kind.FIRST, sent)
         return sent
@@ -226,7 +225,7 @@ class WhopSimulator:
             self._plan(self.clock() + self._random.uniform(0, _MOST_DUPLICATE_DELAY), Kind.DUPLICATE, sent)
 
     def _go_on(self, sent: _Sent, *, ok: bool) -> None:
-        """Do what Whop does after a delivery: think of the webhook, and plan the retry."""
+        """Do what Whop does after a delivery: judge the webhook, and plan the retry."""
         if ok:
             self._health.succeed()
             return

@@ -15,7 +15,7 @@ from werkzeug.serving import make_server
 
 from examples.identity_desk import create_app
 from flask_whop.testing import signed
-from tests.conftest import SECRET
+from tests.shop import SECRET
 
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

@@ -33,10 +33,10 @@ import sqlalchemy as sa
 
 from flask_whop.stores.sqlalchemy import SQLAlchemyStore, make_engine
 from flask_whop.testing import sample, signed
-from tests.conftest import PATH, SECRET
 from tests.crash.cutter import Cutter
 from tests.crash.shop import COMMITTING, LEASE, STEPS
 from tests.services import SERVICES, free_port, listens
+from tests.shop import PATH, SECRET
 from tests.stores import new_prefix
 
 ROOT = Path(__file__).parents[2]

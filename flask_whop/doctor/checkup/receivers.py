@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from flask_whop import signals
-from flask_whop.doctor.findings import Check, Finding, Level
+from flask_whop.doctor.checkup import catalog
+from flask_whop.doctor.findings import Check, Finding
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import StoreUnavailable
 from flask_whop.signals.app_signal import AppSignal
@@ -31,12 +32,12 @@ def check_receivers(app: Flask) -> Check:
     unknown = ", and of unknown ones" if "*" in by_event else ""
     summary = f"{_counted(len(names), 'receiver')} of {_counted(len(by_event.keys() - {'*'}), 'event')}{unknown}"
     if not by_event:
-        return Check("receivers", "none", [_NONE])
+        return Check("receivers", "none", [catalog.W401])
     findings: list[Finding] = []
-    for about, matches in _NAMES:
+    for finding, matches in _NAMES:
         concerned = [name for name in names if matches(name)]
         if concerned:
-            findings.append(about(_listed(concerned)))
+            findings.append(finding.of(names=_listed(concerned)))
     return Check("receivers", summary, [*findings, *_orphans(app)])
 
 
@@ -50,7 +51,7 @@ def _orphans(app: Flask) -> list[Finding]:
     every: Sequence[AppSignal] = (*signals.EVENT_SIGNALS.values(), signals.unknown_event)
     known = {name for signal in every for name in signal.names_for(app)}
     lost = sorted(set(names) - known)
-    return [_renamed(_listed(lost))] if lost else []
+    return [catalog.W405.of(names=_listed(lost))] if lost else []
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -61,46 +62,7 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-_NONE = Finding(
-    "W401",
-    "No receiver is connected.",
-    "Deliveries are answered 200, and nothing happens.",
-    "Import the modules that connect receivers where the app is made.",
-    Level.WARNING,
-)
-
-
-def _lambda(names: str) -> Finding:
-    return Finding(
-        "W403",
-        f"A receiver is a lambda: {names}.",
-        "Receipts are kept by name, and all lambdas in a function have the same one.",
-        'Give it a name: whop.on(PaymentSucceeded, name="fulfil"), or write a function.',
-        Level.WARNING,
-    )
-
-
-def _local(names: str) -> Finding:
-    return Finding(
-        "W404",
-        f"A receiver's name includes the function that defines it: {names}.",
-        "Receipts are kept by name: if that function is renamed, a retry or a replay runs the receiver again.",
-        "Give it its own name= if its effects must not happen twice.",
-        Level.NOTE,
-    )
-
-
-def _renamed(names: str) -> Finding:
-    return Finding(
-        "W405",
-        f"Unfinished deliveries have receipts of receivers that don't exist: {names}.",
-        "A receiver that was renamed or moved counts as another one, and runs again for those deliveries.",
-        'Give it its former name: @whop.on(…, was="shop:fulfil"). If it was removed, there is nothing to do.',
-        Level.WARNING,
-    )
-
-
-_NAMES: Final[Sequence[tuple[Callable[[str], Finding], Callable[[str], bool]]]] = (
-    (_lambda, lambda name: "<lambda>" in name),
-    (_local, lambda name: "<locals>" in name and "<lambda>" not in name),
+_NAMES: Final[Sequence[tuple[Finding, Callable[[str], bool]]]] = (
+    (catalog.W403, lambda name: "<lambda>" in name),
+    (catalog.W404, lambda name: "<locals>" in name and "<lambda>" not in name),
 )

@@ -10,8 +10,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.utils import host_is_trusted
 
 from flask_whop.config import NAME
+from flask_whop.doctor.checkup import catalog
 from flask_whop.doctor.checkup.rehearsal import Answer, Rehearsal, host_of
-from flask_whop.doctor.findings import Check, Finding, Level
+from flask_whop.doctor.findings import Check, Finding
 from flask_whop.doctor.watch import Refused, examine
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import Reason
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _OK, _MULTIPLE, _BAD, _NOT_FOUND, _NOT_ALLOWED, _FAULT = 200, 300, 400, 404, 405, 500
 _SLOW = 2.5
 _LOCAL = re.compile(r"\.?localhost|127\..*|0\.0\.0\.0|\[?::1\]?", re.ASCII)
-_UNVERIFIED = "Deliveries never reach their receivers; after 72 hours of failures Whop disables the webhook."
 
 
 def check_route(app: Flask) -> Check:
@@ -48,32 +48,26 @@ def _why_not_taken(rehearsal: Rehearsal, genuine: Answer) -> Finding:
         return _answer_changed(genuine)
     if rehearsal.has_middleware and rehearsal.genuine(past_middleware=True).reached:
         return _middleware(rehearsal, genuine)
+    return _never_reached(rehearsal.app, genuine)
+
+
+def _never_reached(app: Flask, genuine: Answer) -> Finding:
     if _MULTIPLE <= genuine.status < _BAD:
-        return _redirect(genuine)
-    return _fault(genuine) if genuine.status >= _FAULT else _other_view(rehearsal.app, genuine)
+        return catalog.W102.of(status=genuine.status, location=genuine.location)
+    return catalog.W108.of(action=_action(genuine)) if genuine.status >= _FAULT else _other_view(app, genuine)
 
 
 def _changed_on_its_way(rehearsal: Rehearsal, refused: Refused) -> Finding:
-    if refused.rejection.reason is Reason.BODY_EATEN:
-        return Finding(
-            "W104",
-            f"The body is read before the webhook's route gets it, by {_eater(rehearsal)}.",
-            "Nothing is left to verify. " + _UNVERIFIED,
-            "Let it skip the webhook's path; WSGI middleware can also put the bytes back:"
-            " environ['wsgi.input'] = io.BytesIO(body).",
-        )
+    reason = refused.rejection.reason
+    if reason is Reason.BODY_EATEN:
+        return catalog.W104.of(reader=_reader(rehearsal))
     mistake = examine(rehearsal.app, refused.captured, now=Installation.of(rehearsal.app).verifier.clock())
     changed = "body" if refused.captured.body != rehearsal.body else "headers"
-    return Finding(
-        "W105",
-        f"A request signed with the configured secret is rejected ({refused.rejection.reason.value}):"
-        f" {mistake.what if mistake else f'something changes its {changed} on the way.'}",
-        _UNVERIFIED,
-        f"{_suspect(rehearsal)} must pass the webhook's requests on unchanged.",
-    )
+    what = mistake.what if mistake else f"something changes its {changed} on the way."
+    return catalog.W105.of(reason=reason.value, what=what, suspect=_suspect(rehearsal))
 
 
-def _eater(rehearsal: Rehearsal) -> str:
+def _reader(rehearsal: Rehearsal) -> str:
     if rehearsal.has_middleware and rehearsal.genuine(past_middleware=True).reached:
         return f"WSGI middleware ({_middleware_name(rehearsal.app)})"
     early = rehearsal.app.url_value_preprocessors.get(None, [])
@@ -94,66 +88,27 @@ def _middleware_name(app: Flask) -> str:
 def _hook(genuine: Answer) -> Finding:
     actions = "; ".join(f"{hook.name} {hook.action}" for hook in genuine.hooks)
     if genuine.reached:
-        return Finding(
-            "W106",
-            f"A hook of the app changes the answer: {actions}.",
-            f"Whop sees {genuine.status} instead of 200, and sends the delivery again and again.",
-            'Let the hook leave the route alone: if request.blueprint == "whop": return response.',
-        )
+        fix = 'Let the hook leave the route alone: if request.blueprint == "whop": return response.'
+        return catalog.W106.of(what=f"A hook of the app changes the answer: {actions}.", status=genuine.status, fix=fix)
     if any("csrf" in hook.name.lower() for hook in genuine.hooks):
-        return Finding(
-            "W112",
-            f"CSRF protection refuses deliveries: {actions}.",
-            "Whop can't send a token; the signature protects this route. " + _UNVERIFIED,
-            "Exempt the blueprint called whop. Flask-WTF does so automatically, others don't.",
-        )
+        return catalog.W112.of(actions=actions)
     target = f" It leads to {genuine.location}." if genuine.location else ""
-    return Finding(
-        "W103",
-        f"A hook of the app answers before the webhook's route does: {actions}; Whop sees {genuine.status}.{target}",
-        _UNVERIFIED,
-        'Let the hook pass the route: if request.blueprint == "whop": return None. Nobody logs in there, and the'
-        " signature is what protects it.",
-    )
+    return catalog.W103.of(actions=actions, status=genuine.status, target=target)
 
 
 def _answer_changed(genuine: Answer) -> Finding:
-    return Finding(
-        "W106",
-        f"The answer 200 is changed to {genuine.status} on its way out.",
-        "Whop considers the delivery failed, and sends it again and again.",
-        "Check WSGI middleware, Flask.process_response, and hooks that raise.",
-    )
+    what = f"The answer 200 is changed to {genuine.status} on its way out."
+    fix = "Check WSGI middleware, Flask.process_response, and hooks that raise."
+    return catalog.W106.of(what=what, status=genuine.status, fix=fix)
 
 
 def _middleware(rehearsal: Rehearsal, genuine: Answer) -> Finding:
     target = f", which leads to {genuine.location}" if genuine.location else ""
-    action = f"raises {genuine.error}" if genuine.error else f"answers {genuine.status}{target}"
-    return Finding(
-        "W113",
-        f"WSGI middleware ({_middleware_name(rehearsal.app)}) {action} before the request reaches the app.",
-        _UNVERIFIED,
-        "Let it pass the webhook's path.",
-    )
+    return catalog.W113.of(middleware=_middleware_name(rehearsal.app), action=f"{_action(genuine)}{target}")
 
 
-def _redirect(genuine: Answer) -> Finding:
-    return Finding(
-        "W102",
-        f"A delivery over https is redirected ({genuine.status}) to {genuine.location}.",
-        "Whop doesn't follow redirects, and counts them as failures. " + _UNVERIFIED,
-        "Give Whop the final address, or remove the redirect for this path.",
-    )
-
-
-def _fault(genuine: Answer) -> Finding:
-    what = f"raises {genuine.error}" if genuine.error else f"answers {genuine.status}"
-    return Finding(
-        "W108",
-        f"The app {what} before the webhook's route is reached.",
-        _UNVERIFIED,
-        "Look at the app's log: a url_value_preprocessor, a receiver of request_started, or the session fails.",
-    )
+def _action(genuine: Answer) -> str:
+    return f"raises {genuine.error}" if genuine.error else f"answers {genuine.status}"
 
 
 def _other_view(app: Flask, genuine: Answer) -> Finding:
@@ -174,7 +129,7 @@ def _other_view(app: Flask, genuine: Answer) -> Finding:
     else:
         what = f"Something answers {genuine.status} before the webhook's route does."
         fix = "Check request limits, and Flask.dispatch_request if it's overridden."
-    return Finding("W101", what, _UNVERIFIED, fix)
+    return catalog.W101.of(what=what, fix=fix)
 
 
 def _untrusted(app: Flask) -> str | None:
@@ -188,15 +143,7 @@ def _local_hosts(app: Flask) -> list[Finding]:
     hosts = [trusted] if isinstance(trusted, str) else list(trusted or ())
     if not hosts or not all(_LOCAL.fullmatch(host) for host in hosts):
         return []
-    return [
-        Finding(
-            "W114",
-            f"TRUSTED_HOSTS lists only this machine: {', '.join(hosts)}.",
-            "Whop delivers to a public host, and requests for that are answered 400 unless a proxy changes the host.",
-            "Add the host of the address that Whop has.",
-            Level.WARNING,
-        )
-    ]
+    return [catalog.W114.of(hosts=", ".join(hosts))]
 
 
 def _failures(rehearsal: Rehearsal) -> list[Finding]:
@@ -210,40 +157,14 @@ def _failures(rehearsal: Rehearsal) -> list[Finding]:
         return []
     changes = ", ".join(f"{meant} becomes {answer.status}" for meant, answer in hidden)
     hooks = ", ".join(dict.fromkeys(hook.name for _, answer in hidden for hook in answer.hooks))
-    return [
-        Finding(
-            "W107",
-            f"The app turns failures into successes: {changes}{f', by {hooks}' if hooks else ''}.",
-            "Whop considers a failed delivery done, and it's lost.",
-            "Let hooks and middleware leave the status of the webhook's answers alone.",
-        )
-    ]
+    return [catalog.W107.of(changes=f"{changes}{f', by {hooks}' if hooks else ''}")]
 
 
 def _plain_http(rehearsal: Rehearsal) -> list[Finding]:
     answer = rehearsal.genuine(scheme="http")
-    if not _MULTIPLE <= answer.status < _BAD:
-        return []
-    return [
-        Finding(
-            "W110",
-            f"Over plain http the app redirects ({answer.status}) to {answer.location}.",
-            "Whop doesn't follow redirects. This also happens behind a proxy that terminates https without saying so.",
-            "Give Whop the https address; behind a proxy, use werkzeug's ProxyFix with x_proto=1.",
-            Level.WARNING,
-        )
-    ]
+    redirected = _MULTIPLE <= answer.status < _BAD
+    return [catalog.W110.of(status=answer.status, location=answer.location)] if redirected else []
 
 
 def _slow(genuine: Answer) -> list[Finding]:
-    if genuine.seconds < _SLOW:
-        return []
-    return [
-        Finding(
-            "W111",
-            f"A request takes {genuine.seconds:.1f} seconds, without any receiver.",
-            "Whop waits 5 seconds for an answer.",
-            "Check the app's before_request functions, and what it does at its first request.",
-            Level.WARNING,
-        )
-    ]
+    return [catalog.W111.of(seconds=genuine.seconds)] if genuine.seconds >= _SLOW else []

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from flask_whop.config import DEFAULT_STORE, Mode
-from flask_whop.doctor.findings import Check, Finding, Level
+from flask_whop.doctor.checkup import catalog
+from flask_whop.doctor.findings import Check, Finding
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import StoreUnavailable
 from flask_whop.stores import Arrival, Key, MemoryStore, Settlement, State
@@ -29,19 +30,12 @@ def check_store(installation: Installation) -> Check:
         counts, done_lately, _ = store.stats(installation.engine.endpoint)
         _write(installation)
     except StoreUnavailable as unavailable:
-        return Check(
-            "store",
-            f"{name}, which can't be used",
-            [
-                Finding(
-                    "W201",
-                    f"The store can't be used: {unavailable}",
-                    "Each delivery is answered 503 until it can; after 72 hours Whop disables the webhook.",
-                    "Check that the database runs, that WHOP_STORE names it, and that this process may write to it.",
-                )
-            ],
-        )
-    findings = [*_forgetful(installation), *_dead(counts[State.DEAD]), *_shared(installation)]
+        return Check("store", f"{name}, which can't be used", [catalog.W201.of(error=unavailable)])
+    findings = _forgetful(installation)
+    if dead := counts[State.DEAD]:
+        findings.append(catalog.W203.of(count=dead))
+    if installation.shares_endpoint():
+        findings.append(catalog.W204.of(endpoint=installation.engine.endpoint))
     parts = [f"{count} {state.value}" for state, count in counts.items() if count]
     parts += [f"{done_lately} done in the last hour"] if done_lately else []
     contents = ", ".join(parts) or "nothing unfinished"
@@ -62,50 +56,15 @@ def _forgetful(installation: Installation) -> list[Finding]:
     if not isinstance(installation.store, MemoryStore):
         return []
     testing = installation.app.testing and installation.settings.store == DEFAULT_STORE
-    return [
-        Finding(
-            "W202",
-            "Deliveries are kept in memory" + (", since TESTING is on." if testing else "."),
-            "Each process has its own, and loses them when it ends: a retry that reaches another worker, or comes"
-            " after a restart, runs receivers a second time.",
-            "Turn TESTING off in production." if testing else "Set WHOP_STORE to sqlite:///whop.sqlite3 or a database.",
-            Level.WARNING,
-        )
-    ]
-
-
-def _dead(count: int) -> list[Finding]:
-    if not count:
-        return []
-    return [
-        Finding(
-            "W203",
-            f"Dead-lettered deliveries, for which a receiver ran out of retries: {count}.",
-            "Nobody retries them, and Whop considers them delivered.",
-            "Fix the receiver, then replay them with flask whop deliveries replay --failed.",
-            Level.WARNING,
-        )
-    ]
-
-
-def _shared(installation: Installation) -> list[Finding]:
-    if not installation.shares_endpoint():
-        return []
-    endpoint = installation.engine.endpoint
-    return [
-        Finding(
-            "W204",
-            f"Another app, with its own secrets, takes deliveries as WHOP_ENDPOINT={endpoint!r} in the same store.",
-            "Each may take the other's work: what it has no receiver for counts as done, and is lost.",
-            "Give each app its own WHOP_ENDPOINT; the default is the last part of the app's name.",
-        )
-    ]
+    because = ", because TESTING is on" if testing else ""
+    fix = "Turn TESTING off in production." if testing else "Set WHOP_STORE to sqlite:///whop.sqlite3 or a database."
+    return [catalog.W202.of(because=because, fix=fix)]
 
 
 def check_dispatch(installation: Installation) -> Check:
     """Check whether what the mode needs is there, and whether deliveries wait for it."""
     mode = installation.settings.dispatch
-    findings = [*_overdue(installation)]
+    findings = _overdue(installation)
     if mode is Mode.CELERY:
         findings += _celery(installation.app)
     return Check("dispatch", f"WHOP_DISPATCH={mode.value}: {_NEEDS[mode]}", findings)
@@ -128,42 +87,18 @@ def _overdue(installation: Installation) -> list[Finding]:
     except StoreUnavailable:
         return []
     late = 0.0 if oldest is None else store.clock() - (oldest.due_at or oldest.changed_at)
-    if late < _OVERDUE:
-        return []
-    return [
-        Finding(
-            "W301",
-            f"A delivery has been due for {round(late / 60)} minutes, and nobody has run it.",
-            "Whop considers it delivered; its receivers run when a worker does.",
-            "Start flask whop work, or the Celery worker with its sweep, and let a supervisor keep it running.",
-        )
-    ]
+    return [catalog.W301.of(minutes=round(late / 60))] if late >= _OVERDUE else []
 
 
 def _celery(app: Flask) -> list[Finding]:
     celery = app.extensions.get("celery")
     if celery is None:
-        return [
-            Finding(
-                "W302",
-                'app.extensions["celery"] is empty.',
-                "Deliveries are stored, but no task is sent for them.",
-                "Set Celery up as Flask's documentation shows it, under Background Tasks with Celery.",
-            )
-        ]
+        return [catalog.W302]
     try:
         with celery.connection_for_write(connect_timeout=2) as connection:
             connection.ensure_connection(max_retries=1, timeout=2)
     except Exception as unreachable:  # noqa: BLE001  # each broker has its own
-        return [
-            Finding(
-                "W303",
-                f"Celery's broker can't be reached ({type(unreachable).__name__}).",
-                "Deliveries are stored, and wait until a sweep finds them.",
-                "Check that the broker runs, and that broker_url names it.",
-            ),
-            *_sweep(celery),
-        ]
+        return [catalog.W303.of(error=type(unreachable).__name__), *_sweep(celery)]
     return _sweep(celery)
 
 
@@ -171,16 +106,5 @@ def _sweep(celery: Celery) -> list[Finding]:
     from flask_whop.engine.celery import SWEEP  # noqa: PLC0415  # an extra
 
     celery.finalize()  # periodic tasks are often added at that point
-    if any(entry.get("task") == SWEEP for entry in (celery.conf.beat_schedule or {}).values()):
-        return []
-    return [
-        Finding(
-            "W304",
-            f"The Celery app's beat_schedule has no task {SWEEP}.",
-            "If a delivery's task is lost because the broker was down or a worker died, it waits for a sweep or for"
-            " flask whop work.",
-            f'Add {{"task": "{SWEEP}", "schedule": 60.0}} to it and run celery beat, unless a scheduler with a database'
-            " of its own sends it, or flask whop work runs beside the app.",
-            Level.WARNING,
-        )
-    ]
+    swept = any(entry.get("task") == SWEEP for entry in (celery.conf.beat_schedule or {}).values())
+    return [] if swept else [catalog.W304.of(task=SWEEP)]
