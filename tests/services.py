@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import socket
 
 import pytest
+
+from tests import IN_THE_GATE
 
 SERVICES = {
     "PostgreSQL": (5432, "postgresql://postgres@127.0.0.1:5432/test", "trusting postgres from 127.0.0.1"),
@@ -26,7 +27,7 @@ def url_of(service: str) -> str:
 
 def only_in_the_gate(why: str) -> None:
     """Skip the running test unless this is the gate (``.ci/run``), or ``CI`` is set by hand."""
-    if not os.environ.get("CI"):
+    if not IN_THE_GATE:
         pytest.skip(f"{why}: CI=1 runs it, and so does the gate")
 
 
