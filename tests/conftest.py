@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from flask import Flask
 
-from flask_whop import WhopWebhooks
+from flask_whop import WhopWebhooks, signals
 from flask_whop.signals import delivery_rejected, payment_succeeded
+from flask_whop.signals.app_signal import AppSignal
 from flask_whop.testing import isolated_signals
 from tests import ROOT
 from tests.shop import SECRET, Sender
@@ -67,5 +68,9 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True)
 def _signals_are_left_as_found() -> Iterator[None]:
     """Disconnect what a test has connected to the signals of the whole process."""
+    every = [signal for signal in vars(signals).values() if isinstance(signal, AppSignal)]
+    before = sum(len(signal.receivers) for signal in every)
     with isolated_signals():
         yield
+    if sum(len(signal.receivers) for signal in every) > before:
+        gc.collect()  # the receivers of an app go with the app

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import socket
 
 import pytest
+
+from tests import IN_THE_GATE
 
 SERVICES = {
     "PostgreSQL": (5432, "postgresql://postgres@127.0.0.1:5432/test", "trusting postgres from 127.0.0.1"),
@@ -16,16 +17,18 @@ SERVICES = {
 
 
 def url_of(service: str) -> str:
-    """The URL of a service; without it the test is skipped, and fails where the gate runs."""
+    """The URL of a service; the test is skipped outside the gate, and fails in it if the service is missing."""
     port, url, how = SERVICES[service]
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=2).close()
-    except OSError:
-        message = f"{service} does not listen on 127.0.0.1:{port}; start it, {how}, with a database called test."
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+    only_in_the_gate(f"needs {service}")
+    if not listens(port):
+        pytest.fail(f"{service} doesn't listen on 127.0.0.1:{port}; start it, {how}, with a database called test.")
     return url
+
+
+def only_in_the_gate(why: str) -> None:
+    """Skip the running test unless this is the gate (``.ci/run``), or ``CI`` is set by hand."""
+    if not IN_THE_GATE:
+        pytest.skip(f"{why}: CI=1 runs it, and so does the gate")
 
 
 def free_port() -> int:

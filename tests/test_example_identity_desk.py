@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from examples.identity_desk import create_app
 from flask_whop.testing import WhopSimulator, WhopTestClient
-from tests import ROOT
+from tests import ROOT, examples
 from tests.shop import SECRET
 
 PIN = "2026-10-15-1"
@@ -170,7 +170,7 @@ optional = {**dict.fromkeys(NAMES, odd), "verifications": verifications}
 profiles = st.fixed_dictionaries({"id": st.just("idpf_1") | odd}, optional=optional) | odd
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["needs_action", "approved", "rejected", "updated"]),
     profiles,

@@ -25,6 +25,7 @@ from flask_whop import ConfigError, GiveUp, RetryLater, WhopWebhooks, signals
 from flask_whop.config import KEYS
 from flask_whop.engine.installation import Installation
 from flask_whop.stores import Arrival, Filter, Key, Receipt, ReceiptState, Settlement, State
+from tests import examples
 from tests.shop import OTHER_SECRET, SECRET, Sender
 
 PASSWORD = "hunter2"
@@ -137,7 +138,7 @@ def send(app, text):
     client.post("/webhooks/whop", data=b"\xff", environ_overrides=dict.fromkeys(names, text))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(texts, st.sampled_from(["inline", "after_response", "worker"]))
 @example(WORST, "inline")
 @example(WORST, "after_response")
@@ -166,7 +167,7 @@ def test_no_line_of_the_log_is_more_than_one_line_or_shows_a_secret_whatever_com
         assert not traceback or "Traceback (most recent call last):" in traceback or "A receiver to copy" in message
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(texts)
 @example(WORST)
 def test_no_cell_of_a_terminal_is_more_than_one_line_or_shows_a_secret_whatever_came(text):
@@ -207,7 +208,7 @@ def test_no_cell_of_a_terminal_is_more_than_one_line_or_shows_a_secret_whatever_
     assert any(store.receipts(one.key) for one in kept)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(texts, st.sampled_from([key for key in KEYS if key != "WHOP_STORE"]), st.booleans())
 def test_no_error_about_a_setting_is_more_than_one_line_or_shows_a_secret(text, key, listed):
     app = Flask("shop")

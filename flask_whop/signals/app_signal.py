@@ -91,8 +91,11 @@ class AppSignal(NamedSignal):
         with _connecting:
             for rival in self.rivals(receiver, sender, terms):
                 self.disconnect(rival.receiver, rival.sender)
-            before = self._connections[id_of_sender(sender)].get(id_of(receiver))
-            earlier = before.terms if before and before.alive else ()
+            connections = self._connections[id_of_sender(sender)]
+            for receiver_id in [receiver_id for receiver_id, each in dict(connections).items() if not each.alive]:
+                connections.pop(receiver_id, None)  # its id may come back as another receiver's
+            before = connections.get(id_of(receiver))
+            earlier = before.terms if before else ()
             # A new connection on the same patterns replaces the old one and takes its place in the order.
             others = tuple(other for other in earlier if other.patterns != terms.patterns)
             terms = terms._replace(order=earlier[0].order if earlier else terms.order)
@@ -199,15 +202,16 @@ class AppSignal(NamedSignal):
         """For each receiver to be called: its order, all terms that apply (this sender's last), whether it may go."""
         if not self.receivers or self._muted.get():
             return []
-        of_all = {**self._connections.get(ALL, _NONE)}
-        of_sender = {**self._connections.get(id_of(_real(sender)), _NONE)}
-        connected: list[tuple[int, Callable[..., object], tuple[Terms, ...], bool]] = []
-        for receiver_id in {**of_all, **of_sender}:
-            connections = [of[receiver_id] for of in (of_all, of_sender) if receiver_id in of]
-            terms = tuple(terms for connection in connections for terms in connection.terms)
-            if (receiver := connections[-1].receiver()) is not None:
-                weak = all(connection.weak for connection in connections)
-                connected.append((min(terms[0].order, terms[-1].order), receiver, terms, weak))
+        found: dict[object, tuple[Callable[..., object], tuple[Terms, ...], bool]] = {}
+        for sender_id in (ALL, id_of(_real(sender))):
+            # A copy: see _alive.
+            for receiver_id, connection in dict(self._connections.get(sender_id, _NONE)).items():
+                if (receiver := connection.receiver()) is not None:
+                    _, terms, weak = found.get(receiver_id, (receiver, (), True))
+                    found[receiver_id] = (receiver, terms + connection.terms, weak and connection.weak)
+        connected = [
+            (min(terms[0].order, terms[-1].order), receiver, terms, weak) for receiver, terms, weak in found.values()
+        ]
         connected.sort(key=_by_order)
         return connected
 

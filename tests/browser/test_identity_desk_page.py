@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import urllib.request
 from datetime import datetime, timedelta, timezone
@@ -15,6 +14,7 @@ from werkzeug.serving import make_server
 
 from examples.identity_desk import create_app
 from flask_whop.testing import signed
+from tests.services import only_in_the_gate
 from tests.shop import SECRET
 
 ARGUMENTS = [
@@ -25,10 +25,10 @@ ARGUMENTS = [
 
 @pytest.fixture(scope="module")
 def browser():
+    only_in_the_gate("needs a browser")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        missing = "this test needs Chromium, on Debian: apt-get install chromium"
-        pytest.fail(missing) if "CI" in os.environ else pytest.skip(missing)
+        pytest.fail("Chromium is not installed; on Debian: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser

@@ -20,6 +20,7 @@ from standardwebhooks import Webhook
 from flask_whop.doctor.diagnosis import MAX_BODY, MAX_HASHED, Mistake, diagnose
 from flask_whop.signature import sign
 from flask_whop.testing import sample
+from tests import examples
 from tests.hostile import HOSTILE, hostile
 from tests.shop import OTHER_SECRET, SECRET
 
@@ -360,7 +361,7 @@ def test_no_step_towards_a_guess_is_of_a_kind_that_may_be_worse_than_linear():
     assert called <= LINEAR
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(st.sampled_from([piece for pieces in HOSTILE.values() for piece in pieces if piece]), max_size=6),
     st.integers(1, 2_000),

@@ -31,6 +31,7 @@ from flask_whop.events.reading import read_payload
 from flask_whop.events.registry import FAMILIES
 from flask_whop.signals import payload_drifted, unknown_event
 from flask_whop.signals.kinds import EventSignal
+from tests import examples
 
 
 def defined_classes():
@@ -364,7 +365,7 @@ profiles = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(data=profiles)
 def test_whatever_the_payload_is_something_is_read_and_raw_is_what_came(data):
     body = {"id": "msg_1", "type": "identity_profile.updated", "timestamp": "2026-11-02T10:00:00Z", "data": data}

@@ -441,3 +441,27 @@ def test_the_repr_of_a_signal_says_its_event_and_how_many_receivers_it_has(app):
     assert repr(signal) == "<EventSignal payment.succeeded: 1 receiver>"
     assert repr(LifecycleSignal("delivery_seen", ())) == "<LifecycleSignal delivery_seen: 0 receivers>"
     assert "payment.succeeded" in signal.__doc__
+
+
+def test_a_weak_receiver_that_is_gone_leaves_nothing_to_another_of_its_id(app):
+    calls = []
+
+    def make(name):
+        return lambda app, event: calls.append(name)
+
+    signal = EventSignal("payment.succeeded")
+    weak = make("weak")
+    signal.connect(weak, weak=True, name="weak")
+    former = id(weak)
+    del weak
+    gc.collect()
+    others = []
+    while id(again := make(len(others))) != former:
+        others.append(again)
+        assert len(others) < 100_000, "no function gets its id"
+    signal.connect(make("first"), app, name="first")
+    signal.connect(again, app, name="second")
+    assert [call.name for call in signal.calls_for(app)] == ["first", "second"]
+    signal.disconnect(again, app)
+    signal.connect(again, name="third")
+    assert [call.name for call in signal.calls_for(app)] == ["first", "third"]

@@ -78,6 +78,8 @@ class Releases:
 
 @pytest.fixture(params=KINDS)
 def releases(request, tmp_path, monkeypatch):
+    if request.param != "SQLite":
+        url_of("PostgreSQL" if request.param.startswith("SessionStore") else request.param)
     made = Releases(request.param, tmp_path, monkeypatch)
     with made.app.app_context():
         yield made

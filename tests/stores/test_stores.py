@@ -436,11 +436,11 @@ def test_what_is_old_is_forgotten_with_its_receipts_and_what_is_unfinished_is_no
 
 
 def test_pruning_ends_however_much_there_is_to_forget(world):
-    for number in range(1203):
+    for number in range(253):
         world.claim(number)
         world.store.settle(key(number), "mine", DONE)
     world.clock.now += 100
-    assert world.store.prune("shop", world.clock.now) == 1203
+    assert world.store.prune("shop", world.clock.now) == 253
 
 
 def test_dead_letters_that_are_forgotten_are_told_of(world, caplog):

@@ -136,7 +136,7 @@ def test_a_failing_receiver_fails_the_delivery_with_its_name_error_and_line(kit)
     told = str(failed.value)
     assert "payment.succeeded msg_1 was answered 500 failed." in told
     assert "fulfil raised KeyError('plan_1')" in told
-    assert "test_kit_client.py, line" in told
+    assert "test_client.py, line" in told
     assert "check=False" in told
     assert isinstance(failed.value.__cause__, KeyError)
     assert isinstance(failed.value, AssertionError)
