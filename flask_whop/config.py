@@ -286,13 +286,14 @@ class Settings:
         )
 
 
+def _key_of(name: str) -> str:
+    if name == "secrets":
+        return "WHOP_WEBHOOK_SECRET"
+    return f"WHOP_WEBHOOK_{name.upper()}" if name in _WEBHOOKS else f"WHOP_{name.upper()}"
+
+
 _WEBHOOKS = {"path", "host", "tolerance", "max_bytes"}
-KEYS: Final = tuple(
-    "WHOP_WEBHOOK_SECRET"
-    if setting.name == "secrets"
-    else f"WHOP_{'WEBHOOK_' if setting.name in _WEBHOOKS else ''}{setting.name.upper()}"
-    for setting in fields(Settings)
-)
+KEYS: Final = tuple(_key_of(setting.name) for setting in fields(Settings))
 """The keys in ``app.config``, in the order of the fields."""
 
 
