@@ -256,9 +256,11 @@ class Settings:
     retry_longest: float = _setting(3600.0, _seconds)
     """``WHOP_RETRY_LONGEST``: The longest wait between two tries of ours, in seconds."""
     retry_for: float = _setting(86_400.0, _seconds)
-    """``WHOP_RETRY_FOR``: How many seconds we keep trying, from the first try since it arrived or was replayed."""
+    """``WHOP_RETRY_FOR``: How many seconds we keep trying.
+
+    They count from the first try since the delivery arrived or was replayed."""
     longest_call: float = _setting(3600.0, _seconds)
-    """``WHOP_LONGEST_CALL``: How many seconds one call may hold a delivery before it is retried elsewhere."""
+    """``WHOP_LONGEST_CALL``: How many seconds a receiver's call may hold a delivery before it is retried elsewhere."""
     keep_days: float = _setting(30.0, _keep_days)
     """``WHOP_KEEP_DAYS``: How many days deliveries are kept; at least 4, since Whop retries for 3."""
     keep_payloads: bool = _setting(True, _flag)  # noqa: FBT003  # what the setting is
