@@ -19,7 +19,7 @@ class WhopCommands(AppGroup):
     """The group ``flask whop``."""
 
     def __init__(self) -> None:
-        super().__init__("whop", help="Inspect, try out, run and repair the reception of Whop's webhooks.")
+        super().__init__("whop", help="Work with Whop's webhooks: inspect, trigger, run and repair deliveries.")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the commands alphabetically."""

@@ -31,7 +31,7 @@ _FINISHED = ("processed", "unhandled", "duplicate")
 )
 @click.option("--type", "event_type", help='Only events of this type, or of a pattern such as "payment.*".')
 @click.option("--account", help="Only events of this account (biz_…).")
-@click.option("--since", type=Duration(), help="Only those received since then: 90s, 30m, 2h, 7d.")
+@click.option("--since", type=Duration(), help="Only those received within this time: 90s, 30m, 2h, 7d.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
 @click.option("--json", "machine", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_context
@@ -98,7 +98,7 @@ def show(delivery_id: str, *, body: bool, machine: bool) -> None:
 @click.option("--failed", is_flag=True, help="Replay all that failed or are dead letters.")
 @click.option("--type", "event_type", help="With --failed: only events of this type or pattern.")
 @click.option("--account", help="With --failed: only events of this account (biz_…).")
-@click.option("--since", type=Duration(), help="With --failed: only those received since then: 90s, 30m, 2h, 7d.")
+@click.option("--since", type=Duration(), help="With --failed: only those received within this time: 90s, 30m, 2h, 7d.")
 @click.option("--dry-run", is_flag=True, help="List what would be replayed, and do nothing.")
 @click.option("--yes", is_flag=True, help="Don't ask, however many there are.")
 @with_appcontext
@@ -114,7 +114,7 @@ def replay(  # noqa: PLR0913  # one for each option
 ) -> None:
     """Run deliveries again, here and now, for the receivers that haven't finished them.
 
-    A receiver that finished is not called again. One that fails again is retried by us
+    A receiver that finished isn't called again. One that fails again is retried by us
     from then on, as if the delivery had just arrived.
 
     \b
