@@ -1,21 +1,25 @@
-"""The settings, read once at start."""
+"""The settings, read once at start: each field of :class:`Settings`, with its check, its default and its meaning."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from flask_whop.errors import ConfigError
 from flask_whop.names import shown
 
+_T = TypeVar("_T")
 _MIN_SECRET_BYTES = 16
-_MAX_TOLERANCE = 86_400
 _MIN_DISTINCT = 5
+_MAX_TOLERANCE = 86_400
+_OVER_ZERO = math.ulp(0.0)
+_HIGHEST = sys.float_info.max
 _SHOWN = 80
 _NEAR = 0.87
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?", re.ASCII)
@@ -25,8 +29,8 @@ _PLACEHOLDERS = re.compile(
     r"|(ws)?(my|your|the)?(whop)?(webhook)?(signing)?(secret|key)(here)?",
 )
 _WHERE = (
-    "Whop shows it once, when a webhook is created: ws_ and 64 hex digits, all of which belong to it. Put it in"
-    " app.config or in the environment variable of that name, before WhopWebhooks is set up."
+    "Whop shows it once, when a webhook is created: ws_ and 64 hex digits, which all belong to it. Put it in app.config"
+    " or in the environment variable of that name before you set up WhopWebhooks."
 )
 
 NAME: Final = "whop"
@@ -40,9 +44,9 @@ class Mode(str, Enum):
     """When receivers run."""
 
     INLINE = "inline"
-    """Before the answer, which tells Whop how it went; the retry is Whop's."""
+    """Before the answer, which tells Whop the result; the retry is Whop's."""
     AFTER_RESPONSE = "after_response"
-    """After the answer, on the worker that gave it."""
+    """After the answer, in the process that gave it."""
     WORKER = "worker"
     """In ``flask whop work``."""
     CELERY = "celery"
@@ -54,122 +58,23 @@ class Mode(str, Enum):
         return self is not Mode.INLINE
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the app's configuration says."""
-
-    secrets: tuple[str, ...] = field(repr=False)
-    """``WHOP_WEBHOOK_SECRET``: the secret of the webhook, or several of them in a list.
-
-    All are tried in turn: for the time of a rotation, and for platforms with two
-    webhooks. As one text, several are separated by commas."""
-    path: str = "/webhooks/whop"
-    """``WHOP_WEBHOOK_PATH``: where Whop delivers to."""
-    host: str | None = None
-    """``WHOP_WEBHOOK_HOST``: the host of the route, in an app that was made with ``host_matching=True``."""
-    tolerance: float = 300.0
-    """``WHOP_WEBHOOK_TOLERANCE``: how many seconds old, or early, a signature may be."""
-    max_bytes: int = 1_048_576
-    """``WHOP_WEBHOOK_MAX_BYTES``: the size of the largest body that is read."""
-    accounts: frozenset[str] = frozenset()
-    """``WHOP_ACCOUNTS``: the only accounts (``biz_…``) whose events are taken; all if none are listed.
-
-    As one text, several are separated by commas."""
-
-    endpoint: str = "app"
-    """``WHOP_ENDPOINT``: whose deliveries these are, where several apps share a database.
-
-    The last part of the app's name where it is left out."""
-    store: str = field(default=DEFAULT_STORE, repr=False)
-    """``WHOP_STORE``: where deliveries are kept: ``memory://``, or the URL of a database.
-
-    A SQLite file of a relative path stands in the instance folder."""
-    store_pool_size: int = 4
-    """``WHOP_STORE_POOL_SIZE``: how many connections a process may have to PostgreSQL, MySQL or MariaDB."""
-    store_pool_wait: float = 3.0
-    """``WHOP_STORE_POOL_WAIT``: how many seconds a thread waits for one of them, before Whop is asked to retry."""
-    dispatch: Mode = Mode.INLINE
-    """``WHOP_DISPATCH``: when receivers run: ``inline``, ``after_response``, ``worker`` or ``celery``."""
-    celery_queue: str | None = None
-    """``WHOP_CELERY_QUEUE``: the queue that tasks are sent to; Celery's own routing where it is left out."""
-    retry_first: float = 10.0
-    """``WHOP_RETRY_FIRST``: how many seconds after a first failure we try again; then twice as many, and so on."""
-    retry_longest: float = 3600.0
-    """``WHOP_RETRY_LONGEST``: the longest wait between two tries of ours, in seconds."""
-    retry_for: float = 86_400.0
-    """``WHOP_RETRY_FOR``: how many seconds we go on trying."""
-    longest_call: float = 3600.0
-    """``WHOP_LONGEST_CALL``: how many seconds one call of a receiver may hold a delivery."""
-    keep_days: float = 30.0
-    """``WHOP_KEEP_DAYS``: how many days deliveries are kept; at least 4, since Whop retries for three."""
-    keep_payloads: bool = True
-    """``WHOP_KEEP_PAYLOADS``: whether their bodies are kept when they are done."""
-
-    @classmethod
-    def read(cls, config: Mapping[str, Any], environ: Mapping[str, str], *, name: str = "app") -> Settings:
-        """Read the settings of the app called ``name``.
-
-        Raises :class:`~flask_whop.errors.ConfigError`, which names the setting and says
-        what to do, and never repeats a secret.
-        """
-        return cls(
-            secrets=_secrets(config, environ),
-            path=_path(config.get("WHOP_WEBHOOK_PATH", "/webhooks/whop")),
-            host=_host(config.get("WHOP_WEBHOOK_HOST")),
-            tolerance=_tolerance(config.get("WHOP_WEBHOOK_TOLERANCE", 300)),
-            max_bytes=_size("WHOP_WEBHOOK_MAX_BYTES", config.get("WHOP_WEBHOOK_MAX_BYTES", 1_048_576)),
-            accounts=_accounts(config.get("WHOP_ACCOUNTS")),
-            endpoint=_endpoint(config.get("WHOP_ENDPOINT"), name),
-            store=_text("WHOP_STORE", config.get("WHOP_STORE", DEFAULT_STORE)),
-            store_pool_size=_size("WHOP_STORE_POOL_SIZE", config.get("WHOP_STORE_POOL_SIZE", 4)),
-            store_pool_wait=_seconds("WHOP_STORE_POOL_WAIT", config.get("WHOP_STORE_POOL_WAIT", 3)),
-            dispatch=_mode(config.get("WHOP_DISPATCH", "inline")),
-            celery_queue=_text("WHOP_CELERY_QUEUE", queue) if (queue := config.get("WHOP_CELERY_QUEUE")) else None,
-            retry_first=_seconds("WHOP_RETRY_FIRST", config.get("WHOP_RETRY_FIRST", 10)),
-            retry_longest=_seconds("WHOP_RETRY_LONGEST", config.get("WHOP_RETRY_LONGEST", 3600)),
-            retry_for=_seconds("WHOP_RETRY_FOR", config.get("WHOP_RETRY_FOR", 86_400)),
-            longest_call=_seconds("WHOP_LONGEST_CALL", config.get("WHOP_LONGEST_CALL", 3600)),
-            keep_days=_keep_days(config.get("WHOP_KEEP_DAYS", 30)),
-            keep_payloads=_flag("WHOP_KEEP_PAYLOADS", config.get("WHOP_KEEP_PAYLOADS", True)),
-        )
+# Checks: each takes the key and the configured value, and returns the setting or raises ConfigError.
 
 
-_FIRST_WORDS = {"secrets": "WHOP_WEBHOOK_SECRET"} | {
-    name: f"WHOP_WEBHOOK_{name.upper()}" for name in ("path", "host", "tolerance", "max_bytes")
-}
-KEYS: Final = tuple(_FIRST_WORDS.get(one.name, f"WHOP_{one.name.upper()}") for one in fields(Settings))
-"""The keys in ``app.config``, in the order of the fields."""
-
-
-def strangers(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The keys that look like settings and are none, each with the setting that it is nearest to.
-
-    Keys of other libraries, such as that of an API, are near to none.
-    """
-    for key in config:
-        if key.startswith("WHOP_") and key not in KEYS:
-            ending = [known for known in KEYS if known.endswith(key.removeprefix("WHOP"))]
-            for nearest in (ending or get_close_matches(key, KEYS, 1, _NEAR))[:1]:
-                yield key, nearest
-
-
-def _secrets(config: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, ...]:
-    key = "WHOP_WEBHOOK_SECRET"
-    configured = config.get(key)
-    secrets = _texts(key, environ.get(key) or None if configured is None else configured)
+def _secrets(key: str, value: object) -> tuple[str, ...]:
+    secrets = _texts(key, value)
     if not secrets:
         raise ConfigError(f"{key} is not set. {_WHERE}")
     for index, secret in enumerate(secrets):
-        name = key if len(secrets) == 1 else f"{key}[{index}]"
-        fault = _fault(secret)
-        if fault:
-            raise ConfigError(f"{name} {fault}. {_WHERE}")
+        problem = _problem_of(secret)
+        if problem:
+            raise ConfigError(f"{key if len(secrets) == 1 else f'{key}[{index}]'} {problem}. {_WHERE}")
     return secrets
 
 
-def _fault(secret: str) -> str | None:  # noqa: PLR0911  # a list of checks, one a line
-    if not _is_text(secret):
-        return "is no UTF-8"
+def _problem_of(secret: str) -> str | None:  # noqa: PLR0911  # a list of checks, one a line
+    if not _is_utf8(secret):
+        return "isn't UTF-8"
     if not secret.strip():
         return "is empty"
     if secret != secret.strip():
@@ -186,28 +91,113 @@ def _fault(secret: str) -> str | None:  # noqa: PLR0911  # a list of checks, one
     return None
 
 
-def _accounts(value: object) -> frozenset[str]:
-    accounts = _texts("WHOP_ACCOUNTS", value)
+def _path(key: str, value: object) -> str:
+    if (
+        not isinstance(value, str)
+        or not value.startswith("/")
+        or re.search(r"[<>?#\s]", value)
+        or not value.isprintable()
+    ):
+        raise ConfigError(f"{key} must be a path such as /webhooks/whop; it is {_repr(value)}.")
+    return value
+
+
+def _host(key: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _HOST.fullmatch(value):
+        raise ConfigError(
+            f"{key} must be a host such as hooks.example.com, with the port unless it is 80 or 443; it is"
+            f" {_repr(value)}."
+        )
+    return value.lower()
+
+
+def _accounts(key: str, value: object) -> frozenset[str]:
+    accounts = _texts(key, value)
     for account in accounts:
         if not _ACCOUNT.fullmatch(account):
             raise ConfigError(
-                "WHOP_ACCOUNTS has to be ids of accounts, biz_ and letters and digits, as a list or with commas"
-                f" between them; one is {_repr(account)}. Leave the setting out to take the events of all."
+                f"{key} must be account ids (biz_ and then letters and digits), as a list or separated by commas; one"
+                f" is {_repr(account)}. Leave the setting out to take the events of all accounts."
             )
     return frozenset(accounts)
+
+
+def _endpoint(key: str, value: object) -> str:
+    text = _text(key, value)
+    if not re.fullmatch(r"[A-Za-z0-9_.\-]{1,64}", text):
+        raise ConfigError(f"{key} must be up to 64 letters, digits and _ - . ; it is {_repr(text)}.")
+    return text
+
+
+def _mode(key: str, value: object) -> Mode:
+    try:
+        return Mode(value)
+    except ValueError:
+        modes = ", ".join(mode.value for mode in Mode)
+        raise ConfigError(f"{key} must be one of {modes}; it is {_repr(value)}.") from None
+
+
+def _queue(key: str, value: object) -> str | None:
+    return _text(key, value) if value else None
+
+
+def _flag(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{key} must be True or False; it is {_repr(value)}.")
+    return value
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip() or not _is_utf8(value):
+        raise ConfigError(f"{key} must be text in UTF-8; it is {type(value).__name__}.")
+    return value
 
 
 def _texts(key: str, value: object) -> tuple[str, ...]:
     if value is None:
         return ()
-    values = re.split(" *, *", value) if isinstance(value, str) else value
-    if not isinstance(values, (list, tuple, set, frozenset)) or not all(isinstance(one, str) for one in values):
-        raise ConfigError(f"{key} has to be text, or a list of texts; it is {type(value).__name__}.")
-    return tuple(values)
+    texts = re.split(" *, *", value) if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple, set, frozenset)) or not all(isinstance(text, str) for text in texts):
+        raise ConfigError(f"{key} must be text, or a list of texts; it is {type(value).__name__}.")
+    return tuple(texts)
 
 
-def _is_text(value: str) -> bool:
-    """Whether it can be written in UTF-8: the environment gives bytes that are none as halves of characters."""
+def _seconds(key: str, value: object) -> float:
+    return float(_number(key, value, "a number of seconds over 0"))
+
+
+def _tolerance(key: str, value: object) -> float:
+    wanted = f"a number of seconds over 0 and up to {_MAX_TOLERANCE} (Whop signs each retry again, so 300 is enough)"
+    return float(_number(key, value, wanted, between=(_OVER_ZERO, _MAX_TOLERANCE)))
+
+
+def _keep_days(key: str, value: object) -> float:
+    wanted = f"a number of days, {MIN_KEEP_DAYS} or more (Whop retries for about 3; a retry must not look new)"
+    return float(_number(key, value, wanted, between=(MIN_KEEP_DAYS, _HIGHEST)))
+
+
+def _size(key: str, value: object) -> int:
+    return int(_number(key, value, "a whole number over 0", kinds=(int,)))
+
+
+def _number(
+    key: str,
+    value: object,
+    wanted: str,
+    *,
+    between: tuple[float, float] = (_OVER_ZERO, _HIGHEST),
+    kinds: tuple[type[int | float], ...] = (int, float),
+) -> float:
+    low, high = between
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        raise ConfigError(f"{key} must be {wanted}; it is {_repr(value)}.")
+    return value
+
+
+def _is_utf8(value: str) -> bool:
+    """Whether it can be encoded: bytes of the environment that aren't UTF-8 arrive as lone surrogates."""
     return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
@@ -215,83 +205,107 @@ def _repr(value: object) -> str:
     return shown(repr(value), _SHOWN)
 
 
-def _path(value: object) -> str:
-    if (
-        not isinstance(value, str)
-        or not value.startswith("/")
-        or re.search(r"[<>?#\s]", value)
-        or not value.isprintable()
-    ):
-        raise ConfigError(f"WHOP_WEBHOOK_PATH has to be a path such as /webhooks/whop; it is {_repr(value)}.")
-    return value
+# The settings.
 
 
-def _host(value: object) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or not _HOST.fullmatch(value):
-        raise ConfigError(
-            "WHOP_WEBHOOK_HOST has to be a host such as hooks.example.com, with its port if that is none of the usual"
-            f" ones; it is {_repr(value)}."
+def _setting(default: _T, check: Callable[[str, object], _T], *, repr: bool = True) -> _T:  # noqa: A002  # dataclass's word
+    return field(default=default, repr=repr, metadata={"check": check})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The app's settings. Each field's documentation begins with its key in ``app.config``."""
+
+    secrets: tuple[str, ...] = field(repr=False, metadata={"check": _secrets})
+    """``WHOP_WEBHOOK_SECRET``: The webhook's secret, whole, as Whop shows it.
+
+    Several, for a rotation or a second webhook, are a list, or one text with commas; all
+    are tried. If it isn't in ``app.config``, it is read from the environment variable of
+    the same name."""
+    path: str = _setting("/webhooks/whop", _path)
+    """``WHOP_WEBHOOK_PATH``: Where Whop delivers; a slash at the end makes no difference."""
+    host: str | None = _setting(None, _host)
+    """``WHOP_WEBHOOK_HOST``: The host of the route, for an app made with ``host_matching=True``, which needs it."""
+    tolerance: float = _setting(300.0, _tolerance)
+    """``WHOP_WEBHOOK_TOLERANCE``: How many seconds old, or early, a signature may be."""
+    max_bytes: int = _setting(1_048_576, _size)
+    """``WHOP_WEBHOOK_MAX_BYTES``: The largest body that is read, in bytes.
+
+    It takes precedence over ``MAX_CONTENT_LENGTH``."""
+    accounts: frozenset[str] = _setting(frozenset(), _accounts)
+    """``WHOP_ACCOUNTS``: The only accounts (``biz_…``) whose events are taken, as a list, or one text with commas."""
+    endpoint: str = _setting("app", _endpoint)
+    """``WHOP_ENDPOINT``: Whose deliveries these are, if several apps share a database.
+
+    The default is the last part of the app's import name."""
+    store: str = _setting(DEFAULT_STORE, _text, repr=False)
+    """``WHOP_STORE``: Where deliveries are kept: ``sqlite:///…``, ``postgresql://…``, ``mysql://…`` or ``memory://``.
+
+    A relative SQLite file is in the instance folder. Under ``TESTING``, the default is
+    ``memory://``."""
+    store_pool_size: int = _setting(4, _size)
+    """``WHOP_STORE_POOL_SIZE``: How many connections a process may have to PostgreSQL, MySQL or MariaDB."""
+    store_pool_wait: float = _setting(3.0, _seconds)
+    """``WHOP_STORE_POOL_WAIT``: How many seconds a thread waits for one of them, before the answer is 503."""
+    dispatch: Mode = _setting(Mode.INLINE, _mode)  # noqa: RUF009  # it is immutable
+    """``WHOP_DISPATCH``: When receivers run: ``inline``, ``after_response``, ``worker`` or ``celery``."""
+    celery_queue: str | None = _setting(None, _queue)
+    """``WHOP_CELERY_QUEUE``: The queue that tasks are sent to."""
+    retry_first: float = _setting(10.0, _seconds)
+    """``WHOP_RETRY_FIRST``: How many seconds we wait before our first retry; the wait doubles each time."""
+    retry_longest: float = _setting(3600.0, _seconds)
+    """``WHOP_RETRY_LONGEST``: The longest wait between two tries of ours, in seconds."""
+    retry_for: float = _setting(86_400.0, _seconds)
+    """``WHOP_RETRY_FOR``: How many seconds we keep trying.
+
+    They count from the first try since the delivery arrived or was replayed."""
+    longest_call: float = _setting(3600.0, _seconds)
+    """``WHOP_LONGEST_CALL``: How many seconds a receiver's call may hold a delivery before it is retried elsewhere."""
+    keep_days: float = _setting(30.0, _keep_days)
+    """``WHOP_KEEP_DAYS``: How many days deliveries are kept; at least 4, since Whop retries for 3."""
+    keep_payloads: bool = _setting(True, _flag)  # noqa: FBT003  # what the setting is
+    """``WHOP_KEEP_PAYLOADS``: Whether the bodies of done deliveries are kept."""
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any], environ: Mapping[str, str], *, name: str = "app") -> Settings:
+        """Read the settings of the app called ``name``.
+
+        Raises :class:`~flask_whop.errors.ConfigError`, which names the setting and says
+        what to do, and never repeats a secret.
+        """
+        implied = {
+            "WHOP_WEBHOOK_SECRET": environ.get("WHOP_WEBHOOK_SECRET") or None,
+            # "shop", whether it is imported as shop.shop or run by python -m shop.shop.
+            "WHOP_ENDPOINT": re.sub(r"[^A-Za-z0-9_\-]", "_", name.rpartition(".")[2])[:64] or "app",
+        }
+        given = {**config, **{key: value for key, value in implied.items() if config.get(key) is None}}
+        return cls(
+            **{
+                setting.name: setting.metadata["check"](key, given[key])
+                for key, setting in zip(KEYS, fields(cls), strict=True)
+                if key in given
+            }
         )
-    return value.lower()
 
 
-def _tolerance(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _MAX_TOLERANCE:
-        raise ConfigError(
-            f"WHOP_WEBHOOK_TOLERANCE has to be a number of seconds, over 0 and up to {_MAX_TOLERANCE};"
-            f" it is {_repr(value)}. Whop signs anew at each retry, so that 300 fits any clock that is set."
-        )
-    return float(value)
+def _key_of(name: str) -> str:
+    if name == "secrets":
+        return "WHOP_WEBHOOK_SECRET"
+    return f"WHOP_WEBHOOK_{name.upper()}" if name in _WEBHOOKS else f"WHOP_{name.upper()}"
 
 
-def _size(key: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise ConfigError(f"{key} has to be a whole number over 0; it is {_repr(value)}.")
-    return value
+_WEBHOOKS = {"path", "host", "tolerance", "max_bytes"}
+KEYS: Final = tuple(_key_of(setting.name) for setting in fields(Settings))
+"""The keys in ``app.config``, in the order of the fields."""
 
 
-def _text(key: str, value: object) -> str:
-    if not isinstance(value, str) or not value.strip() or not _is_text(value):
-        raise ConfigError(f"{key} has to be text in UTF-8; it is {type(value).__name__}.")
-    return value
+def misspelled(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each key that resembles a setting but isn't one, with the setting it is nearest to.
 
-
-def _endpoint(value: object, name: str) -> str:
-    if value is None:
-        # shop, whether it is imported as shop.shop or run by python -m shop.shop.
-        return re.sub(r"[^A-Za-z0-9_\-]", "_", name.rpartition(".")[2])[:64] or "app"
-    text = _text("WHOP_ENDPOINT", value)
-    if not re.fullmatch(r"[A-Za-z0-9_.\-]{1,64}", text):
-        raise ConfigError(f"WHOP_ENDPOINT has to be up to 64 letters, digits and _ - . ; it is {_repr(text)}.")
-    return text
-
-
-def _mode(value: object) -> Mode:
-    try:
-        return Mode(value)
-    except ValueError:
-        modes = ", ".join(mode.value for mode in Mode)
-        raise ConfigError(f"WHOP_DISPATCH has to be one of {modes}; it is {_repr(value)}.") from None
-
-
-def _seconds(key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ConfigError(f"{key} has to be a number of seconds over 0; it is {_repr(value)}.")
-    return float(value)
-
-
-def _keep_days(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not MIN_KEEP_DAYS <= value < math.inf:
-        raise ConfigError(
-            f"WHOP_KEEP_DAYS has to be a number of days, {MIN_KEEP_DAYS} or more; it is {_repr(value)}. Whop retries"
-            " for about 3 days, and what is forgotten sooner is taken for new when it comes again."
-        )
-    return float(value)
-
-
-def _flag(key: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ConfigError(f"{key} has to be True or False; it is {_repr(value)}.")
-    return value
+    Keys that resemble none, such as a Whop API key, belong to other libraries.
+    """
+    for key in config:
+        if key.startswith("WHOP_") and key not in KEYS:
+            ending = [known for known in KEYS if known.endswith(key.removeprefix("WHOP"))]
+            for nearest in (ending or get_close_matches(key, KEYS, 1, _NEAR))[:1]:
+                yield key, nearest

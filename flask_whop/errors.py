@@ -1,27 +1,27 @@
-"""Every exception that the library raises, in one tree.
+"""All exceptions of the library, in one tree.
 
 ::
 
     FlaskWhopError
     ├── ConfigError (ValueError)            at start: a setting is unusable
-    ├── SetupError (RuntimeError)           at start: the extension is used in a wrong way
-    ├── ReceiverError (TypeError)           at connect: the function cannot be a receiver
+    ├── SetupError (RuntimeError)           at start: the extension is used wrongly
+    ├── ReceiverError (TypeError)           at connect: the function can't be a receiver
     ├── UnknownEventError (LookupError)     at connect: no event has this name
-    ├── MissingExtraError (ImportError)     an optional package is not installed
+    ├── MissingExtraError (ImportError)     an optional package isn't installed
     ├── CurrencyMismatch (TypeError)        amounts of two currencies were added or compared
-    ├── StoreUnavailable                    503: the store cannot be reached
-    ├── ClaimLost                           somebody else has taken the delivery over: nothing of ours was written
-    ├── StaleEvent                           a newer event was handled meanwhile: what was written is rolled back
+    ├── StoreUnavailable                    503: the store can't be reached
+    ├── ClaimLost                           another process took the delivery over: nothing was written
+    ├── StaleEvent                          a newer event was handled meanwhile: the receiver's writes are rolled back
     ├── NotReplayable                       a delivery is running, or its payload is gone
-    ├── NotJoined                           a receiver's writes cannot be committed together with its receipt
-    ├── ProcessDied                         a receiver did not end: its process was killed, or hung
-    ├── ReceiverExited                      a receiver ended by what is no Exception, such as sys.exit()
-    ├── Rejected                            401, 400, 403 or 413: not a delivery for us
-    ├── GiveUp                              raise it in a receiver: never call me again for this
-    ├── RetryLater                          503: raise it in a receiver: not now, later
-    ├── CaptureError (ValueError)           flask whop doctor --request: that is no captured request
-    ├── CheckFailed (AssertionError)        in tests: what the test kit was to find did not happen
-    └── ScriptedFailure                     in tests: a receiver fails, as its script says
+    ├── NotJoined                           a receiver's writes can't be committed together with its receipt
+    ├── ProcessDied                         a receiver never returned: its process was killed, or hung
+    ├── ReceiverExited                      a receiver was ended by a BaseException, such as that of sys.exit()
+    ├── Rejected                            401, 400, 403 or 413: a request isn't a delivery for this app
+    ├── GiveUp                              raise it in a receiver: don't call me again with this event
+    ├── RetryLater                          503: raise it in a receiver: call me again later
+    ├── CaptureError (ValueError)           flask whop doctor --request: a captured request can't be read
+    ├── CheckFailed (AssertionError)        in tests: an expectation of the test kit wasn't met
+    └── ScriptedFailure                     in tests: a receiver fails as its script says
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class ConfigError(FlaskWhopError, ValueError):
 
 
 class SetupError(FlaskWhopError, RuntimeError):
-    """The extension is used in a way that cannot work."""
+    """The extension is used in a way that can't work."""
 
 
 class ReceiverError(FlaskWhopError, TypeError):
-    """A receiver is written in a way that cannot work; the message says what to write instead."""
+    """A receiver can't work as it is written; the message says what to write instead."""
 
 
 class UnknownEventError(FlaskWhopError, LookupError):
@@ -52,7 +52,7 @@ class UnknownEventError(FlaskWhopError, LookupError):
 
 
 class MissingExtraError(FlaskWhopError, ImportError):
-    """An optional package is needed and not installed; the message says how to get it."""
+    """An optional package isn't installed; the message says how to install it."""
 
 
 class CurrencyMismatch(FlaskWhopError, TypeError):
@@ -60,15 +60,15 @@ class CurrencyMismatch(FlaskWhopError, TypeError):
 
 
 class StoreUnavailable(FlaskWhopError):
-    """A store could not be reached, so that nothing can be promised: Whop is to retry."""
+    """A store can't be reached, so nothing can be promised, and Whop must retry."""
 
 
 class ClaimLost(FlaskWhopError):
-    """A delivery has been taken over by somebody else, since its lease ran out; the late holder changes nothing."""
+    """A delivery's lease ran out and another process took it over; the late holder changes nothing."""
 
 
 class StaleEvent(FlaskWhopError):
-    """A newer event about the same resource was handled while an older one was; the older one's writes are undone."""
+    """A newer event about the same resource was handled at the same time; the stale one's writes are rolled back."""
 
 
 class NotReplayable(FlaskWhopError):
@@ -76,33 +76,33 @@ class NotReplayable(FlaskWhopError):
 
 
 class NotJoined(FlaskWhopError):
-    """What a receiver wrote cannot be committed together with its receipt; the message says why."""
+    """A receiver's writes can't be committed together with its receipt; the message says why."""
 
 
 class ProcessDied(FlaskWhopError):
-    """A receiver was called and did not end: its process was killed, crashed, or hung for too long."""
+    """A receiver never returned: its process was killed, crashed, or hung for too long."""
 
 
 class ReceiverExited(FlaskWhopError):
-    """A receiver ended by what is no ``Exception``, which is the ``__cause__``: an exit, a cancellation, a timeout."""
+    """A receiver was ended by something other than an ``Exception``, its ``__cause__``: an exit, say, or a timeout."""
 
 
 class GiveUp(FlaskWhopError):
     """Raise it in a receiver that will never succeed with this event.
 
-    It is recorded as final: no retry calls the receiver with this event again.
+    The failure is final: no retry calls the receiver with this event again.
     """
 
 
 class RetryLater(FlaskWhopError):
-    """Raise it in a receiver that cannot succeed now, and would after some time.
+    """Raise it in a receiver that can't succeed now, but would later.
 
     ``RetryLater(300)``, ``RetryLater(timedelta(minutes=5))`` or ``RetryLater("the bank is
-    closed", after=300)``: the time to wait is in seconds or a ``timedelta``, and a minute
-    where it is left out. No time is shorter than a second. As long as the retry is Whop's,
-    it is a wish: Whop retries on a schedule of its own.
+    closed", after=300)``: the wait is in seconds or a ``timedelta``, by default a minute
+    and at least a second. If the retry is Whop's, it is only a wish: Whop has its own
+    schedule.
 
-    Raises :class:`ReceiverError` where it is made, for anything that is no time.
+    The constructor raises :class:`ReceiverError` for anything that isn't a time.
     """
 
     after: float = 60.0
@@ -120,33 +120,33 @@ class RetryLater(FlaskWhopError):
             super().__init__()
             self.after = _seconds(message)
         else:
-            raise ReceiverError(f"RetryLater takes one time to wait, and got two: {message!r} and {after!r}.")
+            raise ReceiverError(f"RetryLater takes one time to wait; it got two: {message!r} and {after!r}.")
 
 
 def _seconds(wait: float | timedelta) -> float:
     seconds: object = wait.total_seconds() if isinstance(wait, timedelta) else wait
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not abs(seconds) < _FOREVER:
-        raise ReceiverError(f"RetryLater takes a number of seconds, or a timedelta, to wait; it got {wait!r}.")
+        raise ReceiverError(f"RetryLater takes a number of seconds or a timedelta; it got {wait!r}.")
     return max(1.0, float(seconds))
 
 
-_FOREVER = 1e9  # about thirty years, which no retry lasts
+_FOREVER = 1e9  # about thirty years; no retry lasts as long
 
 
 class CaptureError(FlaskWhopError, ValueError):
-    """A captured request cannot be read; the message says how it has to look."""
+    """A captured request can't be read; the message says what it must look like."""
 
 
 class CheckFailed(FlaskWhopError, AssertionError):
-    """Something that a test expects of deliveries did not happen; the message tells what did."""
+    """Deliveries didn't do what a test expects; the message says what they did."""
 
 
 class ScriptedFailure(FlaskWhopError):
-    """A scripted receiver of the test kit fails, as it was told to."""
+    """A scripted receiver of the test kit fails, as its script says."""
 
 
 class Reason(str, Enum):
-    """Why a request was rejected, for programs to read."""
+    """Why a request was rejected, as a value for programs."""
 
     BODY_TOO_LARGE = "body_too_large"
     BODY_EATEN = "body_eaten"
@@ -174,7 +174,7 @@ class Reason(str, Enum):
 
     @property
     def advice(self) -> str:
-        """What the operator of the app can do about it, for the log."""
+        """What the app's operator can do about it, for the log."""
         return _ADVICE[self]
 
 
@@ -231,11 +231,11 @@ _ADVICE = {
 
 
 class Rejected(FlaskWhopError):
-    """A request is not a delivery that the app may act on."""
+    """A request isn't a delivery that the app may act on."""
 
     def __init__(self, reason: Reason, delivery_id: str | None = None) -> None:
         super().__init__(reason.advice)
         self.reason = reason
-        """Why, for programs to read."""
+        """Why, as a value for programs."""
         self.delivery_id = delivery_id
-        """The ``webhook-id`` that was claimed, if it is well-formed; nothing vouches for it."""
+        """The claimed ``webhook-id``, if it is well-formed; it isn't verified."""

@@ -12,7 +12,7 @@ from flask import Blueprint, Flask, current_app
 
 from flask_whop.blueprint import create_blueprint
 from flask_whop.cli import WhopCommands
-from flask_whop.config import NAME, Settings, strangers
+from flask_whop.config import NAME, Settings, misspelled
 from flask_whop.doctor.unhandled import UnhandledLog
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import ConfigError, SetupError
@@ -62,7 +62,7 @@ class WhopWebhooks:
         """
         _check_names(app)
         settings = Settings.read(app.config, os.environ, name=app.name)
-        for key, nearest in strangers(app.config):
+        for key, nearest in misspelled(app.config):
             log.warning("app.config has %s, which is no setting of flask_whop; %s is.", key, nearest)
         _check_host(app, settings.host)
         installation = Installation.build(app, settings, self._store, self._subscriptions)

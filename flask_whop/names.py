@@ -1,4 +1,4 @@
-"""What receivers are called everywhere, and texts made fit to be stored, logged and printed."""
+"""Receiver names, and text made safe to store, log and print."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from types import MethodType
 from typing import Any, Final
 
 _MAIN: Final = frozenset({"__main__", "__mp_main__"})
-"""What a module is called that a process was started with; the second, in multiprocessing's children."""
+"""The names of the module that a process was started with; the second is for multiprocessing's children."""
 
 _DEEPEST = 100
 
 LIMIT: Final = 255
-"""How many characters a column of a key or a name holds."""
+"""How many characters a key or name column holds."""
 
 SHOWN: Final = 1000
 """How many characters of a text are shown."""
@@ -28,17 +28,17 @@ _HASH = 16
 _LOOKED_AT = 8 * SHOWN
 _SECRET = re.compile(r"ws_[0-9A-Fa-f]{8,}")
 _MOST_ERRORS = 20
-_PARAMETERS = "[parameters: "  # what SQLAlchemy puts before the values of a statement, which are those of a payload
+_PARAMETERS = "[parameters: "  # SQLAlchemy puts this before the values of a statement, which come from a payload
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
 _PASSWORD = re.compile(r"(://[^\s:/@]*:)\S{0,500}@")
 
 
 def name_of(receiver: Callable[..., object]) -> str:
-    """The name of ``receiver`` in receipts and logs, the same in each process: ``module:qualname``.
+    """Return the name of ``receiver`` in receipts and logs, ``module:qualname``: the same in every process.
 
-    The module is called as an import calls it, however the process was started:
-    ``python shop.py``, ``python -m shop``, ``flask --app shop``, gunicorn or Celery.
+    The module has its import name, however the process was started: ``python shop.py``,
+    ``python -m shop``, ``flask --app shop``, gunicorn or Celery.
     """
     target = receiver
     while isinstance(target, partial):
@@ -49,13 +49,13 @@ def name_of(receiver: Callable[..., object]) -> str:
 
 
 def layers(receiver: Callable[..., object]) -> Iterator[Callable[..., Any]]:
-    """Yield the functions that a call of ``receiver`` runs, from the outermost inwards.
+    """Yield the functions that a call of ``receiver`` runs, outermost first.
 
-    It looks through ``functools.partial``, bound methods, objects that can be called,
-    and decorators that used ``functools.wraps``.
+    This looks through ``functools.partial``, bound methods, callable objects, and
+    decorators that use ``functools.wraps``.
     """
     layer: Any = receiver
-    for _ in range(_DEEPEST):  # since __wrapped__ may lead in a circle
+    for _ in range(_DEEPEST):  # __wrapped__ may form a cycle
         if isinstance(layer, partial):
             layer = layer.func
         elif isinstance(layer, MethodType):
@@ -69,31 +69,31 @@ def layers(receiver: Callable[..., object]) -> Iterator[Callable[..., Any]]:
 
 
 def innermost(receiver: Callable[..., object]) -> Callable[..., Any]:
-    """The function that was written down, behind all that was made of it."""
+    """Return the original function, behind all decorators, partials and bindings."""
     *_, function = layers(receiver)
     return function
 
 
 def namespace_of(receiver: Callable[..., object]) -> Mapping[str, Any]:
-    """The names of the module in which the innermost function of ``receiver`` is defined."""
+    """Return the globals of the module that defines the innermost function of ``receiver``."""
     names: Mapping[str, Any] = getattr(innermost(receiver), "__globals__", {})
     return names
 
 
 def _imported(module: str, receiver: Callable[..., object]) -> str:
-    """What an import calls the module that this process was started with."""
+    """Return the import name of the module that this process was started with."""
     names = namespace_of(receiver)
     if names.get("__name__") != module:
         names = vars(sys.modules[module]) if module in sys.modules else {}
     spec, file = names.get("__spec__"), names.get("__file__")
     if spec is not None and spec.name not in _MAIN:
         return str(spec.name)  # it was started with -m
-    return module if file is None else _walked(file)
+    return module if file is None else _import_name(file)
 
 
 @lru_cache
-def _walked(file: str) -> str:
-    """The name that ``file`` is imported by, found as ``flask --app`` does: up, past each folder with __init__.py."""
+def _import_name(file: str) -> str:
+    """Return the import name of ``file``, found as ``flask --app`` does: up past each folder with __init__.py."""
     path = Path(file).resolve()
     if path.suffix in {".py", ".pyc"}:
         path = path.with_suffix("")
@@ -106,29 +106,27 @@ def _walked(file: str) -> str:
 
 
 def shown(value: object, limit: int = SHOWN) -> str:
-    """The text of a value as a log and a terminal may show it: one line of up to ``limit`` characters.
+    """Return a value as safe text for a log or a terminal: one line of up to ``limit`` characters.
 
-    What would move the cursor, break the line or turn its direction is written as Python
-    writes it in a literal; secrets of Whop's form and passwords in URLs are left out.
+    Characters that would move the cursor, break the line or reverse its direction are
+    escaped as in a Python literal; Whop secrets and passwords in URLs are left out.
     """
-    # First a piece that is longer than what is shown, so that the cut goes through no secret.
-    text = redacted(_text_of(value)[:_LOOKED_AT])
-    if not text.isprintable():
-        text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    # Redact more than is shown: a secret that the limit cuts in two would not be recognized.
+    text = _escaped(redacted(_text_of(value)[:_LOOKED_AT]))
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def redacted(text: str) -> str:
-    """The text without secrets of Whop's form and without passwords in URLs."""
+    """Return the text without Whop secrets and passwords in URLs."""
     if "ws_" in text or "://" in text:
         return _PASSWORD.sub(r"\1***@", _SECRET.sub("ws_***", text))
     return text
 
 
 def shown_error(error: BaseException) -> str:
-    """The traceback of an exception, and of those that led to it, as a log and a terminal may show it.
+    """Return the traceback of an exception and its causes, as safe text for a log or a terminal.
 
-    What each of them says is one line. It never raises.
+    Each message is one line. Never raises.
     """
     return "\n".join(_error_lines(error, set()))
 
@@ -151,10 +149,10 @@ def _error_lines(error: BaseException, seen: set[int]) -> Iterator[str]:
 
 def _summary(error: BaseException) -> str:
     try:
-        told = "".join(traceback.format_exception_only(type(error), error)).strip()
-        head, parameters, _ = told.partition(_PARAMETERS)
+        message = "".join(traceback.format_exception_only(type(error), error)).strip()
+        head, parameters, _ = message.partition(_PARAMETERS)
         return shown(f"{head}{_PARAMETERS}left out]" if parameters else head)
-    except Exception:  # noqa: BLE001  # whatever an exception does that cannot be written
+    except Exception:  # noqa: BLE001  # the exception's own __str__ may raise anything
         return shown(type(error).__qualname__)
 
 
@@ -166,38 +164,38 @@ def _text_of(value: object) -> str:
 
 
 def storable(text: str, limit: int = LIMIT) -> str:
-    """The text as any database keeps it and finds it again: printable ASCII, and not too much of it.
+    """Return the text in a form that any database stores and finds again: short printable ASCII.
 
-    What had to be changed for that ends in a hash of the original, so that two texts stay
-    two.
+    A text that had to change ends in a hash of the original, so distinct texts stay
+    distinct.
     """
     if len(text) <= limit and text.isascii() and text.isprintable() and not text.endswith(" "):
         return text
-    original = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH]
-    return f"{_escaped(text[:limit])[: limit - _HASH - 1]}~{original}"
+    return _cut(_escaped(ascii_of(text[:limit])), limit, text.encode("utf-8", "surrogatepass"))
 
 
 def ascii_of(text: str) -> str:
-    """The text with what is not ASCII written as escapes, for a database without such characters."""
+    """Return the text with escapes for all that isn't ASCII, for a database that can't store it."""
     return text.encode("ascii", "backslashreplace").decode()
 
 
-def _escaped(text: str) -> str:
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in ascii_of(text))
+def storable_name(text: str, limit: int = LIMIT) -> str:
+    """Return a receiver's name in printable ASCII, which any database stores and compares alike.
 
-
-def plain(text: str, limit: int = LIMIT) -> str:
-    """The text in printable ASCII, which a database keeps and compares the same in whatever encoding it is.
-
-    Two texts stay two: what is escaped is escaped as in Python, the backslash included.
+    Distinct names stay distinct: escapes are Python's, and the backslash is escaped too.
     """
     escaped = text.encode("unicode_escape").decode("ascii")
-    # MySQL does not see blanks at the end.
-    blanks = len(escaped) - len(escaped.rstrip(" "))
-    return _cut(escaped.rstrip(" ") + "\\x20" * blanks, limit)
+    name = escaped.rstrip(" ")
+    name += "\\x20" * (len(escaped) - len(name))  # MySQL ignores trailing blanks
+    return name if len(name) <= limit else _cut(name, limit, name.encode())
 
 
-def _cut(text: str, limit: int) -> str:
-    if len(text) <= limit:
+def _escaped(text: str) -> str:
+    if text.isprintable():
         return text
-    return text[: limit - _HASH - 1] + "~" + sha256(text.encode()).hexdigest()[:_HASH]
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def _cut(text: str, limit: int, original: bytes) -> str:
+    """Cut the text and end it in a hash of the original."""
+    return f"{text[: limit - _HASH - 1]}~{sha256(original).hexdigest()[:_HASH]}"

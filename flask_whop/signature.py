@@ -1,7 +1,7 @@
-"""Signing and verifying deliveries, by the Standard Webhooks scheme as Whop uses it.
+"""Signing and verifying deliveries by the Standard Webhooks scheme, as Whop uses it.
 
-Whop's key is the UTF-8 text of the whole secret, its ``ws_`` included; nothing is
-decoded and nothing is stripped.
+Whop's key is the UTF-8 text of the whole secret, ``ws_`` included; nothing is decoded or
+stripped.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from standardwebhooks.webhooks import hmac_data
 from flask_whop.errors import Reason, Rejected
 
 HEADERS_READ: Final = ("webhook-id", "webhook-timestamp", "webhook-signature", "x-whop-signature", "content-encoding")
-"""The headers that verification looks at; ``x-whop-signature`` is that of Whop's old format."""
+"""The headers that verification reads; ``x-whop-signature`` belongs to Whop's legacy format."""
 
 MAX_CANDIDATES: Final = 16
-"""How many signatures of one request are looked at; a sender that rotates keys sends two."""
+"""How many signatures of one request are checked; a sender that rotates keys sends two."""
 
-# A full stop separates the signed parts, so that none may stand in an id: the Standard
-# Webhooks spec, "Signature scheme".
+# A full stop separates the signed parts, so an id can't contain one: the Standard Webhooks
+# spec, "Signature scheme".
 _ID = re.compile(r"[A-Za-z0-9_\-]{1,255}", re.ASCII)
 _SECONDS = re.compile(r"[1-9][0-9]{0,10}", re.ASCII)
-# A candidate is a whole word: base64 of the 32 bytes of a SHA-256. Servers join repeated
-# headers with a comma, so that one ends a word like the space of the spec does.
+# A candidate is a whole word: base64 of the 32 bytes of a SHA-256. The spec separates words
+# with a space, and servers join repeated headers with a comma.
 _CANDIDATE = re.compile(r"(?<![^ ,])v1,([A-Za-z0-9+/]{43}=)(?![^ ,])", re.ASCII)
 _MAX_SIGNATURE_HEADER = 8192
 _STEP = 16_384
@@ -43,7 +43,7 @@ _STEP = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A request whose signature is good."""
+    """A request with a good signature."""
 
     id: str
     """The ``webhook-id`` (``msg_…``): the same on every retry of the same event."""
@@ -52,19 +52,19 @@ class Delivery:
     body: bytes = field(repr=False)
     """The signed bytes."""
     secret_index: int
-    """Which of the configured secrets matched, counted from 0."""
+    """Which configured secret matched, counted from 0."""
 
 
 def fingerprint(secret: str) -> str:
-    """What tells secrets apart, and tells nothing else of them: 16 hex digits of a hash."""
+    """Return 16 hex digits of a hash, which identify a secret and reveal nothing else about it."""
     return sha256(f"flask_whop endpoint {secret}".encode()).hexdigest()[:16]
 
 
 class Verifier:
-    """Tells genuine deliveries from all else.
+    """Verifies deliveries.
 
-    ``tolerance`` is how many seconds the signing time may lie back or ahead. ``clock``
-    gives the unix time.
+    ``tolerance`` is how many seconds ago, or ahead, the signing time may be. ``clock``
+    returns the unix time.
     """
 
     def __init__(
@@ -81,17 +81,17 @@ class Verifier:
     def verify(self, headers: Mapping[str, str], body: bytes) -> Delivery:
         """Return the delivery, or raise :class:`~flask_whop.errors.Rejected` with the reason.
 
-        ``headers`` are those of :data:`HEADERS_READ` that the request has, named in
-        lower case. Whatever they and the body hold, nothing else is raised.
+        ``headers`` are those of :data:`HEADERS_READ` that the request has, with lower-case
+        names. Whatever they and the body hold, nothing else is raised.
         """
         claimed_id, seconds, signatures = read_headers(headers)
         self._check_time(seconds, claimed_id)
         candidates = candidates_in(signatures, claimed_id)
         if not _is_utf8(body):
             raise Rejected(_not_utf8(headers), claimed_id)
-        before = f"{claimed_id}.{seconds}.".encode()
+        prefix = f"{claimed_id}.{seconds}.".encode()
         for index, key in enumerate(self._keys):
-            expected = _signature(key, before, body)
+            expected = _signature(key, prefix, body)
             for candidate in candidates:
                 if compare_digest(expected, candidate):
                     return Delivery(claimed_id, seconds, body, index)
@@ -105,13 +105,13 @@ class Verifier:
             raise Rejected(Reason.TIMESTAMP_TOO_NEW, claimed_id)
 
 
-def _signature(key: bytes, before: bytes, body: bytes) -> str:
-    # As Webhook.sign calls it, which takes text: that would be up to nine times the body in memory.
-    return b64encode(hmac_data(key, before + body)).decode()
+def _signature(key: bytes, prefix: bytes, body: bytes) -> str:
+    # Webhook.sign does the same from text, which would take up to nine times the body in memory.
+    return b64encode(hmac_data(key, prefix + body)).decode()
 
 
 def _is_utf8(body: bytes) -> bool:
-    """Whether ``body`` is UTF-8, looked at piece by piece: as text it may take four times its room."""
+    """Whether ``body`` is UTF-8, decoded piece by piece: as text it may take four times the memory."""
     if body.isascii():
         return True
     decoder = getincrementaldecoder("utf-8")()
@@ -131,22 +131,22 @@ def _not_utf8(headers: Mapping[str, str]) -> Reason:
 
 
 def sign(body: bytes, secret: str, *, delivery_id: str, timestamp: int | None = None) -> dict[str, str]:
-    """Make the headers with which Whop would send ``body``.
+    """Return the headers that Whop would send with ``body``.
 
-    ``timestamp`` is in unix seconds, and now where it is left out.
+    ``timestamp`` is in unix seconds; the default is now.
     """
     seconds = int(time.time()) if timestamp is None else timestamp
     signed_at = datetime.fromtimestamp(seconds, tz=timezone.utc)
     return {
         "webhook-id": delivery_id,
         "webhook-timestamp": str(seconds),
-        # Bytes, since the library takes text for base64 and would decode it into another key.
+        # Bytes: the library would take text for base64, and decode it into another key.
         "webhook-signature": Webhook(secret.encode()).sign(delivery_id, signed_at, body.decode()),
     }
 
 
 class SignedRequest(TypedDict):
-    """What a test client's ``post`` takes."""
+    """The arguments of a test client's ``post``."""
 
     data: bytes
     headers: dict[str, str]
@@ -162,8 +162,8 @@ def signed(
     """Sign ``payload`` as Whop would: ``client.post("/webhooks/whop", **signed(…))``.
 
     ``payload`` is the whole body, as a mapping or as its bytes. ``delivery_id`` is the
-    ``webhook-id``; the payload's ``id`` where it is left out, and a new one if it has
-    none. ``timestamp`` is in unix seconds, and now where it is left out.
+    ``webhook-id``; the default is the payload's ``id``, or a new one. ``timestamp`` is in
+    unix seconds; the default is now.
     """
     if isinstance(payload, bytes):
         body = payload
@@ -175,12 +175,12 @@ def signed(
 
 
 def encoded(payload: Mapping[str, object]) -> bytes:
-    """Write ``payload`` as the JSON of a body."""
+    """Return ``payload`` as JSON, the way Whop writes it."""
     return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def read_headers(headers: Mapping[str, str]) -> tuple[str, int, str]:
-    """The id, the unix seconds, and the signatures that a request claims.
+    """Return the id, the unix seconds and the signatures that a request claims.
 
     Raises :class:`~flask_whop.errors.Rejected` if one of them is missing or malformed.
     """
@@ -188,8 +188,8 @@ def read_headers(headers: Mapping[str, str]) -> tuple[str, int, str]:
     seconds = headers.get("webhook-timestamp")
     signatures = headers.get("webhook-signature")
     if not (claimed_id and seconds and signatures):
-        old = headers.get("x-whop-signature") is not None
-        raise Rejected(Reason.OLD_FORMAT if old else Reason.HEADERS_MISSING)
+        legacy = headers.get("x-whop-signature") is not None
+        raise Rejected(Reason.OLD_FORMAT if legacy else Reason.HEADERS_MISSING)
     if not _ID.fullmatch(claimed_id):
         raise Rejected(Reason.ID_MALFORMED)
     if not _SECONDS.fullmatch(seconds):
@@ -198,7 +198,7 @@ def read_headers(headers: Mapping[str, str]) -> tuple[str, int, str]:
 
 
 def candidates_in(signatures: str, claimed_id: str) -> list[str]:
-    """The signatures to look at, in base64.
+    """Return the signatures to check, in base64.
 
     Raises :class:`~flask_whop.errors.Rejected` if there is none.
     """

@@ -7,7 +7,9 @@ import importlib
 import inspect
 import re
 import shlex
+from dataclasses import fields
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from flask import Flask
 import flask_whop
 from flask_whop import WhopWebhooks, signals
 from flask_whop.cli import COMMANDS
-from flask_whop.config import Settings
+from flask_whop.config import KEYS, Mode, Settings
 from flask_whop.engine.celery import SWEEP
 from flask_whop.events import PaymentSucceeded
 from flask_whop.signals.kinds import EventSignal, LifecycleSignal
@@ -119,10 +121,31 @@ def test_each_event_is_in_the_table_with_its_signal_class_and_payload():
     assert f"all {len(found)} events" in README
 
 
-def test_each_setting_is_in_the_table():
-    documented = set(re.findall(r"``(WHOP_\w+)``", Path(flask_whop.config.__file__).read_text()))
-    assert {key for key, *_ in rows("key", "default", "meaning")} == documented
-    assert len(documented) == len(Settings.__dataclass_fields__)
+def test_the_table_of_settings_is_what_their_docstrings_and_defaults_say():
+    [definition] = ast.parse(inspect.getsource(Settings)).body
+    docstrings = [
+        " ".join(below.value.value.replace("``", "`").split())
+        for above, below in pairwise(definition.body)
+        if isinstance(above, ast.AnnAssign)
+    ]
+    table = rows("key", "default", "meaning")
+    assert [f"`{key}`: {meaning}" for key, _, meaning in table] == docstrings
+    assert tuple(key for key, *_ in table) == KEYS
+    for (key, default, _), field in zip(table, fields(Settings), strict=True):
+        if key in IN_WORDS:
+            assert default == IN_WORDS[key], key
+        else:
+            value = field.default.value if isinstance(field.default, Mode) else field.default
+            assert default == (f"{value:.10g}" if isinstance(value, float) else str(value)), key
+
+
+IN_WORDS = {
+    "WHOP_WEBHOOK_SECRET": "required",
+    "WHOP_WEBHOOK_HOST": "none",
+    "WHOP_ACCOUNTS": "all",
+    "WHOP_ENDPOINT": "the app's name",
+    "WHOP_CELERY_QUEUE": "Celery's own routing",
+}
 
 
 def test_each_lifecycle_signal_is_in_the_table_with_what_it_is_sent_with():

@@ -67,9 +67,9 @@ def _no_secret_in_the_environment(monkeypatch):
         ("${WHOP_WEBHOOK_SECRET_VALUE}", "placeholder"),
         ("ws_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "placeholder"),
         ([SECRET, "test"], r"WHOP_WEBHOOK_SECRET\[1\] is a placeholder"),
-        (7, "has to be text"),
-        (SECRET.encode(), "has to be text"),
-        ([SECRET, None], "has to be text"),
+        (7, "must be text"),
+        (SECRET.encode(), "must be text"),
+        ([SECRET, None], "must be text"),
     ],
 )
 def test_without_a_usable_secret_the_app_does_not_start_and_is_told_why(secret, word):
@@ -116,7 +116,7 @@ def test_the_environment_may_hold_several_secrets(monkeypatch):
     ],
 )
 def test_an_unusable_setting_stops_the_app_with_its_name_and_what_it_has_to_be(key, value):
-    with pytest.raises(ConfigError, match=f"{key} has to be"):
+    with pytest.raises(ConfigError, match=f"{key} must be"):
         set_up(WHOP_WEBHOOK_SECRET=SECRET, **{key: value})
 
 
@@ -125,7 +125,7 @@ def test_an_unusable_setting_stops_the_app_with_its_name_and_what_it_has_to_be(k
 )
 def test_a_secret_or_a_password_in_the_wrong_setting_is_not_repeated(key):
     for value in (SECRET, f"mysql://shop:hunter2{'x' * 80}@db/shop {SECRET}"):
-        with pytest.raises(ConfigError, match=f"{key} has to be") as error:
+        with pytest.raises(ConfigError, match=f"{key} must be") as error:
             set_up(WHOP_WEBHOOK_SECRET=OTHER_SECRET, **{key: value})
         assert SECRET[3:] not in str(error.value)
         assert "hunter2" not in str(error.value)
@@ -148,10 +148,10 @@ def test_settings_that_take_several_take_them_with_commas_wherever_they_come_fro
 
 
 def test_a_secret_that_is_no_text_stops_the_app(monkeypatch):
-    with pytest.raises(ConfigError, match="WHOP_WEBHOOK_SECRET is no UTF-8"):
+    with pytest.raises(ConfigError, match="WHOP_WEBHOOK_SECRET isn't UTF-8"):
         set_up(WHOP_WEBHOOK_SECRET=SECRET + "\udcff")
     monkeypatch.setitem(os.environb, b"WHOP_WEBHOOK_SECRET", SECRET.encode() + b"\xff")
-    with pytest.raises(ConfigError, match="WHOP_WEBHOOK_SECRET is no UTF-8"):
+    with pytest.raises(ConfigError, match="WHOP_WEBHOOK_SECRET isn't UTF-8"):
         set_up()
 
 
@@ -221,7 +221,7 @@ def test_an_app_that_matches_hosts_takes_deliveries_at_the_one_that_is_set():
 def test_a_host_that_is_none_stops_the_app(host):
     app = Flask("shop", host_matching=True, static_folder=None)
     app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_WEBHOOK_HOST=host)
-    with pytest.raises(ConfigError, match="WHOP_WEBHOOK_HOST has to be"):
+    with pytest.raises(ConfigError, match="WHOP_WEBHOOK_HOST must be"):
         WhopWebhooks(app)
 
 

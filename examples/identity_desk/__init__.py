@@ -1,11 +1,11 @@
-"""The identity desk: who has to act on an identity verification, why, and where to go on.
+"""The identity desk: who has to act on an identity verification, why, and where to continue.
 
-Run it, and look at the page that it names:
+Run it, and open the page at the address that it prints:
 
     python -m examples.identity_desk
 
-It starts with a secret made for the run, delivers three events to itself over HTTP,
-signed as Whop signs them, prints what arrived, and goes on serving until stopped.
+It creates a secret for the run, delivers three events to itself over HTTP, signed as
+Whop signs them, prints what arrived, and serves until stopped.
 """
 
 from __future__ import annotations
@@ -31,16 +31,15 @@ CONTENT_SECURITY_POLICY = (
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-
-# Without these, any page that a browser has open could read this one, by a name of its own
-# for the address 127.0.0.1.
+# Otherwise any page open in a browser could read this one, through its own host name for
+# the address 127.0.0.1.
 LOCAL_HOSTS = ("localhost", "127.0.0.1")
 
 
 def create_app(secret: str | None = None, database: Path | None = None, hosts: Sequence[str] = ()) -> Flask:
-    """Make the app; ``secret`` comes from the environment where it is left out.
+    """Make the app; without ``secret``, the secret comes from the environment.
 
-    It answers for this machine's own names and for ``hosts``: that of the address that Whop has.
+    It answers to this machine's own names and to ``hosts``, such as the one in the webhook's address.
     """
     app = Flask(__name__, instance_path=str(Path(__file__).parent / "instance"))
     app.config["TRUSTED_HOSTS"] = [*LOCAL_HOSTS, *hosts]
@@ -55,55 +54,55 @@ def create_app(secret: str | None = None, database: Path | None = None, hosts: S
 
 
 def newest_of(verifications: object) -> Verification | None:
-    """The verification that Whop lists first, whatever came in place of the list."""
+    """Return the verification that Whop lists first, whatever came instead of a list."""
     listed = verifications if isinstance(verifications, (list, tuple)) else ()
-    return next((one for one in listed if isinstance(one, Verification)), None)
+    return next((item for item in listed if isinstance(item, Verification)), None)
 
 
 def connect_receivers(whop: WhopWebhooks, desk: Desk) -> None:
-    """Put people on the desk when they have to act, and take them off when it is decided.
+    """Put people on the desk when they have to act, and take them off once Whop decides.
 
-    identity_profile.updated is left alone: Whop sends it for these same changes.
+    identity_profile.updated is ignored: Whop sends it for the same changes.
     """
 
     @whop.on(IdentityProfileNeedsAction)
     def open_row(app: Flask, event: IdentityProfileNeedsAction, **extra: object) -> None:
         profile = event.data
-        if (profile_id := told(profile.id)) is None:
-            return  # nobody can be told from others by it
+        if (profile_id := meaningful(profile.id)) is None:
+            return  # nothing to tell people apart by
         newest = newest_of(profile.verifications)
         desk.open(
             Row(
                 profile_id=profile_id,
                 name=name_of(profile),
-                reason=told(newest.last_error_reason) if newest else None,
-                session_url=told(newest.session_url) if newest else None,
+                reason=meaningful(newest.last_error_reason) if newest else None,
+                session_url=meaningful(newest.session_url) if newest else None,
                 happened_at=event.timestamp or datetime.now(timezone.utc),
             )
         )
 
     @whop.on(IdentityProfileApproved, IdentityProfileRejected)
     def close_row(app: Flask, event: IdentityProfileApproved | IdentityProfileRejected, **extra: object) -> None:
-        if (profile_id := told(event.data.id)) is not None:
+        if (profile_id := meaningful(event.data.id)) is not None:
             desk.close(profile_id, event.timestamp or datetime.now(timezone.utc))
 
 
 def name_of(profile: IdentityProfile) -> str | None:
-    """The name to call a person or a business by; None where Whop sends none, or a placeholder."""
-    person = " ".join(filter(None, (told(profile.first_name), told(profile.last_name))))
-    return person or told(profile.business_name) or told(profile.email)
+    """Return the name of a person or a business; None if Whop sends none, or a placeholder."""
+    person = " ".join(filter(None, (meaningful(profile.first_name), meaningful(profile.last_name))))
+    return person or meaningful(profile.business_name) or meaningful(profile.email)
 
 
-def told(text: object) -> str | None:
-    """The text, if it is one and says something: Whop's own samples have ``<string>`` in the place of names."""
+def meaningful(text: object) -> str | None:
+    """Return the text if it says something: Whop's own samples have ``<string>`` instead of names."""
     if not isinstance(text, str) or not text.strip() or (text.startswith("<") and text.endswith(">")):
         return None
-    # Half a character, which JSON can hold, is for no page and no database.
+    # JSON can hold half a character (a lone surrogate), but no page or database can.
     return text.strip().encode("utf-8", "replace").decode()
 
 
 def add_pages(app: Flask, desk: Desk) -> None:
-    """Add the page, and the part of it that is fetched again and again."""
+    """Add the page, and the part of it that is fetched repeatedly."""
 
     @app.get("/")
     def page() -> str:

@@ -1,4 +1,4 @@
-"""Start the desk, deliver three events to it, and go on serving until stopped."""
+"""Start the desk, deliver three events to it, and serve until stopped."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from flask_whop.testing import signed
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Leaves the terminal to what arrives."""
+    """Keeps the terminal free for what arrives."""
 
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  # Werkzeug's name for it
         """Log nothing."""
 
 
 def documented() -> bytes:
-    """The payload that Whop documents, letter for letter."""
+    """Return the payload that Whop documents, letter for letter."""
     return (Path(__file__).parent / "documented.json").read_bytes()
 
 
 def unpinned(now: datetime) -> dict[str, object]:
-    """An event in the shape of a webhook without a version pin: the whole profile."""
+    """Return an event in the shape of a webhook without a version pin: the whole profile."""
     return {
         "id": f"msg_{secrets.token_hex(12)}",
         "api_version": "v1",
@@ -63,7 +63,7 @@ def unpinned(now: datetime) -> dict[str, object]:
 
 
 def pinned(now: datetime) -> dict[str, object]:
-    """An event in the shape of a webhook with a late version pin: the id alone."""
+    """Return an event in the shape of a webhook with a recent version pin: the id alone."""
     return {
         "id": f"msg_{secrets.token_hex(12)}",
         "api_version": "v1",
@@ -76,28 +76,28 @@ def pinned(now: datetime) -> dict[str, object]:
 
 
 def deliver(url: str, secret: str, payload: Mapping[str, object] | bytes) -> str:
-    """Deliver ``payload`` as Whop would, over HTTP, and tell what came of it in a line."""
-    made = signed(payload, secret)
-    request = urllib.request.Request(url, made["data"], made["headers"])  # noqa: S310  # an address of our own
+    """Deliver ``payload`` over HTTP as Whop would, and return a line about the result."""
+    signed_request = signed(payload, secret)
+    request = urllib.request.Request(url, signed_request["data"], signed_request["headers"])  # noqa: S310  # an address of our own
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             code, body = answer.status, answer.read()
     except urllib.error.HTTPError as error:
         code, body = error.code, error.read()
-    return f"  {code} {json.loads(body)['status']:<10} {about(parse_event(made['data']))}"
+    return f"  {code} {json.loads(body)['status']:<10} {about(parse_event(signed_request['data']))}"
 
 
 def about(event: AnyEvent) -> str:
-    """Who has to act, and why."""
+    """Say who has to act, and why."""
     if not isinstance(event, IdentityProfileNeedsAction):
         return event.type
     who = name_of(event.data) or event.data.id
     reasons = [verification.last_error_reason for verification in event.data.verifications]
-    return f"{event.type}  {who}: {reasons[0] if reasons else 'no reason told, the webhook is pinned'}"
+    return f"{event.type}  {who}: {reasons[0] if reasons else 'no reason given (pinned webhook)'}"
 
 
 def start(app: Flask, host: str, port: int) -> BaseWSGIServer:
-    """Serve ``app`` in a thread of its own."""
+    """Serve ``app`` in its own thread."""
     server = make_server(host, port, app, threaded=True, request_handler=QuietHandler)
     Thread(target=server.serve_forever, daemon=True).start()
     return server
@@ -107,7 +107,7 @@ def main() -> None:
     """Run the desk."""
     parser = argparse.ArgumentParser(prog="python -m examples.identity_desk", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="the address to serve on (default: %(default)s)")
-    parser.add_argument("--trust", action="append", default=[], metavar="HOST", help="answer for this name as well")
+    parser.add_argument("--trust", action="append", default=[], metavar="HOST", help="also answer to this host name")
     parser.add_argument("--port", type=int, default=5000, help="the port, 0 for any free one (default: %(default)s)")
     parser.add_argument("--database", type=Path, help="the SQLite file (default: in the instance folder)")
     options = parser.parse_args()

@@ -21,9 +21,8 @@ create table if not exists profiles (
 ) strict
 """
 
-# One statement decides and writes, since deliveries come at once and in any order: what is
-# older than what is known changes nothing. A pinned webhook sends the id alone, which is
-# no reason to forget a name.
+# One statement decides and writes, since deliveries arrive at once and in any order; a stale
+# one changes nothing. A pinned webhook sends only the id, so a known name is kept.
 OPEN = """
 insert into profiles (profile_id, name, reason, session_url, happened_at, is_open)
 values (?, ?, ?, ?, ?, 1)
@@ -62,7 +61,7 @@ class Row:
 
     @property
     def link(self) -> str | None:
-        """Where to go on, if it is a web address: anything else stays text."""
+        """Where to continue, if it is a web address; otherwise None."""
         try:
             return self.session_url if self.session_url and urlsplit(self.session_url).scheme == "https" else None
         except ValueError:
@@ -70,35 +69,35 @@ class Row:
 
 
 def seconds_of(moment: datetime) -> float:
-    """The time in unix seconds, kept within the years that every calendar and zone can show."""
+    """Return the time in unix seconds, within the years that every calendar and zone can show."""
     return min(max(moment.timestamp(), 0.0), LATEST)
 
 
 class Desk:
-    """Who has to act, kept in the file ``database``."""
+    """Who has to act, stored in the file ``database``."""
 
     def __init__(self, database: Path) -> None:
         self._database = database
         database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database.touch(mode=0o600)  # names and addresses of people are in it
+        database.touch(mode=0o600)  # it holds people's names and addresses
         with self._connection() as connection:
             connection.execute("pragma journal_mode = wal")
             connection.execute(SCHEMA)
 
     def open(self, row: Row) -> None:
-        """Note that somebody has to act, unless something newer is known."""
+        """Record that somebody has to act, unless something newer is known."""
         with self._connection() as connection:
             connection.execute(
                 OPEN, (row.profile_id, row.name, row.reason, row.session_url, seconds_of(row.happened_at))
             )
 
     def close(self, profile_id: str, happened_at: datetime) -> None:
-        """Note that somebody need not act any more, unless something newer is known."""
+        """Record that somebody no longer has to act, unless something newer is known."""
         with self._connection() as connection:
             connection.execute(CLOSE, (profile_id, seconds_of(happened_at)))
 
     def rows(self) -> list[Row]:
-        """Who has to act, the newest first."""
+        """Return who has to act, newest first."""
         with self._connection() as connection:
             return [
                 Row(profile_id, name, reason, session_url, datetime.fromtimestamp(happened_at, timezone.utc))

@@ -1,12 +1,15 @@
-"""The commands under ``flask whop``, each imported when it is first asked for."""
+"""The commands under ``flask whop``, each imported on first use."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import click
 from flask.cli import AppGroup
+
+from flask_whop.errors import FlaskWhopError
+from flask_whop.names import shown
 
 COMMANDS: Final[tuple[str, ...]] = ("deliveries", "doctor", "events", "init-db", "prune", "trigger", "work")
 """The names of the commands; ``init-db`` is ``command`` in ``flask_whop/cli/init_db.py``."""
@@ -16,10 +19,10 @@ class WhopCommands(AppGroup):
     """The group ``flask whop``."""
 
     def __init__(self) -> None:
-        super().__init__("whop", help="Receive Whop's webhooks: look, try, run and repair.")
+        super().__init__("whop", help="Work with Whop's webhooks: inspect, trigger, run and repair deliveries.")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the commands, in the order of the alphabet."""
+        """List the commands alphabetically."""
         return sorted({*COMMANDS, *super().list_commands(ctx)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -28,3 +31,10 @@ class WhopCommands(AppGroup):
             return super().get_command(ctx, cmd_name)
         module = import_module(f"flask_whop.cli.{cmd_name.replace('-', '_')}")
         return cast("click.Command", module.command)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of this library ends it with a message instead of a traceback."""
+        try:
+            return super().invoke(ctx)
+        except FlaskWhopError as error:
+            raise click.ClickException(shown(error)) from None

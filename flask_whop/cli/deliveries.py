@@ -9,17 +9,17 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_whop.cli.durations import Duration, moment
-from flask_whop.cli.output import as_json, fault, printable_json, styled, table
+from flask_whop.cli.output import Duration, as_json, deliveries, fault, moment, printable_json, styled, table
 from flask_whop.engine.installation import Installation
-from flask_whop.errors import FlaskWhopError, StoreUnavailable
+from flask_whop.errors import FlaskWhopError, NotReplayable, StoreUnavailable
 from flask_whop.names import shown
 from flask_whop.stores import Filter, Key, Receipt, ReceiptState, State, Stored
 
 _COLUMNS = ("id", "state", "tries", "type", "received (UTC)", "account")
 _ASK_FROM = 2
 _MOST_REPLAYED = 100_000
-_COLOURS = {State.DONE: "green", State.FAILED: "yellow", State.DUE: "yellow", State.DEAD: "red", State.RUNNING: "cyan"}
+_COLORS = {State.DONE: "green", State.FAILED: "yellow", State.DUE: "yellow", State.DEAD: "red", State.RUNNING: "cyan"}
+_FINISHED = ("processed", "unhandled", "duplicate")
 
 
 @click.group("deliveries", invoke_without_command=True)
@@ -27,13 +27,13 @@ _COLOURS = {State.DONE: "green", State.FAILED: "yellow", State.DUE: "yellow", St
     *("--state", "states"),
     multiple=True,
     type=click.Choice([state.value for state in State]),
-    help="Only those in this state; may be given several times.",
+    help="Only those in this state; may be repeated.",
 )
 @click.option("--type", "event_type", help='Only events of this type, or of a pattern such as "payment.*".')
 @click.option("--account", help="Only events of this account (biz_…).")
-@click.option("--since", type=Duration(), help="Only those that came since: 90s, 30m, 2h, 7d.")
+@click.option("--since", type=Duration(), help="Only those received within this time: 90s, 30m, 2h, 7d.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
-@click.option("--json", "machine", is_flag=True, help="Print JSON, for a script.")
+@click.option("--json", "machine", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_context
 @with_appcontext
 def command(  # noqa: PLR0913  # one for each option
@@ -56,39 +56,38 @@ def command(  # noqa: PLR0913  # one for each option
     """  # noqa: D301  # click reads the backspace
     if context.invoked_subcommand is not None:
         return
-    wanted = _wanted([State(state) for state in states], event_type, account, since)
-    found = _find(wanted, limit)
+    stored = _find(_filter([State(state) for state in states], event_type, account, since), limit)
     if machine:
-        as_json([_plain(one) for one in found])
-    elif not found:
+        as_json([_plain(delivery) for delivery in stored])
+    elif not stored:
         click.echo("There are no such deliveries.")
     else:
-        table(_COLUMNS, [_row(one) for one in found])
-        if len(found) == limit:
+        table(_COLUMNS, [_row(delivery) for delivery in stored])
+        if len(stored) == limit:
             click.echo(f"These are the latest {limit}; --limit shows more.", err=True)
 
 
 @command.command("show")
 @click.argument("delivery_id", metavar="ID")
-@click.option(
-    "--body", is_flag=True, help="Print the body as Whop signed it, and nothing else. It may be personal data."
-)
-@click.option("--json", "machine", is_flag=True, help="Print JSON, for a script.")
+@click.option("--body", is_flag=True, help="Print only the body, as Whop signed it. It may contain personal data.")
+@click.option("--json", "machine", is_flag=True, help="Print JSON, for scripts.")
 @with_appcontext
 def show(delivery_id: str, *, body: bool, machine: bool) -> None:
-    """Show one delivery with the receipts of its receivers.
+    """Show one delivery and the receipts of its receivers.
 
     \b
     Example:
       flask whop deliveries show msg_2f7Kq
       flask whop deliveries show msg_2f7Kq --body | jq .data
     """  # noqa: D301  # click reads the backspace
-    delivery, receipts = _look_up(delivery_id)
+    delivery = _get(delivery_id)
     if body:
         if delivery.body is None:
-            raise fault("Its body was dropped when it was done: WHOP_KEEP_PAYLOADS is False, or it is kept in memory.")
+            raise fault("Its body was dropped when it was done: WHOP_KEEP_PAYLOADS is False, or the store is memory.")
         click.echo(printable_json(delivery.body.decode()) if sys.stdout.isatty() else delivery.body, nl=False)
-    elif machine:
+        return
+    receipts = Installation.of(current_app).store.receipts(delivery.key)
+    if machine:
         as_json(_plain(delivery) | {"receipts": [receipt._asdict() for receipt in receipts]})
     else:
         _describe(delivery, receipts)
@@ -96,12 +95,12 @@ def show(delivery_id: str, *, body: bool, machine: bool) -> None:
 
 @command.command("replay")
 @click.argument("delivery_ids", metavar="[ID]...", nargs=-1)
-@click.option("--failed", is_flag=True, help="Replay all that are failed or dead.")
+@click.option("--failed", is_flag=True, help="Replay all that failed or are dead letters.")
 @click.option("--type", "event_type", help="With --failed: only events of this type or pattern.")
 @click.option("--account", help="With --failed: only events of this account (biz_…).")
-@click.option("--since", type=Duration(), help="With --failed: only those that came since: 90s, 30m, 2h, 7d.")
-@click.option("--dry-run", is_flag=True, help="Say what would be replayed, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask, however many there are.")
+@click.option("--since", type=Duration(), help="With --failed: only those received within this time: 90s, 30m, 2h, 7d.")
+@click.option("--dry-run", is_flag=True, help="List what would be replayed, and do nothing.")
+@click.option("--yes", is_flag=True, help="Don't ask, however many there are.")
 @with_appcontext
 def replay(  # noqa: PLR0913  # one for each option
     delivery_ids: Sequence[str],
@@ -113,10 +112,10 @@ def replay(  # noqa: PLR0913  # one for each option
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Run deliveries again, here and now, for the receivers that are not done with them.
+    """Run deliveries again, here and now, for the receivers that haven't finished them.
 
-    What a receiver has finished is not repeated. One that fails again is retried by
-    us from then on, as if it had just come.
+    A receiver that finished isn't called again. One that fails again is retried by us
+    from then on, as if the delivery had just arrived.
 
     \b
     Example:
@@ -124,121 +123,112 @@ def replay(  # noqa: PLR0913  # one for each option
       flask whop deliveries replay --failed --since 2h --dry-run
     """  # noqa: D301  # click reads the backspace
     if bool(delivery_ids) == failed:
-        raise click.UsageError("Name the deliveries to replay, or say --failed for all that are failed or dead.")
+        raise click.UsageError("Name the deliveries to replay, or use --failed for all that failed or are dead.")
     if failed:
-        wanted = _wanted([State.FAILED, State.DEAD], event_type, account, since)
-        chosen = list(reversed(_find(wanted, _MOST_REPLAYED)))
+        latest_first = _find(_filter([State.FAILED, State.DEAD], event_type, account, since), _MOST_REPLAYED)
+        chosen = list(reversed(latest_first))
     else:
-        chosen = [_look_up(delivery_id)[0] for delivery_id in delivery_ids]
+        chosen = [_get(delivery_id) for delivery_id in delivery_ids]
+    count = deliveries(len(chosen))
     if not chosen:
         click.echo("There is nothing to replay.")
-        return
-    if dry_run:
-        table(_COLUMNS, [_row(one) for one in chosen])
-        click.echo(f"{_number(len(chosen))} would be replayed.", err=True)
-        return
-    if len(chosen) >= _ASK_FROM and not yes:
-        click.confirm(f"Replay {_number(len(chosen))}?", abort=True)
-    _replay([one.key for one in chosen])
+    elif dry_run:
+        table(_COLUMNS, [_row(delivery) for delivery in chosen])
+        click.echo(f"{count} would be replayed.", err=True)
+    else:
+        if len(chosen) >= _ASK_FROM and not yes:
+            click.confirm(f"Replay {count}?", abort=True)
+        _replay([delivery.key for delivery in chosen])
 
 
 @command.command("drop")
 @click.argument("receiver", metavar="NAME")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
 @with_appcontext
 def drop(receiver: str, *, yes: bool) -> None:
-    """Wait no longer for the receiver of this NAME, which is gone for good.
+    """Stop waiting for the receiver called NAME, which is gone for good.
 
-    A delivery that was accepted for a receiver which no process has any more stays due,
-    and is a dead letter in the end. The other receivers have their turn as before. What
-    is dead already is replayed for those that are left.
+    A delivery accepted for a receiver that no process has any more stays due, and ends
+    as a dead letter. Its other receivers run as before. Dead letters that wait for the
+    receiver are replayed for the others.
 
     \b
     Example:
       flask whop deliveries drop shop:fulfil
     """  # noqa: D301  # click reads the backspace
-    wanted = _wanted([State.DUE, State.DEAD], None, None, None)
-    waiting = [one for one in _find(wanted, _MOST_REPLAYED) if receiver in one.receivers]
+    unfinished = _find(_filter([State.DUE, State.DEAD], None, None, None), _MOST_REPLAYED)
+    waiting = [delivery for delivery in unfinished if receiver in delivery.receivers]
     if not waiting:
         click.echo(f"No delivery waits for a receiver called {shown(receiver)}.")
         return
     if not yes:
-        click.confirm(f"Drop {shown(receiver)} from {_number(len(waiting))}?", abort=True)
+        click.confirm(f"Drop {shown(receiver)} from {deliveries(len(waiting))}?", abort=True)
     installation = Installation.of(current_app)
-    try:
-        dead = [one.key for one in waiting if one.state is State.DEAD]
-        dropped = [installation.engine.drop(one.key, receiver) for one in waiting if one.state is State.DUE]
-        dropped += [installation.store.replay(key) and installation.engine.drop(key, receiver) for key in dead]
-    except FlaskWhopError as error:
-        raise fault(error) from None
-    click.echo(f"Dropped {shown(receiver)} from {_number(sum(dropped))}; they are due now, for a worker.")
+    dropped = 0
+    for delivery in sorted(waiting, key=lambda delivery: delivery.state is State.DEAD):
+        droppable = delivery.state is State.DUE or installation.store.replay(delivery.key)
+        dropped += droppable and installation.engine.drop(delivery.key, receiver)
+    click.echo(f"Dropped {shown(receiver)} from {deliveries(dropped)}, due now for a worker.")
 
 
 def _replay(keys: Sequence[Key]) -> None:
-    outcomes: dict[str, str] = {}
+    results: dict[str, str] = {}
     with click.progressbar(keys, label="Replaying", file=sys.stderr) as progress:
         for key in progress:
-            outcomes[key.id] = _replay_one(key)
-    unfinished = {name: what for name, what in outcomes.items() if what not in ("processed", "unhandled", "duplicate")}
-    click.echo(f"{len(keys) - len(unfinished)} of {_number(len(keys))} finished.")
+            results[key.id] = _replay_one(key)
+    unfinished = [(result, name) for name, result in results.items() if result not in _FINISHED]
+    click.echo(f"{len(keys) - len(unfinished)} of {deliveries(len(keys))} finished.")
     if unfinished:
-        table(("what", "id"), [(what, name) for name, what in unfinished.items()])
+        table(("what", "id"), unfinished)
         raise SystemExit(1)
 
 
 def _replay_one(key: Key) -> str:
-    installation = Installation.of(current_app)
     try:
-        if not installation.store.replay(key):
-            return "not replayable: it runs at this moment, or its body is gone"
-        outcome = installation.engine.run(key, early=True)
-    except StoreUnavailable as error:
-        raise fault(error) from None
+        outcome = Installation.of(current_app).engine.replay(key)
+    except StoreUnavailable:
+        raise
+    except NotReplayable:
+        return "not replayable: it's running now, or its payload is gone"
     except FlaskWhopError as error:
         return str(error)
     return "taken by a worker" if outcome is None else outcome.status.value
 
 
-def _wanted(states: Sequence[State], event_type: str | None, account: str | None, since: float | None) -> Filter:
-    clock = Installation.of(current_app).store.clock
-    return Filter(states, event_type, account, None if since is None else clock() - since)
+def _filter(states: Sequence[State], event_type: str | None, account: str | None, since: float | None) -> Filter:
+    now = Installation.of(current_app).store.clock()
+    return Filter(states, event_type, account, None if since is None else now - since)
 
 
 def _find(wanted: Filter, limit: int) -> Sequence[Stored]:
     installation = Installation.of(current_app)
-    try:
-        return installation.store.find(installation.engine.endpoint, wanted, limit)
-    except StoreUnavailable as error:
-        raise fault(error) from None
+    return installation.store.find(installation.engine.endpoint, wanted, limit)
 
 
-def _look_up(delivery_id: str) -> tuple[Stored, Sequence[Receipt]]:
+def _get(delivery_id: str) -> Stored:
     installation = Installation.of(current_app)
-    key = Key(installation.engine.endpoint, delivery_id)
-    try:
-        found = installation.store.get(key)
-        receipts = installation.store.receipts(key) if found else ()
-    except StoreUnavailable as error:
-        raise fault(error) from None
-    if found is None:
-        raise fault(f"There is no delivery {delivery_id}. `flask whop deliveries` lists those there are.")
-    return found, receipts
+    stored = installation.store.get(Key(installation.engine.endpoint, delivery_id))
+    if stored is None:
+        raise fault(f"There is no delivery {delivery_id}. `flask whop deliveries` lists them.")
+    return stored
 
 
-def _row(one: Stored) -> tuple[object, ...]:
-    return one.key.id, one.state.value, one.attempts, one.event_type, moment(one.received_at), one.account_id
+def _row(delivery: Stored) -> tuple[object, ...]:
+    received, account = moment(delivery.received_at), delivery.account_id
+    return delivery.key.id, delivery.state.value, delivery.attempts, delivery.event_type, received, account
 
 
 def _describe(delivery: Stored, receipts: Sequence[Receipt]) -> None:
-    state = styled(delivery.state.value, _COLOURS[delivery.state])
+    state = styled(delivery.state.value, _COLORS[delivery.state])
     click.echo(f"{shown(delivery.key.id)}  {shown(delivery.event_type)}  {state}")
     click.echo(f"  account   {shown(delivery.account_id or '-')}")
     click.echo(f"  received  {moment(delivery.received_at)} UTC, tried {delivery.attempts} times")
-    click.echo(f"  retry     {_whose(delivery)}")
+    click.echo(f"  retry     {_retry_owner(delivery)}")
     if not receipts:
         click.echo("  No receiver has been called with it.")
     for receipt in receipts:
-        click.echo(f"\n  {shown(receipt.receiver)}  {_RECEIPTS.get(receipt.state, receipt.state.value)}")
+        started = receipt.state is ReceiptState.STARTED
+        click.echo(f"\n  {shown(receipt.receiver)}  {'started, not finished' if started else receipt.state.value}")
         click.echo(f"    called {receipt.attempts} times, last at {moment(receipt.last_at)} UTC")
         if receipt.due_at is not None:
             click.echo(f"    due at {moment(receipt.due_at)} UTC")
@@ -246,22 +236,15 @@ def _describe(delivery: Stored, receipts: Sequence[Receipt]) -> None:
             click.echo(f"    | {shown(line)}")
 
 
-_RECEIPTS = {ReceiptState.STARTED: "started, and has not ended"}
-
-
-def _whose(delivery: Stored) -> str:
+def _retry_owner(delivery: Stored) -> str:
+    if delivery.state is State.DONE:
+        return "none"
     if delivery.state is State.DUE:
         return f"ours, due at {moment(delivery.due_at)} UTC"
-    if delivery.state is State.FAILED:
-        return "Whop's"
-    return "none" if delivery.state is State.DONE else "ours" if delivery.owned else "Whop's"
+    return "ours" if delivery.owned and delivery.state is not State.FAILED else "Whop's"
 
 
-def _plain(one: Stored) -> dict[str, object]:
-    plain: dict[str, object] = {"id": one.key.id, "endpoint": one.key.endpoint, **one._asdict()}
+def _plain(delivery: Stored) -> dict[str, object]:
+    plain: dict[str, object] = {"id": delivery.key.id, "endpoint": delivery.key.endpoint, **delivery._asdict()}
     del plain["key"], plain["body"]
     return plain
-
-
-def _number(count: int) -> str:
-    return "1 delivery" if count == 1 else f"{count} deliveries"

@@ -1,4 +1,4 @@
-"""``flask whop init-db``: makes the tables."""
+"""``flask whop init-db``: creates the tables."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from flask_whop.errors import FlaskWhopError
 @click.command("init-db")
 @with_appcontext
 def command() -> None:
-    """Make or migrate the tables in which deliveries are kept.
+    """Create or migrate the tables that deliveries are stored in.
 
-    The app does so itself when it starts, unless its store was made with create=False.
+    The app does this when it starts, unless its store was made with create=False.
 
     \b
     Example:
       flask whop init-db
     """  # noqa: D301  # click reads the backspace
-    store = Installation.of(current_app).store
-    create = getattr(store, "create_tables", None)
+    create = getattr(Installation.of(current_app).store, "create_tables", None)
     if create is None:
-        click.echo("Nothing to do: this store makes what it needs when the app starts.")
+        click.echo("Nothing to do: this store creates what it needs when the app starts.")
         return
     try:
         create()
     except FlaskWhopError as error:
+        # The operator is here to repair it, so show what the database says too.
         raise fault(f"{error} {error.__cause__ or ''}".strip()) from None
-    click.echo("The tables are there.")
+    click.echo("The tables are ready.")

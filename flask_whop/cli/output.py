@@ -1,63 +1,99 @@
-"""How the commands print: tables for people, JSON for programs, and nothing that a terminal would obey."""
+"""What the commands read and print: durations, tables for people, JSON for programs, nothing a terminal would obey."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from flask_whop.names import redacted, shown
 
-_DELETE = 0x7F
+if TYPE_CHECKING:
+    _Seconds = click.ParamType[float]
+else:
+    _Seconds = click.ParamType  # generic only in the newest click
+
+_DELETE: Final = 0x7F
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class Duration(_Seconds):
+    """A duration such as ``90s``, ``30m``, ``2h`` or ``7d``, as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the text, or fail with examples."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} isn't a duration; write 90s, 30m, 2h or 7d.", param, ctx)
+        return float(match[1]) * _UNITS[match[2]]
+
+
+def moment(seconds: float | None) -> str | None:
+    """Write a unix time for people, in UTC."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def deliveries(count: int) -> str:
+    """Write ``1 delivery``, or ``2 deliveries``."""
+    return "1 delivery" if count == 1 else f"{count} deliveries"
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print ``rows`` in columns, as wide as what stands in them.
+    """Print ``rows`` in columns as wide as their content.
 
-    On a terminal the headings are bold, and the last column is cut where the line would
-    wrap. Piped, it is plain text, and nothing is cut.
+    On a terminal the headings are bold, and a line that would wrap is cut. Piped, it is
+    plain text, and nothing is cut.
     """
     texts = [[_text(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(headings, *texts, strict=True)]
-    click.secho(_line([heading.upper() for heading in headings], widths), bold=True, color=_colour())
+    click.secho(_line([heading.upper() for heading in headings], widths), bold=True, color=_color())
     for row in texts:
         click.echo(_line(row, widths))
 
 
 def as_json(value: object) -> None:
-    """Print ``value`` as JSON, for a script to read."""
-    # With an indent, white space stands between all values, which is where a password ends.
+    """Print ``value`` as JSON, for scripts."""
+    # The indent puts white space between all values, which is where a password ends.
     click.echo(printable_json(redacted(json.dumps(value, indent=2, ensure_ascii=False, default=str))))
 
 
 def printable_json(text: str) -> str:
-    """The same JSON, with escapes for what a terminal would obey, or could not write."""
+    """Escape the characters of a JSON text that a terminal would obey or couldn't write."""
     return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
 
 
 def _escape(letter: str) -> str:
-    # Outside of its texts, JSON has no such characters but white space, and inside no such white space.
+    # Outside its strings, JSON has no unprintable character but white space; inside them, none of these three.
     if letter in "\n\r\t":
         return "" if letter == "\r" else letter
     return json.dumps(letter)[1:-1] if ord(letter) > _DELETE else f"\\u{ord(letter):04x}"
 
 
 def fault(error: object) -> click.ClickException:
-    """What ends a command with a message, as it may be shown."""
+    """Return the exception that ends a command with this message."""
     return click.ClickException(shown(error))
 
 
-def styled(text: str, colour: str) -> str:
-    """The text in a colour, where that is wanted."""
-    return click.style(text, fg=colour) if _colour() is not False else text
+def styled(text: str, color: str) -> str:
+    """Color the text, unless ``NO_COLOR`` is set."""
+    return click.style(text, fg=color) if _color() is not False else text
 
 
-def _colour() -> bool | None:
-    """False where NO_COLOR says so; else click decides by what it writes to."""
+def _color() -> bool | None:
+    """False if ``NO_COLOR`` is set; otherwise click decides by what it writes to."""
     return False if os.environ.get("NO_COLOR") else None
 
 
@@ -70,7 +106,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def fitted(line: str) -> str:
-    """The line, cut where it would wrap on a terminal."""
+    """Cut the line where it would wrap on a terminal."""
     columns = shutil.get_terminal_size().columns
     if len(line) > columns and sys.stdout.isatty():
         return line[: columns - 1] + "…"

@@ -1,4 +1,4 @@
-"""``flask whop prune``: forgets old deliveries."""
+"""``flask whop prune``: deletes old deliveries."""
 
 from __future__ import annotations
 
@@ -8,35 +8,31 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_whop.cli.output import fault
+from flask_whop.cli.output import deliveries
 from flask_whop.config import MIN_KEEP_DAYS
 from flask_whop.engine.installation import Installation
-from flask_whop.engine.worker import DAY
-from flask_whop.errors import FlaskWhopError
+from flask_whop.engine.retries import DAY
 
 
 @click.command("prune")
 @click.option(
     "--days",
     type=click.FloatRange(min=MIN_KEEP_DAYS),
-    help="Forget what is older than this many days; WHOP_KEEP_DAYS where it is left out.",
+    help="Delete what hasn't changed for this many days. Default: WHOP_KEEP_DAYS.",
 )
 @with_appcontext
 def command(days: float | None) -> None:
-    """Forget deliveries that are older than they are kept.
+    """Delete deliveries that are past WHOP_KEEP_DAYS.
 
-    What is due is never forgotten. A worker does this by itself once an hour.
+    What is due is never deleted. A worker prunes automatically once an hour.
 
     \b
     Example:
       flask whop prune --days 7
     """  # noqa: D301  # click reads the backspace
     installation = Installation.of(current_app)
-    kept = installation.settings.keep_days if days is None else days
-    if not math.isfinite(kept):
-        raise click.UsageError(f"--days has to be a number of days; it is {kept}.")
-    try:
-        pruned = installation.store.prune(installation.engine.endpoint, installation.store.clock() - kept * DAY)
-    except FlaskWhopError as error:
-        raise fault(error) from None
-    click.echo(f"Forgot {pruned} deliveries that had not changed for {kept:g} days.")
+    keep_days = installation.settings.keep_days if days is None else days
+    if not math.isfinite(keep_days):
+        raise click.UsageError(f"--days must be a number of days; it is {keep_days}.")
+    pruned = installation.store.prune(installation.engine.endpoint, installation.store.clock() - keep_days * DAY)
+    click.echo(f"Deleted {deliveries(pruned)} unchanged for {keep_days:g} days.")

@@ -1,9 +1,10 @@
-"""``flask whop trigger``: fires an event at the app, signed as Whop signs it."""
+"""``flask whop trigger``: sends the app an event, signed as Whop signs it."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -18,38 +19,34 @@ from pydantic import JsonValue
 
 from flask_whop.cli.events import complete
 from flask_whop.cli.output import as_json, fault, styled, table
-from flask_whop.cli.sending import Answer, Parcel, Send, in_process, over_http
+from flask_whop.cli.sending import Answer, Post, in_process, over_http, send
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import UnknownEventError
 from flask_whop.events.samples import sample
 from flask_whop.names import shown
-from flask_whop.signature import sign
+from flask_whop.signature import SignedRequest, signed
 
 _PROGRESS_FROM = 50
 _MOST_SHOWN = 30
-_SKEWED_SECRET = "ws_" + "0" * 64
+_WRONG_SECRET = "ws_" + "0" * 64
 
 
 @click.command("trigger")
 @click.argument("event_type", metavar="TYPE", shell_complete=complete)
-@click.option(
-    "--url", help="Where to deliver; the local server where it is left out: http://127.0.0.1:5000/webhooks/whop."
-)
+@click.option("--url", help="Where to deliver. Default: the local server, http://127.0.0.1:5000/webhooks/whop.")
 @click.option("--in-process", "local", is_flag=True, help="Deliver to the app in this process, without a server.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Set a value: data.user.email=a@b.c. JSON, or text."
+    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Set a value, JSON or text: data.user.email=a@b.c."
 )
-@click.option("--body", "source", metavar="FILE", help="Take the body from a file, or from - for standard input.")
-@click.option("--pin", help="The shape of this version pin, such as 2026-10-15-1.")
+@click.option("--body", "source", metavar="FILE", help="Read the body from a file, or from standard input with -.")
+@click.option("--pin", help="Use the payload shape of this version pin, such as 2026-10-15-1.")
 @click.option("--times", type=click.IntRange(1, 100_000), default=1, show_default=True, help="How many events.")
 @click.option("--concurrent", type=click.IntRange(1, 64), default=1, show_default=True, help="How many at a time.")
-@click.option("--duplicate", is_flag=True, help="Deliver each one twice, with the same id.")
-@click.option("--reorder", is_flag=True, help="Deliver them in any order.")
+@click.option("--duplicate", is_flag=True, help="Deliver each event twice, with the same id.")
+@click.option("--reorder", is_flag=True, help="Deliver the events in random order.")
 @click.option("--age", type=int, default=0, metavar="SECONDS", help="How long ago they were signed.")
-@click.option(
-    "--bad-signature", is_flag=True, help="Sign with a secret that is not the app's; 401 is what should come."
-)
-@click.option("--json", "machine", is_flag=True, help="Print JSON, for a script.")
+@click.option("--bad-signature", is_flag=True, help="Sign with a wrong secret; the right answer is then 401.")
+@click.option("--json", "machine", is_flag=True, help="Print JSON, for scripts.")
 @with_appcontext
 def command(  # noqa: PLR0913  # one for each option
     event_type: str,
@@ -67,11 +64,11 @@ def command(  # noqa: PLR0913  # one for each option
     bad_signature: bool,
     machine: bool,
 ) -> None:
-    """Deliver an event of TYPE to the app, as Whop would, and show the answer.
+    """Deliver an event of TYPE to the app as Whop would, and show the answer.
 
-    It is signed with the app's own secret. Each has an id of its own and goes to the
-    app that runs at --url, or with --in-process to the app as it is loaded here. The
-    exit status is 0 if each answer was as it should be.
+    Each event has its own id and is signed with the app's secret. It goes to the server
+    at --url or, with --in-process, to the app loaded by this command. The exit status
+    is 0 if every answer is the right one.
 
     \b
     Example:
@@ -82,26 +79,33 @@ def command(  # noqa: PLR0913  # one for each option
     if url and local:
         raise click.UsageError("--url names a server, and --in-process needs none; choose one.")
     installation = Installation.of(current_app)
-    secret = _SKEWED_SECRET if bad_signature else installation.settings.secrets[0]
+    secret = _WRONG_SECRET if bad_signature else installation.settings.secrets[0]
     body = _body(event_type, source, pin, settings)
     signed_at = int(installation.verifier.clock()) - age
-    parcels = _parcels(body, secret, signed_at, times=times, duplicate=duplicate, reorder=reorder)
+    requests = [signed(body | {"id": _new_id()}, secret, timestamp=signed_at) for _ in range(times)]
+    if duplicate:
+        requests = [request for request in requests for _ in range(2)]
+    if reorder:
+        shuffle(requests)
     target = url or f"http://127.0.0.1:5000{installation.path}"
-    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented by Werkzeug
-    send = in_process(app, installation.address) if local else over_http(target, installation.settings.host)
-    refused = bad_signature or abs(age) > installation.settings.tolerance
-    answers = _deliver(parcels, send, concurrent, quiet=machine)
+    post = in_process(installation) if local else over_http(target, installation.settings.host)
+    answers = _deliver(requests, post, concurrent, quiet=machine)
     _show(answers, machine=machine)
+    refused = bad_signature or abs(age) > installation.settings.tolerance
     if not all(answer.code == 401 if refused else 200 <= answer.code < 300 for answer in answers):  # noqa: PLR2004  # HTTP's
         raise SystemExit(1)
+
+
+def _new_id() -> str:
+    return f"msg_{uuid4().hex[:20]}"
 
 
 def _body(event_type: str, source: str | None, pin: str | None, settings: Sequence[str]) -> dict[str, JsonValue]:
     try:
         body = sample(event_type, pin)
-    except UnknownEventError as error:
+    except UnknownEventError:
         if source is None:
-            raise fault(error) from None
+            raise
         body = {}
     if source is not None:
         body = _read(source)
@@ -116,11 +120,11 @@ def _read(source: str) -> dict[str, JsonValue]:
         text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
         body = json.loads(text)
     except OSError as error:
-        raise fault(f"{source} cannot be read: {error.strerror}.") from None
+        raise fault(f"{source} can't be read: {error.strerror}.") from None
     except ValueError as error:
-        raise fault(f"{source} is no JSON: {error}.") from None
+        raise fault(f"{source} isn't JSON: {error}.") from None
     if not isinstance(body, dict):
-        raise fault(f"{source} has to hold a JSON object, as every body of Whop's is.")
+        raise fault(f"{source} must hold a JSON object, as every body from Whop does.")
     return body
 
 
@@ -128,9 +132,9 @@ def _set(body: dict[str, JsonValue], setting: str) -> None:
     path, equals, text = setting.partition("=")
     if not equals or not path:
         raise click.UsageError(f"--set takes PATH=VALUE, such as data.user.email=a@b.c; it got {setting!r}.")
-    *way, last = path.split(".")
+    *steps, last = path.split(".")
     holder: JsonValue = body
-    for step in way:
+    for step in steps:
         holder = _child(holder, step, setting)
     value = _value(text)
     if isinstance(holder, list) and last.isdigit() and int(last) < len(holder):
@@ -138,14 +142,14 @@ def _set(body: dict[str, JsonValue], setting: str) -> None:
     elif isinstance(holder, dict):
         holder[last] = value
     else:
-        raise click.UsageError(f"--set {setting}: there is no place {path} in the body.")
+        raise click.UsageError(f"--set {setting}: the body has no place {path}.")
 
 
 def _child(holder: JsonValue, step: str, setting: str) -> JsonValue:
     if isinstance(holder, list) and step.isdigit() and int(step) < len(holder):
         return holder[int(step)]
     if not isinstance(holder, dict):
-        raise click.UsageError(f"--set {setting}: {step} stands in nothing that has parts.")
+        raise click.UsageError(f"--set {setting}: the value that {step} should be in has no parts.")
     if not isinstance(holder.get(step), (dict, list)):
         holder[step] = {}
     return holder[step]
@@ -158,32 +162,17 @@ def _value(text: str) -> JsonValue:
         return text
 
 
-def _parcels(  # noqa: PLR0913  # what is to be delivered, each by name
-    body: dict[str, JsonValue], secret: str, signed_at: int, *, times: int, duplicate: bool, reorder: bool
-) -> list[Parcel]:
-    made: list[Parcel] = []
-    for _ in range(times):
-        delivery_id = f"msg_{uuid4().hex[:20]}"
-        content = json.dumps(body | {"id": delivery_id}, separators=(",", ":"), ensure_ascii=False).encode()
-        headers = sign(content, secret, delivery_id=delivery_id, timestamp=signed_at)
-        parcel = Parcel(delivery_id, content, {"content-type": "application/json", **headers})
-        made += [parcel, parcel] if duplicate else [parcel]
-    if reorder:
-        shuffle(made)
-    return made
-
-
-def _deliver(parcels: Sequence[Parcel], send: Send, concurrent: int, *, quiet: bool) -> list[Answer]:
+def _deliver(requests: Sequence[SignedRequest], post: Post, concurrent: int, *, quiet: bool) -> list[Answer]:
     with ThreadPoolExecutor(concurrent) as pool:
-        sent = [pool.submit(send, parcel) for parcel in parcels]
-        hidden = quiet or len(parcels) < _PROGRESS_FROM
+        futures = [pool.submit(send, request, post) for request in requests]
+        hidden = quiet or len(requests) < _PROGRESS_FROM
         with click.progressbar(
-            as_completed(sent), length=len(sent), label="Delivering", file=sys.stderr, hidden=hidden
+            as_completed(futures), length=len(futures), label="Delivering", file=sys.stderr, hidden=hidden
         ) as progress:
-            for done in progress:
-                done.exception()
+            for future in progress:
+                future.exception()
         try:
-            return [future.result() for future in sent]
+            return [future.result() for future in futures]
         except ConnectionError as error:
             raise fault(error) from None
 
@@ -195,8 +184,6 @@ def _show(answers: Sequence[Answer], *, machine: bool) -> None:
     rows = [(answer.code, answer.status, f"{answer.milliseconds:.1f}", answer.delivery_id) for answer in answers]
     table(("code", "status", "ms", "id"), rows[:_MOST_SHOWN])
     if len(rows) > _MOST_SHOWN:
-        counts: dict[tuple[int, str], int] = {}
-        for answer in answers:
-            counts[answer.code, answer.status] = counts.get((answer.code, answer.status), 0) + 1
-        told = ", ".join(f"{count} times {code} {shown(status)}" for (code, status), count in sorted(counts.items()))
-        click.echo(f"… and {len(rows) - _MOST_SHOWN} more. In all: {styled(told, 'green')}.")
+        counts = sorted(Counter((answer.code, answer.status) for answer in answers).items())
+        total = ", ".join(f"{count} times {code} {shown(status)}" for (code, status), count in counts)
+        click.echo(f"… and {len(rows) - _MOST_SHOWN} more. In all: {styled(total, 'green')}.")

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Final, NamedTuple, TypedDict
 
 from flask_whop.errors import SetupError
-from flask_whop.names import innermost, name_of, namespace_of, plain
+from flask_whop.names import innermost, name_of, namespace_of, storable_name
 
 _WILD: Final = re.compile(r"[][*?]")
 
@@ -64,8 +64,8 @@ class Terms(NamedTuple):
         patterns: Sequence[str] = (),
     ) -> Terms:
         """Make the terms of ``receiver``, with names as receipts spell them."""
-        current = plain(name or name_of(receiver))
-        former = dict.fromkeys(map(plain, _former_names(was)))
+        current = storable_name(name or name_of(receiver))
+        former = dict.fromkeys(map(storable_name, _former_names(was)))
         former.pop(current, None)
         module = namespace_of(receiver).get("__spec__")
         return cls(current, skip_stale, tuple(former), tuple(patterns), module, next(_numbers))

@@ -131,4 +131,4 @@ def test_a_lost_connection_is_told_and_so_is_its_return(page, address):
     page.context.set_offline(True)
     expect(page.get_by_text("No connection")).to_be_visible()
     page.context.set_offline(False)
-    expect(page.get_by_text("Updates by itself.")).to_be_visible()
+    expect(page.get_by_text("Updates automatically.")).to_be_visible()

@@ -105,7 +105,7 @@ def test_a_body_that_was_dropped_is_told(shop):
     result = shop.run("deliveries", "show", "msg_done", "--body")
     assert result.exit_code == 1
     assert result.output == (
-        "Error: Its body was dropped when it was done: WHOP_KEEP_PAYLOADS is False, or it is kept in memory.\n"
+        "Error: Its body was dropped when it was done: WHOP_KEEP_PAYLOADS is False, or the store is memory.\n"
     )
 
 
@@ -148,15 +148,15 @@ def test_all_that_failed_is_replayed_after_asking(shop):
 def test_a_replay_of_nothing_or_of_two_things_is_refused(shop, arguments):
     result = shop.run("deliveries", "replay", *arguments)
     assert result.exit_code == 2
-    assert "say --failed" in result.output
+    assert "use --failed" in result.output
 
 
 def test_old_deliveries_are_pruned_and_never_sooner_than_whop_retries(shop):
-    assert shop.run("prune").output == "Forgot 0 deliveries that had not changed for 30 days.\n"
+    assert shop.run("prune").output == "Deleted 0 deliveries unchanged for 30 days.\n"
     for none in ("3", "nan", "inf", "-inf"):
         assert shop.run("prune", "--days", none).exit_code == 2
     shop.store.clock = lambda: time.time() + 9 * 86_400
-    assert shop.run("prune", "--days", "8").output == "Forgot 3 deliveries that had not changed for 8 days.\n"
+    assert shop.run("prune", "--days", "8").output == "Deleted 3 deliveries unchanged for 8 days.\n"
 
 
 def test_work_once_runs_what_is_due(shop):
@@ -185,8 +185,8 @@ def test_init_db_finds_the_tables_there_or_has_nothing_to_do(shop):
     result = shop.run("init-db")
     assert result.exit_code == 0
     assert result.output in (
-        "The tables are there.\n",
-        "Nothing to do: this store makes what it needs when the app starts.\n",
+        "The tables are ready.\n",
+        "Nothing to do: this store creates what it needs when the app starts.\n",
     )
 
 
@@ -206,10 +206,10 @@ def test_a_call_that_has_not_ended_is_shown_as_such(shop):
         shop.store.record(key, "token", Receipt("mail", ReceiptState.STARTED, 2, 1.0, 2.0, None, None), None)
     output = shop.run("deliveries", "show", "msg_failed").output
     assert "msg_failed  payment.succeeded  running" in output
-    assert "mail  started, and has not ended" in output
+    assert "mail  started, not finished" in output
     replayed = shop.run("deliveries", "replay", "msg_failed")
     assert replayed.exit_code == 1
-    assert "not replayable: it runs at this moment, or its body is gone  msg_failed" in replayed.output
+    assert "not replayable: it's running now, or its payload is gone  msg_failed" in replayed.output
 
 
 @pytest.mark.parametrize("shop", [name for name in DURABLE if name != "SQLite"], indirect=True)
@@ -223,7 +223,7 @@ def test_tables_that_are_missing_are_told_with_the_way_to_make_them(shop, caplog
     assert "Make them with `flask whop init-db`" in shop.run("doctor").output
     assert Sender(shop.app).deliver("payment.succeeded").status_code == 503
     assert "Make them with `flask whop init-db`" in caplog.text
-    assert shop.run("init-db").output == "The tables are there.\n"
+    assert shop.run("init-db").output == "The tables are ready.\n"
     assert Sender(shop.app).deliver("payment.succeeded").status_code == 200
 
 

@@ -14,9 +14,9 @@ import pytest
 from flask import Flask
 
 from flask_whop import WhopWebhooks
-from flask_whop.cli.sending import Parcel, over_http
+from flask_whop.cli.sending import over_http, send
 from flask_whop.events import EVENT_TYPES, event_class
-from flask_whop.signature import sign
+from flask_whop.signature import signed
 from flask_whop.stores import MemoryStore
 from flask_whop.testing import sample
 from tests import ROOT
@@ -93,12 +93,10 @@ def server(tmp_path_factory):
 @pytest.mark.parametrize("pin", [None, PIN])
 def test_every_event_in_both_shapes_is_delivered_to_a_running_server_received_and_typed(server, pin):
     url, arrived = server
-    send = over_http(url)
+    post = over_http(url)
     for number, event_type in enumerate(EVENT_TYPES):
         delivery_id = f"msg_{number}_{'pinned' if pin else 'unpinned'}"
-        body = json.dumps(sample(event_type, pin) | {"id": delivery_id}).encode()
-        headers = {"content-type": "application/json", **sign(body, SECRET, delivery_id=delivery_id)}
-        answer = send(Parcel(delivery_id, body, headers))
+        answer = send(signed(sample(event_type, pin) | {"id": delivery_id}, SECRET), post)
         assert (answer.code, answer.status) == (200, "processed"), event_type
         cls = event_class(event_type)
         assert f"{delivery_id} {cls.__name__} {cls.payload_class.__name__} 0\n" in arrived.read_text()
@@ -188,7 +186,7 @@ def test_a_body_is_taken_from_a_file_or_from_standard_input(shop, tmp_path):
     assert [event.data.id for event in shop.events] == ["pay_mine", "pay_mine"]
 
 
-@pytest.mark.parametrize(("text", "word"), [(None, "cannot be read"), ("{", "is no JSON"), ("[]", "JSON object")])
+@pytest.mark.parametrize(("text", "word"), [(None, "can't be read"), ("{", "isn't JSON"), ("[]", "JSON object")])
 def test_a_body_that_is_none_is_explained(shop, tmp_path, text, word):
     file = tmp_path / "body.json"
     if text is not None:

@@ -569,7 +569,7 @@ def test_an_unusable_endpoint_is_refused(tmp_path, endpoint):
         ("sqlite:///:memory:", "memory://"),
         ("nothing://x", "no URL of a database"),
         ("whop.sqlite3", "no URL of a database"),
-        ("", "has to be text"),
+        ("", "must be text"),
         ("postgresql://nobody@127.0.0.1:1/none", "the database cannot be used"),
     ],
 )

@@ -126,7 +126,7 @@ def test_a_receiver_that_is_gone_for_good_is_dropped(shop, state):
     assert shop.state() is state
     assert shop.run("drop", "new", input="n\n").exit_code == 1
     result = shop.run("drop", "new", "--yes")
-    assert (result.exit_code, result.output) == (0, "Dropped new from 1 delivery; they are due now, for a worker.\n")
+    assert (result.exit_code, result.output) == (0, "Dropped new from 1 delivery, due now for a worker.\n")
     shop.work()
     assert (shop.ran, shop.state()) == (["old"], State.DONE)
     assert shop.receipts()["new"].state is ReceiptState.SKIPPED

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_whop.names import LIMIT, name_of, plain
+from flask_whop.names import LIMIT, name_of, storable_name
 from flask_whop.signals import payment_succeeded
 from tests.services import free_port
 from tests.shop import SECRET
@@ -173,7 +173,7 @@ def test_a_circle_of_wrapped_functions_is_no_endless_loop():
 
 @given(st.lists(st.text(st.characters(), max_size=LIMIT + 20), min_size=2, max_size=2, unique=True))
 def test_names_are_kept_in_plain_ascii_and_two_stay_two(names):
-    kept = [plain(name) for name in names]
+    kept = [storable_name(name) for name in names]
     assert all(name.isascii() and name.isprintable() and len(name) <= LIMIT for name in kept)
     assert all(
         name == name.strip() or name.startswith(" ") for name in kept
@@ -196,4 +196,4 @@ def test_what_is_not_plain_ascii_in_a_name_is_escaped(app, whop, name, kept):
     whop.on("payment.succeeded", name=name, was=[name + "1"])(lambda app, event: None)
     [call] = payment_succeeded.calls_for(app)
     assert call.name == kept
-    assert call.was == (plain(name + "1"),)
+    assert call.was == (storable_name(name + "1"),)

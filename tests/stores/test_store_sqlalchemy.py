@@ -132,7 +132,7 @@ def test_init_db_makes_the_tables_where_the_app_does_not(file, tmp_path):
     assert Sender(app).deliver("payment.succeeded").status_code == 503
     made = app.test_cli_runner().invoke(args=["whop", "init-db"])
     assert made.exception is None
-    assert (made.exit_code, made.output) == (0, "The tables are there.\n")
+    assert (made.exit_code, made.output) == (0, "The tables are ready.\n")
     assert Sender(app).deliver("payment.succeeded").status_code == 200
 
 

@@ -17,7 +17,7 @@ function showTimes() {
   for (const time of document.querySelectorAll("time")) time.textContent = ago(time.dateTime);
 }
 
-// What a row says, without the time that this page has written into it.
+// The content of a row, without the time, which this page writes.
 function content(row) {
   const copy = row.cloneNode(true);
   for (const time of copy.querySelectorAll("time")) time.textContent = "";
@@ -57,7 +57,7 @@ async function update() {
       show(new DOMParser().parseFromString(text, "text/html").getElementById("rows"));
       latest = text;
     }
-    link.textContent = "Updates by itself.";
+    link.textContent = "Updates automatically.";
     link.classList.remove("lost");
   } catch {
     link.textContent = "No connection. Trying again…";

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from statistics import median
 from typing import TYPE_CHECKING
 
-from flask_whop.config import strangers
+from flask_whop.config import misspelled
 from flask_whop.doctor.checkup import catalog
 from flask_whop.doctor.checkup.receivers import check_receivers
 from flask_whop.doctor.checkup.route import check_route
@@ -85,7 +85,7 @@ def _overridden(installation: Installation) -> list[Finding]:
 
 
 def _misspelled(installation: Installation) -> list[Finding]:
-    return [catalog.W004.of(key=key, nearest=nearest) for key, nearest in strangers(installation.app.config)]
+    return [catalog.W004.of(key=key, nearest=nearest) for key, nearest in misspelled(installation.app.config)]
 
 
 def check_clock(installation: Installation) -> Check:
