@@ -13,14 +13,13 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from flask_whop.cli.output import as_json as print_json
-from flask_whop.cli.output import fault
 from flask_whop.doctor.checkup import check_app
 from flask_whop.doctor.checkup.captures import read_capture
 from flask_whop.doctor.checkup.receivers import receivers_by_event
 from flask_whop.doctor.findings import Check, Finding, Level
 from flask_whop.doctor.watch import Captured, examine
 from flask_whop.engine.installation import Installation
-from flask_whop.errors import FlaskWhopError, Rejected
+from flask_whop.errors import Rejected
 from flask_whop.names import shown
 from flask_whop.signature import Verifier
 
@@ -65,10 +64,7 @@ def command(*, captured: BinaryIO | None, at: int | None, as_json: bool) -> None
     app = Installation.of(current_app).app
     if at is not None and captured is None:
         raise click.UsageError("--at goes with --request FILE.")
-    try:
-        good = _check(app, as_json=as_json) if captured is None else _explain(app, captured, at, as_json=as_json)
-    except FlaskWhopError as error:
-        raise fault(error) from None
+    good = _check(app, as_json=as_json) if captured is None else _explain(app, captured, at, as_json=as_json)
     sys.exit(0 if good else 1)
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from flask_whop.cli.output import as_json, fitted, styled, table
 from flask_whop.doctor.unhandled import ready_receiver
 from flask_whop.engine.installation import Installation
-from flask_whop.events import AnyEvent, event_class
+from flask_whop.events import AnyEvent
 from flask_whop.signals import EVENT_SIGNALS
 from flask_whop.signals.kinds import EventSignal
 from flask_whop.signals.patterns import matching
@@ -47,7 +47,7 @@ def command(wanted: str | None, *, subscribed: bool, machine: bool) -> None:
       flask whop events payment.succeeded
       flask whop events --subscribed
     """  # noqa: D301  # click reads the backspace
-    types: Sequence[str] = EVENT_SIGNALS if wanted is None else matching(wanted)
+    types: Sequence[str] = list(EVENT_SIGNALS) if wanted is None else matching(wanted)
     if subscribed:
         types = [event_type for event_type in types if _listeners(event_type)]
     if machine:

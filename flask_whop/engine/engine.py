@@ -59,9 +59,9 @@ class Engine:
     """
 
     def __init__(self, host: Host, store: Store, settings: Settings, *, on_default_file: bool = False) -> None:
-        self.endpoint = settings.endpoint
-        self.leases = LeaseKeeper(longest=settings.longest_call)
-        self.fingerprints = [fingerprint(secret) for secret in settings.secrets]
+        self.endpoint: str = settings.endpoint
+        self.leases: LeaseKeeper = LeaseKeeper(longest=settings.longest_call)
+        self.fingerprints: list[str] = [fingerprint(secret) for secret in settings.secrets]
         """Those of the secrets, in their order."""
         self._host = host
         self._accounts = settings.accounts

@@ -58,11 +58,11 @@ class Record:
     def __init__(self, store: Store, retries: RetryPolicy, holding: Holding) -> None:
         self.due: list[float] = []
         """When receivers that aren't done are due, in unix seconds."""
-        self.dead = 0
+        self.dead: int = 0
         """How many receivers ran out of retries."""
-        self.failed = False
+        self.failed: bool = False
         """Whether a receiver must be called again by a retry of Whop's."""
-        self.settled = False
+        self.settled: bool = False
         self._store = store
         self._retries = retries
         self._holding = holding
