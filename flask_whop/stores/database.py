@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from flask_whop.errors import StoreUnavailable
+from flask_whop.forks import process, renew_after_fork
 from flask_whop.stores import sql
 from flask_whop.stores.engines import CONNECT_SECONDS, LOCK_LIMITS, POOLED, file_of, limit_waiting
 from flask_whop.stores.protocol import Key, Lifeline, Mark
@@ -99,7 +99,7 @@ class Database(Lifeline):
     a parent process are never used.
     """
 
-    def __init__(self, engine: Engine, names: Names, clock: Callable[[], float], *, opened_in: int) -> None:
+    def __init__(self, engine: Engine, names: Names, clock: Callable[[], float], *, opened_in: object) -> None:
         self._engine = ref(engine)
         self.dialect: str = engine.dialect.name
         self._names = names
@@ -108,9 +108,13 @@ class Database(Lifeline):
         dbapi = engine.dialect.loaded_dbapi
         self._file = None if self.is_in_memory else file_of(engine.url)
         self._driver_error: type[Exception] = dbapi.Error
-        self._pid = opened_in
-        self._lock = Lock()
+        self._process = opened_in
+        self._renew_lock()
+        renew_after_fork(self._renew_lock)
         self._announced_at = 0.0
+
+    def _renew_lock(self) -> None:
+        self._lock = Lock()
 
     @property
     def engine(self) -> Engine:
@@ -174,7 +178,7 @@ class Database(Lifeline):
 
     def rest(self) -> None:
         """Close the connection for renewals."""
-        if self._pid == os.getpid() and not self.is_in_memory and "_renewals" in self.__dict__:
+        if self._process is process.current and not self.is_in_memory and "_renewals" in self.__dict__:
             self._renewals.dispose()
 
     def apart(self) -> AbstractContextManager[Connection]:
@@ -265,16 +269,16 @@ class Database(Lifeline):
 
     def leave_to_parent(self) -> None:
         """Begin anew after a fork: what is open belongs to the parent, which goes on using it."""
-        if self._pid == os.getpid():
+        if self._process is process.current:
             return
         with self._lock:
-            if self._pid == os.getpid():
+            if self._process is process.current:
                 return
             if not self.is_in_memory:
                 self.engine.dispose(close=False)
                 if "_renewals" in self.__dict__:
                     self._renewals.dispose(close=False)
-            self._pid = os.getpid()
+            self._process = process.current
 
 
 @contextmanager

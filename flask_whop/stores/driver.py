@@ -27,7 +27,7 @@ _PARAMETER: Final = re.compile(r"(?<!:):([a-z_0-9]+)")
 class DriverDatabase(Database):
     """The same, for an engine whose connections commit each statement: of psycopg, or of PyMySQL."""
 
-    def __init__(self, engine: Engine, names: Names, clock: Callable[[], float], *, opened_in: int) -> None:
+    def __init__(self, engine: Engine, names: Names, clock: Callable[[], float], *, opened_in: object) -> None:
         super().__init__(engine, names, clock, opened_in=opened_in)
         self._begin: Callable[[Any], AbstractContextManager[object]] = (
             _psycopg_transaction if engine.dialect.driver == "psycopg" else _pymysql_transaction

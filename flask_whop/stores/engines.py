@@ -57,10 +57,10 @@ class Pool(NamedTuple):
     seconds: float = CONNECT_SECONDS
 
 
-def make_engine(url: str | URL, *, durable: bool = True, pool: Pool = Pool()) -> Engine:  # noqa: B008  # it is frozen
+def make_engine(url: str | URL, *, owned: bool = True, pool: Pool = Pool()) -> Engine:  # noqa: B008  # it is frozen
     """The engine for ``url``, with a driver that its extra installs and with time limits.
 
-    Unless it has to be ``durable``, PostgreSQL answers before its disk does. The
+    Unless it has to be ``owned``, PostgreSQL answers before its disk does. The
     connections of a driver that we drive ourselves commit each statement. Raises
     :class:`~flask_whop.errors.ConfigError` for a URL that is none, and
     :class:`~flask_whop.errors.MissingExtraError` for a driver that is not installed.
@@ -97,7 +97,7 @@ def make_engine(url: str | URL, *, durable: bool = True, pool: Pool = Pool()) ->
     if pooled:
         engine.update_execution_options(**{POOLED: True})
         return engine
-    if name == "postgresql" and not durable:
+    if name == "postgresql" and not owned:
         event.listen(engine, "connect", _relax)
     if name in LOCK_LIMITS and "lock_timeout" not in f"{arguments.get('options')} {parsed.query.get('options')}":
         event.listen(engine, "connect", partial(limit_waiting, LOCK_LIMITS[name]))

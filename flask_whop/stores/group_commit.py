@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
-from weakref import ref
 
 from flask_whop.errors import StoreUnavailable
+from flask_whop.forks import renew_after_fork
 
 _AT_ONCE: Final = 32
 
@@ -59,18 +58,11 @@ class GroupCommit(Generic[ConnectionT]):
         self._commit_one = commit_one
         self._commit_all = commit_all
         self._patience = patience
-        self._begin_anew()
-        if hasattr(os, "register_at_fork"):
-            # A fork may come while another thread has the turn, which then never ends.
-            us = ref(self)
+        self._start_over()
+        # A fork may come while another thread has the turn, which never ends in the child.
+        renew_after_fork(self._start_over)
 
-            def begin_anew() -> None:
-                if (group := us()) is not None:
-                    group._begin_anew()  # noqa: SLF001  # ours
-
-            os.register_at_fork(after_in_child=begin_anew)
-
-    def _begin_anew(self) -> None:
+    def _start_over(self) -> None:
         self._wishes: deque[Wish[ConnectionT, Any]] = deque()
         self._turn = Lock()
 

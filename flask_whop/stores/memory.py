@@ -170,7 +170,7 @@ class MemoryStore(Store):
         self._marks: dict[tuple[str, str, str], _Mark] = {}
         self._marked: dict[tuple[str, str], set[tuple[str, str, str]]] = {}
 
-    def open(self, *, durable: bool, keep_bodies: bool) -> None:
+    def open(self, *, owned: bool, keep_bodies: bool) -> None:
         """Do nothing: memory is ready, and nothing in it outlasts the process."""
 
     def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:

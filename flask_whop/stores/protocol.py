@@ -302,10 +302,10 @@ class Store(Lifeline, Protocol):
     ready_at_start: bool = True
     """Whether it can be used as soon as it is open, and not in the app's context alone."""
 
-    def open(self, *, durable: bool, keep_bodies: bool) -> None:
+    def open(self, *, owned: bool, keep_bodies: bool) -> None:
         """Make ready, once at start; create or migrate what is kept.
 
-        ``durable`` says that what is written has to outlast a power cut, since the
+        ``owned`` says that what is written has to outlast a power cut, since the
         retry of what is accepted is ours. Without ``keep_bodies`` the body is dropped
         when a delivery is done. Raises :class:`~flask_whop.errors.ConfigError` if it
         cannot be used.

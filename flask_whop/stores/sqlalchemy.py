@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from flask_whop.errors import ConfigError, MissingExtraError, NotJoined, StaleEvent, StoreUnavailable
+from flask_whop.forks import process, renew_after_fork
 from flask_whop.stores import sql
 from flask_whop.stores.protocol import (
     Arrival,
@@ -134,18 +134,22 @@ class SQLAlchemyStore(SqlStore):
             raise ConfigError(f"prefix has to be up to 30 letters, digits and underscores; it is {prefix!r}.")
         self._given = engine
         self._create = create
-        self._durable = True
+        self._owned = True
         self._tables = Tables(prefix, metadata if metadata is not None else sa.MetaData())
         self.metadata: sa.MetaData = self._tables.deliveries.metadata
         self._databases: WeakKeyDictionary[Engine, Database] = WeakKeyDictionary()
-        self._lock = Lock()
-        self._opened_in = os.getpid()
+        self._renew_lock()
+        renew_after_fork(self._renew_lock)
+        self._opened_in = process.current
 
-    def open(self, *, durable: bool, keep_bodies: bool) -> None:
+    def _renew_lock(self) -> None:
+        self._lock = Lock()
+
+    def open(self, *, owned: bool, keep_bodies: bool) -> None:
         """Reach the database, and make or migrate the tables."""
-        self._durable = durable
+        self._owned = owned
         self._keeps_bodies = keep_bodies
-        self._opened_in = os.getpid()
+        self._opened_in = process.current
         try:
             self._database()
         except StoreUnavailable as error:
@@ -188,7 +192,7 @@ class SQLAlchemyStore(SqlStore):
     def _own_engine(self) -> Engine:
         if isinstance(self._given, sa.Engine):
             return self._given
-        engine = make_engine(self._given, durable=self._durable, pool=self._pool)
+        engine = make_engine(self._given, owned=self._owned, pool=self._pool)
         check_pooler(engine)
         return engine
 
@@ -293,10 +297,10 @@ class SessionStore(SQLAlchemyStore):
         if factory is not None:
             watch_sessions_of(factory)
 
-    def open(self, *, durable: bool, keep_bodies: bool) -> None:  # noqa: ARG002  # the commits are the host's
+    def open(self, *, owned: bool, keep_bodies: bool) -> None:  # noqa: ARG002  # the commits are the host's
         """Note what is wanted; the session's engine is known once the app runs."""
         self._keeps_bodies = keep_bodies
-        self._opened_in = os.getpid()
+        self._opened_in = process.current
 
     @property
     def _engine(self) -> Engine:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from flask_whop.errors import ConfigError, StoreUnavailable
+from flask_whop.forks import process
 from flask_whop.stores import tables
 from flask_whop.stores.group_commit import GroupCommit, Wish
 from flask_whop.stores.sql import Connection, ResultT, Row, Select, SqlStore, Values
@@ -81,8 +82,8 @@ class SqliteStore(SqlStore):
     def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
         super().__init__(clock=clock)
         self.path: Path = Path(path)
-        self._durable = True
-        self._pid = os.getpid()
+        self._owned = True
+        self._process = process.current
         # Whoever needs one takes the connection that was used last, so that there are no
         # more of them than there have been users at once; also where each request has a
         # thread of its own.
@@ -90,9 +91,9 @@ class SqliteStore(SqlStore):
         self._inherited: list[_Kept] = []
         self._group: GroupCommit[Connection] = GroupCommit(self._commit_one, self._commit_all, patience=BUSY_SECONDS)
 
-    def open(self, *, durable: bool, keep_bodies: bool) -> None:
+    def open(self, *, owned: bool, keep_bodies: bool) -> None:
         """Make the file ready: create its tables, or migrate them."""
-        self._durable = durable
+        self._owned = owned
         self._keeps_bodies = keep_bodies
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise ConfigError(
@@ -182,12 +183,12 @@ class SqliteStore(SqlStore):
             connection.change("COMMIT", _NO_VALUES)
 
     def _take(self) -> _Kept:
-        if self._pid != os.getpid():
+        if self._process is not process.current:
             # Closing a connection of the parent would release the locks of this process, and
             # using it would break the file: it is kept, and never touched again.
             self._inherited += self._idle
             self._idle = deque()
-            self._pid = os.getpid()
+            self._process = process.current
         try:
             return self._idle.pop()
         except IndexError:
@@ -207,7 +208,7 @@ class SqliteStore(SqlStore):
             connection.file = identity(self.path)
             _enter_wal(connection)
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-            connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if self._owned else 'NORMAL'}")
         except sqlite3.Error as error:
             raise _unavailable(error) from error
         return connection

@@ -47,7 +47,7 @@ class Releases:
         else:
             store = SQLAlchemyStore(url_of(self.kind), prefix=self.prefix)
         self.made.append(store)
-        store.open(durable=True, keep_bodies=True)
+        store.open(owned=True, keep_bodies=True)
         store.stats("shop")  # where the database is that of the session, it is reached with the first use
         return store
 
@@ -189,6 +189,6 @@ def test_a_file_of_before_any_release_is_made_anew_where_it_is_empty(tmp_path):
     with closing(sqlite3.connect(tmp_path / "whop.sqlite3")) as connection:
         connection.execute("CREATE TABLE another (id INTEGER)")
     store = SqliteStore(tmp_path / "whop.sqlite3")
-    store.open(durable=True, keep_bodies=True)
+    store.open(owned=True, keep_bodies=True)
     work(store, 1)
     store.close()
