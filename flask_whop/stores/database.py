@@ -18,12 +18,15 @@ from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from flask_whop.errors import StoreUnavailable
 from flask_whop.forks import process, renew_after_fork
-from flask_whop.stores import sql
+from flask_whop.stores import rows as statement_rows
 from flask_whop.stores.engines import CONNECT_SECONDS, LOCK_LIMITS, POOLED, file_of, limit_waiting
-from flask_whop.stores.protocol import Key, Lifeline, Mark
-from flask_whop.stores.sql import ResultT, Row, Unstorable, Values, held_values, renewed
-from flask_whop.stores.sqlite import GONE, Identity, identity
-from flask_whop.stores.statements import MariaDBStatements, MySQLStatements, Names, PostgreSQLStatements, Statements
+from flask_whop.stores.files import GONE, Identity, identity
+from flask_whop.stores.protocol import Lifeline
+from flask_whop.stores.records import Key, Mark
+from flask_whop.stores.rows import Row, Unstorable, Values, held_values, renewed
+from flask_whop.stores.sql import ResultT
+from flask_whop.stores.statements import Names, PostgreSQLStatements, Statements
+from flask_whop.stores.statements_mysql import MariaDBStatements, MySQLStatements
 from flask_whop.stores.waking import ListeningWaker, Sleeper, Waker, channel_of
 
 if TYPE_CHECKING:
@@ -155,7 +158,7 @@ class Database(Lifeline):
         with self.single() as connection:
             return connection.change(statement, values)
 
-    def transact(self, job: Callable[[sql.Connection], ResultT]) -> ResultT:
+    def transact(self, job: Callable[[statement_rows.Connection], ResultT]) -> ResultT:
         """Do what takes several statements: all of it happens, or nothing if ``job`` raises."""
         with self.transaction() as connection:
             return job(connection)

@@ -12,7 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from flask_whop.errors import ConfigError, MissingExtraError
-from flask_whop.stores.sqlite import make_private
+from flask_whop.stores.files import make_private
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Engine

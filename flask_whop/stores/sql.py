@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from secrets import token_hex
-from typing import Concatenate, Final, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from flask_whop.errors import StoreUnavailable
 from flask_whop.names import ascii_of, storable
-from flask_whop.stores.protocol import (
+from flask_whop.stores.protocol import Store, claim_lost, warn_of_dead_letters
+from flask_whop.stores.records import (
     DONE_WITHIN,
     NO_RECEIPTS,
     UNFINISHED,
@@ -30,36 +29,31 @@ from flask_whop.stores.protocol import (
     Settlement,
     State,
     Stats,
-    Store,
     Stored,
     Taken,
     Turn,
-    claim_lost,
-    warn_of_dead_letters,
 )
-from flask_whop.stores.statements import AT_ONCE, BY_STATE, BY_TYPE, Ending, Statements
+from flask_whop.stores.rows import (
+    Connection,
+    Row,
+    Select,
+    Unstorable,
+    Values,
+    arrival_values,
+    held_values,
+    number,
+    receipt_of,
+    receipt_values,
+    renewed,
+    searches,
+    standing_of,
+    stored_of,
+    whole,
+)
+from flask_whop.stores.statements import AT_ONCE, Ending, Statements
 
-Values: TypeAlias = Mapping[str, object]
-Row: TypeAlias = Sequence[object]
-
-
-class Unstorable(StoreUnavailable):
-    """A text has characters that the database cannot keep."""
-
-
-class Connection(Protocol):
-    """One transaction."""
-
-    def rows(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run a statement that gives rows."""
-        ...
-
-    def change(self, statement: str, values: Values) -> int:
-        """Run a statement that changes rows; how many it found."""
-        ...
-
-
-Select: TypeAlias = Callable[[str, Values], Sequence[Row]]
+_END_OF_TIME: Final = 1e12
+_FIRST: Final = Claim(granted=True)
 
 StoreT = TypeVar("StoreT", bound="SqlStore")
 Asked = ParamSpec("Asked")
@@ -117,7 +111,7 @@ class SqlStore(Store, ABC):
     def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:
         """Take a delivery for processing while its sender waits."""
         now = self._now()
-        values = _arrived(arrival, now)
+        values = arrival_values(arrival, now)
         values["token"] = token
         values["until"] = now + lease
         standing = self._upsert(self._statements.claim, values)
@@ -127,8 +121,8 @@ class SqlStore(Store, ABC):
         _, owned, attempts, holder = standing
         # A statement that is sent again after a lost connection may have done its work before.
         if holder != token:
-            return Claim(granted=False, owned=bool(owned), attempts=_whole(attempts))
-        return _FIRST if attempts == 1 else self._granted(arrival.key, _whole(attempts))
+            return Claim(granted=False, owned=bool(owned), attempts=whole(attempts))
+        return _FIRST if attempts == 1 else self._granted(arrival.key, whole(attempts))
 
     def _granted(self, key: Key, attempts: int) -> Claim:
         return Claim(granted=True, attempts=attempts, receipts=self._receipts_of(key))
@@ -151,7 +145,7 @@ class SqlStore(Store, ABC):
     @repeatable
     def _accept(self, arrival: Arrival, due_in: float, hold: Hold | None, token: str) -> Accepted:
         now = self._now()
-        values = _arrived(arrival, now)
+        values = arrival_values(arrival, now)
         values["token"] = token
         values["due_at"] = now + due_in
         values["state"], values["attempts"], values["until"] = (
@@ -168,7 +162,7 @@ class SqlStore(Store, ABC):
         if hold is None or attempts == 1:
             return Accepted(changed=True, state=State(state))
         receipts = self._receipts_of(arrival.key)
-        return Accepted(changed=True, state=State.RUNNING, attempts=_whole(attempts), receipts=receipts)
+        return Accepted(changed=True, state=State.RUNNING, attempts=whole(attempts), receipts=receipts)
 
     def _now(self) -> float:
         """The time; a store that has to look for it first, does."""
@@ -209,7 +203,7 @@ class SqlStore(Store, ABC):
         return ()
 
     def _taken(self, rows: Sequence[Row]) -> list[Taken]:
-        stored = [_stored(row) for row in rows]
+        stored = [stored_of(row) for row in rows]
         # What is taken for the first time has no receipts.
         return [Taken(one, NO_RECEIPTS if one.attempts == 1 else self._receipts_of(one.key)) for one in stored]
 
@@ -226,10 +220,10 @@ class SqlStore(Store, ABC):
         """Up to ``limit`` deliveries that :meth:`take` would give."""
         values = {"endpoint": endpoint, "now": self._now(), "limit": limit}
         rows = self._select(self._statements.due, values)
-        left_behind = any(_whole(row[2]) > 0 and row[3] == 0 for row in rows)
+        left_behind = any(whole(row[2]) > 0 and row[3] == 0 for row in rows)
         if left_behind and self._change(self._statements.release, {"endpoint": endpoint, "now": values["now"]}):
             rows = self._select(self._statements.due, values)
-        return [Due(Key(str(row[0]), str(row[1])), alone=_whole(row[2]) > 0) for row in rows]
+        return [Due(Key(str(row[0]), str(row[1])), alone=whole(row[2]) > 0) for row in rows]
 
     @repeatable
     def postpone(self, key: Key, due_at: float) -> None:
@@ -314,7 +308,7 @@ class SqlStore(Store, ABC):
         """Whether a receipt was left as it is, since it is done, by a database that does not tell."""
         if self._statements.tells or receipt.state is ReceiptState.DONE:
             return False
-        kept = map(_receipt, select(self._statements.receipts, key._asdict()))
+        kept = map(receipt_of, select(self._statements.receipts, key._asdict()))
         return any(one.receiver == receipt.receiver and one.state is ReceiptState.DONE for one in kept)
 
     def _end(self, connection: Connection, key: Key, token: str, settlement: Settlement) -> None:
@@ -373,12 +367,12 @@ class SqlStore(Store, ABC):
     def get(self, key: Key) -> Stored | None:
         """The delivery, if it is kept."""
         rows = self._select(self._statements.get, key._asdict())
-        return _stored(rows[0]) if rows else None
+        return stored_of(rows[0]) if rows else None
 
     @repeatable
     def receipts(self, key: Key) -> Sequence[Receipt]:
         """The receipts of a delivery."""
-        return [_receipt(row) for row in self._select(self._statements.receipts, key._asdict())]
+        return [receipt_of(row) for row in self._select(self._statements.receipts, key._asdict())]
 
     @repeatable
     def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:
@@ -388,7 +382,7 @@ class SqlStore(Store, ABC):
         if not conditions:
             return []
         rows = self._select(self._statements.find(conditions), {**values, "endpoint": endpoint, "limit": limit})
-        return [_stored(row) for row in rows]
+        return [stored_of(row) for row in rows]
 
     def _types_like(self, endpoint: str, pattern: str) -> list[str]:
         if "*" not in pattern:
@@ -406,9 +400,9 @@ class SqlStore(Store, ABC):
         counted = self._select(self._statements.counts, {"endpoint": endpoint})
         since = {"endpoint": endpoint, "since": self.clock() - DONE_WITHIN}
         [(done,)] = self._select(self._statements.done_since, since)
-        counts = dict.fromkeys(UNFINISHED, 0) | {State(state): _whole(count) for state, count, _ in counted}
-        waiting = [_number(since) for state, _, since in counted if state != State.DEAD.value]
-        return Stats(counts, _whole(done), max(0.0, self.clock() - min(waiting)) if waiting else None)
+        counts = dict.fromkeys(UNFINISHED, 0) | {State(state): whole(count) for state, count, _ in counted}
+        waiting = [number(since) for state, _, since in counted if state != State.DEAD.value]
+        return Stats(counts, whole(done), max(0.0, self.clock() - min(waiting)) if waiting else None)
 
     def prune(self, endpoint: str, before: float, *, most: int | None = None) -> int:
         """Delete what has not changed since ``before``, some at a time so that nobody waits for long."""
@@ -437,140 +431,3 @@ class SqlStore(Store, ABC):
             return len(old)
 
         return self._transact(prune)
-
-
-_END_OF_TIME: Final = 1e12
-_FIRST: Final = Claim(granted=True)
-
-
-def standing_of(rows: Sequence[Row]) -> tuple[float | None, object]:
-    """The latest time that a mark tells, and who has the turn."""
-    if not rows:
-        return None, None
-    latest, holder = rows[0]
-    return (None if latest is None else _number(latest)), holder
-
-
-def renewed(connection: Connection, statements: Statements, held: Values, until: float) -> bool:
-    """Hold a claim, and a receiver's turn, until a time; False if the claim is not held any more."""
-    values = {**held, "until": until}
-    kept = connection.change(statements.renew, values) > 0
-    if "line" in held:
-        # Whoever has taken the delivery over wants its turn as well.
-        connection.change(statements.renew_turn if kept else statements.leave, values)
-    return kept
-
-
-def held_values(key: Key, token: str, mark: Mark | None = None) -> dict[str, object]:
-    """The values of a claim, and of the mark of one of its receivers."""
-    values: dict[str, object] = {"endpoint": key.endpoint, "id": key.id, "token": token}
-    if mark is not None:
-        values |= {"receiver": storable(mark.receiver), "line": storable(mark.line), "at": mark.at}
-    return values
-
-
-def receipt_values(key: Key, token: str, receipt: Receipt) -> dict[str, object]:
-    """The values of a receipt, and of the claim that has to hold for it to be written."""
-    return {
-        "endpoint": key.endpoint,
-        "id": key.id,
-        "receiver": storable(receipt.receiver),
-        "state": receipt.state.value,
-        "attempts": receipt.attempts,
-        "first_at": receipt.first_at,
-        "last_at": receipt.last_at,
-        "due_at": receipt.due_at,
-        "error": receipt.error,
-        "token": token,
-    }
-
-
-def _arrived(arrival: Arrival, now: float) -> dict[str, object]:
-    key, event_type, account_id, resource, occurred_at, updated_at, signed_at, secret_index, body = arrival[:9]
-    return {
-        "endpoint": key.endpoint,
-        "id": key.id,
-        "event_type": storable(event_type),
-        "account_id": account_id and storable(account_id),
-        "resource": resource and storable(resource),
-        "occurred_at": occurred_at,
-        "updated_at": updated_at,
-        "signed_at": signed_at,
-        "secret_index": secret_index,
-        "body": body,
-        "receivers": json.dumps(arrival.receivers) if arrival.receivers else None,
-        "signer": arrival.signer,
-        "now": now,
-    }
-
-
-def searches(wanted: Filter, types: Sequence[str] | None) -> tuple[list[str], dict[str, object]]:
-    """The conditions of the searches that find what is wanted together, and their values.
-
-    ``types`` are those of the events; None takes all. Each search goes by an index: that of
-    the state where only unfinished ones are wanted, of the account, of the type, or again of
-    the state; what else is wanted is sifted.
-    """
-    if types is not None and not types:
-        return [], {}
-    values: dict[str, object] = {f"type_{number}": name for number, name in enumerate(types or ())}
-    by_type = [f"{BY_TYPE} AND event_type = :{name}" for name in values]
-    by_state = [f"{BY_STATE} AND state = '{state.value}'" for state in wanted.states or State]
-    filters = [f"event_type IN ({', '.join(f':{name}' for name in values)})"] if values else []
-    if wanted.states:
-        named = ", ".join(f"'{state.value}'" for state in wanted.states)
-        filters.append(f"state IN ({named})")
-    for name, condition in (("account_id", "account_id ="), ("since", "received_at >="), ("until", "received_at <")):
-        if (value := getattr(wanted, name)) is not None:
-            filters.append(f"{condition} :{name}")
-            values[name] = value
-    indexed = by_state
-    if not wanted.states or State.DONE in wanted.states:
-        indexed = [""] if wanted.account_id is not None else by_type or by_state
-    return [" AND ".join(filter(None, [one, *filters])) for one in indexed], values
-
-
-def _stored(row: Row) -> Stored:
-    receivers, signer, body = row[13:16]
-    return Stored(
-        Key(str(row[0]), str(row[1])),
-        event_type=str(row[2]),
-        account_id=_text(row[3]),
-        state=State(row[4]),
-        owned=bool(row[5]),
-        attempts=_whole(row[6]),
-        received_at=_number(row[7]),
-        opened_at=_number(row[8]),
-        changed_at=_number(row[9]),
-        due_at=None if row[10] is None else _number(row[10]),
-        signed_at=_whole(row[11]),
-        secret_index=_whole(row[12]),
-        body=None if body is None else bytes(body),  # type: ignore[call-overload]  # bytes, or a memoryview by some drivers
-        receivers=tuple(json.loads(str(receivers))) if receivers else (),
-        signer=_text(signer),
-    )
-
-
-def _receipt(row: Row) -> Receipt:
-    receiver, state, attempts, first_at, last_at, due_at, error = row
-    return Receipt(
-        str(receiver),
-        ReceiptState(state),
-        _whole(attempts),
-        _number(first_at),
-        _number(last_at),
-        None if due_at is None else _number(due_at),
-        _text(error),
-    )
-
-
-def _whole(value: object) -> int:
-    return int(value)  # type: ignore[call-overload,no-any-return]  # what the column's type makes sure of
-
-
-def _number(value: object) -> float:
-    return float(value)  # type: ignore[arg-type]  # what the column's type makes sure of
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)

@@ -11,15 +11,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from flask_whop.errors import ConfigError, StoreUnavailable
 from flask_whop.forks import process
-from flask_whop.stores import tables
+from flask_whop.stores import schema
+from flask_whop.stores.files import GONE, FileWaker, Identity, identity, make_private
 from flask_whop.stores.group_commit import GroupCommit, Wish
-from flask_whop.stores.sql import Connection, ResultT, Row, Select, SqlStore, Values
+from flask_whop.stores.rows import Connection, Row, Select, Values
+from flask_whop.stores.schema import Kind
+from flask_whop.stores.sql import ResultT, SqlStore
 from flask_whop.stores.statements import Names, SqliteStatements
-from flask_whop.stores.tables import Kind
 from flask_whop.stores.waking import Waker
 
 log: logging.Logger = logging.getLogger("flask_whop")
@@ -27,14 +29,6 @@ log: logging.Logger = logging.getLogger("flask_whop")
 BUSY_SECONDS: Final = 3.0
 """How long to wait for another writer: less than the 5 seconds within which Whop wants its answer."""
 
-GONE: Final = (
-    "The file of the store, {}, has been deleted or replaced, so that what was written last may be kept nowhere. Put"
-    " it back, or restart the app, which makes a new one."
-)
-
-Identity: TypeAlias = tuple[int, int]
-
-_LOOK_EVERY: Final = 0.01
 _WAL_PAUSE: Final = 0.02
 _SHORTEST_PAUSE: Final = 0.0003
 _LONGEST_PAUSE: Final = 0.003
@@ -123,7 +117,7 @@ class SqliteStore(SqlStore):
 
     def _has_tables(self) -> bool:
         try:
-            return _version(self._select, self.path) >= tables.VERSION
+            return _version(self._select, self.path) >= schema.VERSION
         except StoreUnavailable:
             return False
 
@@ -291,57 +285,6 @@ class _Kept(sqlite3.Connection):
             time.sleep(random.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE))  # noqa: S311  # nobody gains from guessing it
 
 
-class FileWaker:
-    """Looks whether somebody has written to a SQLite file, which takes a few microseconds."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
-        self._version = self._look()
-
-    def wait(self, seconds: float) -> bool:
-        """Look a hundred times a second."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            version = self._look()
-            if version != self._version:
-                self._version = version
-                return True
-            time.sleep(_LOOK_EVERY)
-        return False
-
-    def _look(self) -> int | None:
-        try:
-            if self._connection is None:
-                uri = f"{self._path.absolute().as_uri()}?mode=ro"
-                self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
-            [(version,)] = self._connection.execute("PRAGMA data_version")
-        except sqlite3.Error:
-            self.close()
-            return None
-        return int(version)
-
-    def close(self) -> None:
-        """Close its connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def make_private(path: Path) -> None:
-    """Make a file for its owner alone, if it is not there; SQLite gives ``-wal`` and ``-shm`` the same mode."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-
-
-def identity(path: Path) -> Identity | None:
-    """Which file stands at a path; None if none does."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 def _enter_wal(connection: sqlite3.Connection) -> None:
     """Put a new file into WAL mode, of which it is known that SQLite does not wait for others there."""
     until = time.monotonic() + BUSY_SECONDS
@@ -363,15 +306,15 @@ def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
 def _migrate(path: Path, transaction: Connection) -> None:
     """Make the tables, or add what those of an older release lack."""
     version = _version(transaction.rows, path)
-    if version >= tables.VERSION:
+    if version >= schema.VERSION:
         return
-    for table in tables.TABLES:
+    for table in schema.TABLES:
         name = f"{PREFIX}{table.name}"
         known = {row[0] for row in transaction.rows(f"SELECT name FROM pragma_table_info('{name}')", {})}
         if not known:
             parts = [_definition(column) for column in table.columns] + [f"PRIMARY KEY ({', '.join(table.key)})"]
             # Of rows that are as short as their keys, one copy is enough.
-            tail = "" if table is tables.DELIVERIES else " WITHOUT ROWID"
+            tail = "" if table is schema.DELIVERIES else " WITHOUT ROWID"
             transaction.change(f"CREATE TABLE {name} ({', '.join(parts)}){tail}", {})
         for column in table.columns if known else ():
             if column.name not in known:
@@ -383,7 +326,7 @@ def _migrate(path: Path, transaction: Connection) -> None:
     for statement in _BODIES:
         transaction.change(statement, {})
     transaction.change(f"DELETE FROM {PREFIX}schema", {})
-    transaction.change(f"INSERT INTO {PREFIX}schema (version, oldest) VALUES ({tables.VERSION}, {tables.OLDEST})", {})
+    transaction.change(f"INSERT INTO {PREFIX}schema (version, oldest) VALUES ({schema.VERSION}, {schema.OLDEST})", {})
 
 
 def _version(select: Select, path: Path) -> int:
@@ -394,10 +337,10 @@ def _version(select: Select, path: Path) -> int:
     if not rows:
         return 0
     version, oldest = (int(str(value)) for value in rows[0])
-    tables.check_version(version, oldest, str(path))
+    schema.check_version(version, oldest, str(path))
     return version
 
 
-def _definition(column: tables.Column) -> str:
+def _definition(column: schema.Column) -> str:
     default = "" if column.default is None else f" DEFAULT '{column.default}'"
     return f"{column.name} {_TYPES[column.kind]}{'' if column.nullable else ' NOT NULL'}{default}"

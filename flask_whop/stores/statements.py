@@ -10,64 +10,42 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from flask_whop.stores.schema import BY_STATE, BY_TYPE, UNFINISHED_ROWS
+
 _STORED = (
     "endpoint, id, event_type, account_id, state, owned, attempts, received_at, opened_at, changed_at,"
     " due_at, signed_at, secret_index, receivers, signer"
 )
-_ARRIVED = (
+ARRIVED = (
     "endpoint, id, event_type, account_id, resource, occurred_at, updated_at, signed_at, secret_index, body,"
     " receivers, signer, received_at, opened_at, changed_at, lapses"
 )
-_ARRIVED_VALUES = (
+ARRIVED_VALUES = (
     ":endpoint, :id, :event_type, :account_id, :resource, :occurred_at, :updated_at, :signed_at, :secret_index, :body,"
     " :receivers, :signer, :now, :now, :now, 0"
 )
-_TAKING = (
+TAKING = (
     "opened_at = CASE WHEN owned = 1 THEN opened_at ELSE :now END, owned = 1,"
     " lapses = lapses + CASE WHEN state = 'running' THEN 1 ELSE 0 END, state = 'running',"
     " lease = :token, lease_until = :until, attempts = attempts + 1, changed_at = :now"
 )
-_STANDING = "state, owned, attempts, lease"
+STANDING = "state, owned, attempts, lease"
 _RECEIPT = "endpoint, delivery_id, receiver, state, attempts, first_at, last_at, due_at, error"
 _RECEIPT_TOLD = ":receiver, :state, :attempts, :first_at, :last_at, :due_at, :error"
 _RECEIPT_VALUES = f":endpoint, :id, {_RECEIPT_TOLD}"
-_RECEIPT_NEW = ("state", "attempts", "first_at", "last_at", "due_at", "error")
-_MARK = "endpoint, receiver, line, delivery_id, latest_at, token, held_until"
-_KEY = "endpoint = :endpoint AND id = :id"
+RECEIPT_NEW = ("state", "attempts", "first_at", "last_at", "due_at", "error")
+MARK = "endpoint, receiver, line, delivery_id, latest_at, token, held_until"
+KEY = "endpoint = :endpoint AND id = :id"
 _LINE = "endpoint = :endpoint AND receiver = :receiver AND line = :line"
 # CASE keeps the state out of the choice of an index: the key alone finds the row, however
 # many there are in that state, and also where the plan was made while the table was empty.
-_HELD = f"{_KEY} AND CASE state WHEN 'running' THEN lease = :token ELSE 1 = 0 END"
-_TAKEABLE = "CASE state WHEN 'due' THEN due_at <= :latest WHEN 'running' THEN lease_until < :now ELSE 1 = 0 END"
+_HELD = f"{KEY} AND CASE state WHEN 'running' THEN lease = :token ELSE 1 = 0 END"
+TAKEABLE = "CASE state WHEN 'due' THEN due_at <= :latest WHEN 'running' THEN lease_until < :now ELSE 1 = 0 END"
 # What is over, and goes when it is old.
-_OVER = "state IN ('failed', 'done', 'dead')"
+OVER = "state IN ('failed', 'done', 'dead')"
 AT_ONCE: Final = 100
 """How many deliveries a statement that names them is for, so that nobody waits for long."""
 _SEVERAL = ", ".join(f":id_{number}" for number in range(AT_ONCE))
-
-
-class Index(NamedTuple):
-    """An index of the deliveries."""
-
-    name: str
-    columns: tuple[str, ...]
-    rows: str
-    """The condition on the rows that it has, which a query repeats that it serves, where the database can."""
-
-
-UNFINISHED_ROWS: Final = "state <> 'done'"
-# True of all rows, and said by one kind of search each: while the table is empty, PostgreSQL
-# takes every index that begins with the endpoint for as good as any other, or as the key, and
-# goes on with that plan when it is full.
-BY_STATE: Final = "changed_at > 0"
-BY_TYPE: Final = "received_at > 0"
-INDEXES: Final = (
-    Index("unfinished", ("endpoint", "state", "lapses", "due_at"), UNFINISHED_ROWS),
-    Index("state", ("endpoint", "state", "received_at", "id"), BY_STATE),
-    Index("type", ("endpoint", "event_type", "received_at", "id"), BY_TYPE),
-    Index("account", ("endpoint", "account_id", "received_at", "id"), "account_id IS NOT NULL"),
-    Index("resource", ("endpoint", "resource"), "resource IS NOT NULL"),
-)
 
 
 class Names(NamedTuple):
@@ -108,23 +86,23 @@ class Statements:
         lapsed = f"({deliveries}.state = 'running' AND {deliveries}.lease_until < :now)"
         lapses = f"lapses = {deliveries}.lapses + CASE WHEN {deliveries}.state = 'running' THEN 1 ELSE 0 END"
         self.claim: str = (
-            f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, lease, lease_until)"
-            f" VALUES ({_ARRIVED_VALUES}, 'running', 0, 1, :token, :until)"
+            f"INSERT INTO {deliveries} ({ARRIVED}, state, owned, attempts, lease, lease_until)"
+            f" VALUES ({ARRIVED_VALUES}, 'running', 0, 1, :token, :until)"
             f" ON CONFLICT (endpoint, id) DO UPDATE SET state = 'running', owned = 0, lease = :token,"
             f" lease_until = :until, attempts = {deliveries}.attempts + 1, changed_at = :now, due_at = NULL,"
-            f" {lapses}, body = :body WHERE {deliveries}.{_OVER} OR {lapsed} RETURNING {_STANDING}"
+            f" {lapses}, body = :body WHERE {deliveries}.{OVER} OR {lapsed} RETURNING {STANDING}"
         )
         # Due, or running already where whoever accepts it runs it at once.
         self.accept: str = (
-            f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, due_at, lease, lease_until)"
-            f" VALUES ({_ARRIVED_VALUES}, :state, 1, :attempts, :due_at, :token, :until)"
+            f"INSERT INTO {deliveries} ({ARRIVED}, state, owned, attempts, due_at, lease, lease_until)"
+            f" VALUES ({ARRIVED_VALUES}, :state, 1, :attempts, :due_at, :token, :until)"
             f" ON CONFLICT (endpoint, id) DO UPDATE SET state = :state, owned = 1, due_at = :due_at,"
             f" attempts = {deliveries}.attempts + :attempts, {lapses}, opened_at = :now, changed_at = :now,"
             f" body = :body, receivers = :receivers, lease = :token, lease_until = :until"
-            f" WHERE {deliveries}.state = 'failed' OR {lapsed} RETURNING {_STANDING}"
+            f" WHERE {deliveries}.state = 'failed' OR {lapsed} RETURNING {STANDING}"
         )
-        self.standing: str = f"SELECT {_STANDING} FROM {deliveries} WHERE {_KEY}"
-        self.take: str = f"{self._taking} WHERE {_KEY} AND body IS NOT NULL AND {_TAKEABLE} RETURNING {self._taken}"
+        self.standing: str = f"SELECT {STANDING} FROM {deliveries} WHERE {KEY}"
+        self.take: str = f"{self._taking} WHERE {KEY} AND body IS NOT NULL AND {TAKEABLE} RETURNING {self._taken}"
         # What was taken by a statement whose answer was lost, or that gives none.
         self.taken: str = f"SELECT {self._taken} FROM {deliveries} WHERE {_HELD} AND owned = 1"
         # SQLite uses the index of what is unfinished for a query alone that repeats its condition.
@@ -158,7 +136,7 @@ class Statements:
             f" AND lease_until < :now"
         )
         self.postpone: str = (
-            f"UPDATE {deliveries} SET due_at = :due_at WHERE {_KEY} AND CASE state WHEN 'due' THEN 1 = 1 ELSE 1 = 0 END"
+            f"UPDATE {deliveries} SET due_at = :due_at WHERE {KEY} AND CASE state WHEN 'due' THEN 1 = 1 ELSE 1 = 0 END"
         )
         self.renew: str = f"UPDATE {deliveries} SET lease_until = :until WHERE {_HELD}"
         self.renew_turn: str = f"UPDATE {marks} SET held_until = :until WHERE {_LINE} AND token = :token"
@@ -173,7 +151,7 @@ class Statements:
             f" FROM {deliveries} WHERE {_HELD}{self.locking}{self._replaced}"
         )
         self.turn: str = (
-            f"INSERT INTO {marks} ({_MARK}) VALUES (:endpoint, :receiver, :line, :id, NULL, :token, :until)"
+            f"INSERT INTO {marks} ({MARK}) VALUES (:endpoint, :receiver, :line, :id, NULL, :token, :until)"
             f" ON CONFLICT (endpoint, receiver, line) DO UPDATE"
             f" SET token = :token, held_until = :until, delivery_id = :id"
             f" WHERE ({marks}.latest_at IS NULL OR {marks}.latest_at <= :at)"
@@ -187,13 +165,13 @@ class Statements:
         )
         self.leave: str = f"UPDATE {marks} SET token = NULL WHERE {_LINE} AND token = :token"
         self.advance: str = (
-            f"INSERT INTO {marks} ({_MARK}) VALUES (:endpoint, :receiver, :line, :id, :at, NULL, NULL)"
+            f"INSERT INTO {marks} ({MARK}) VALUES (:endpoint, :receiver, :line, :id, :at, NULL, NULL)"
             f" ON CONFLICT (endpoint, receiver, line) DO UPDATE SET latest_at = :at, delivery_id = :id"
             f" WHERE {marks}.latest_at IS NULL OR {marks}.latest_at <= :at"
         )
         self.replay: str = (
             f"UPDATE {deliveries} SET state = 'due', owned = 1, due_at = :now, opened_at = :now, changed_at = :now,"
-            f" lease = NULL WHERE {_KEY} AND state IN ('failed', 'done', 'dead', 'due') AND body IS NOT NULL"
+            f" lease = NULL WHERE {KEY} AND state IN ('failed', 'done', 'dead', 'due') AND body IS NOT NULL"
         )
         self.call_again: str = (
             f"UPDATE {receipts} SET state = 'failed', due_at = :now WHERE endpoint = :endpoint AND delivery_id = :id"
@@ -214,7 +192,7 @@ class Statements:
             f" ON kept.endpoint = unfinished.endpoint AND kept.delivery_id = unfinished.id"
             f" WHERE unfinished.endpoint = :endpoint AND unfinished.state <> 'done' ORDER BY kept.receiver"
         )
-        self.get: str = f"SELECT {self._taken} FROM {deliveries} WHERE {_KEY}"
+        self.get: str = f"SELECT {self._taken} FROM {deliveries} WHERE {KEY}"
         self.receipts: str = (
             f"SELECT receiver, state, attempts, first_at, last_at, due_at, error FROM {receipts}"
             f" WHERE endpoint = :endpoint AND delivery_id = :id ORDER BY first_at, receiver"
@@ -245,13 +223,13 @@ class Statements:
 
     @property
     def _taking(self) -> str:
-        return f"UPDATE {self._names.deliveries} SET {_TAKING}"
+        return f"UPDATE {self._names.deliveries} SET {TAKING}"
 
     @property
     def _replaced(self) -> str:
         """How a receipt replaces the one before: what is done stays done, but for a repetition of the same."""
         receipts = self._names.receipts
-        new = ", ".join(f"{column} = excluded.{column}" for column in _RECEIPT_NEW)
+        new = ", ".join(f"{column} = excluded.{column}" for column in RECEIPT_NEW)
         return (
             f" ON CONFLICT (endpoint, delivery_id, receiver) DO UPDATE SET {new} WHERE {receipts}.state <> 'done'"
             f" OR (excluded.state = 'done' AND {receipts}.attempts = excluded.attempts)"
@@ -323,94 +301,3 @@ class PostgreSQLStatements(Statements):
             f" SELECT endpoint, id, {_RECEIPT_TOLD} FROM held{self._replaced} RETURNING 1"
         )
         return Ending(settle, together, together)
-
-
-class MySQLStatements(Statements):
-    """The statements of MySQL and MariaDB, whose upsert knows no condition.
-
-    It assigns from left to right: what counts goes first, by what the row was, so that a
-    statement that is sent twice counts once; then the token, and what follows goes by whether
-    it was taken.
-    """
-
-    locking: str = " FOR UPDATE"
-    passing: str = " FOR UPDATE"
-    tells: bool = False
-    returns: bool = False
-    upserts: bool = False
-
-    def __init__(self, names: Names) -> None:
-        super().__init__(names)
-        deliveries, _, marks = names
-        lapsed = "(state = 'running' AND lease_until < :now)"
-        counted = f"lapses = lapses + IF({lapsed}, 1, 0)"
-        granted, accepted = f"({_OVER} OR {lapsed})", f"(state = 'failed' OR {lapsed})"
-        self.claim: str = (
-            f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, lease, lease_until)"
-            f" VALUES ({_ARRIVED_VALUES}, 'running', 0, 1, :token, :until) ON DUPLICATE KEY UPDATE"
-            f" {counted}, attempts = attempts + IF({granted}, 1, 0), lease = IF({granted}, :token, lease),"
-            f" owned = IF(lease <=> :token, 0, owned),"
-            f" changed_at = IF(lease <=> :token, :now, changed_at), due_at = IF(lease <=> :token, NULL, due_at),"
-            f" body = IF(lease <=> :token, :body, body), lease_until = IF(lease <=> :token, :until, lease_until),"
-            f" state = IF(lease <=> :token, 'running', state)"
-        )
-        self.accept: str = (
-            f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, due_at, lease, lease_until)"
-            f" VALUES ({_ARRIVED_VALUES}, :state, 1, :attempts, :due_at, :token, :until) ON DUPLICATE KEY UPDATE"
-            f" {counted}, attempts = attempts + IF({accepted}, :attempts, 0), lease = IF({accepted}, :token, lease),"
-            f" owned = IF(lease <=> :token, 1, owned),"
-            f" changed_at = IF(lease <=> :token, :now, changed_at), opened_at = IF(lease <=> :token, :now, opened_at),"
-            f" due_at = IF(lease <=> :token, :due_at, due_at), body = IF(lease <=> :token, :body, body),"
-            f" receivers = IF(lease <=> :token, :receivers, receivers),"
-            f" lease_until = IF(lease <=> :token, :until, lease_until), state = IF(lease <=> :token, :state, state)"
-        )
-        self.take: str = f"{self._taking} WHERE {_KEY} AND body IS NOT NULL AND {_TAKEABLE}"
-        # By keys found before, since MySQL looks through an index to its end that it changes meanwhile.
-        self.take_due: str = (
-            f"UPDATE (SELECT id AS next_id {self._next}{self.passing}) AS chosen STRAIGHT_JOIN {deliveries}"
-            f" ON id = next_id AND endpoint = :endpoint SET {_TAKING} WHERE {_TAKEABLE.replace(':latest', ':now')}"
-        )
-        # A transaction sees what was there when it began, unless it asks for what is there now.
-        self.mark_now: str = f"{self.mark} FOR UPDATE"
-        self.turn: str = (
-            f"INSERT INTO {marks} ({_MARK}) VALUES (:endpoint, :receiver, :line, :id, NULL, :token, :until)"
-            f" ON DUPLICATE KEY UPDATE token = IF((latest_at IS NULL OR latest_at <= :at)"
-            f" AND (token IS NULL OR token = :token OR held_until < :now), :token, token),"
-            f" delivery_id = IF(token <=> :token, :id, delivery_id),"
-            f" held_until = IF(token <=> :token, :until, held_until)"
-        )
-        self.advance: str = (
-            f"INSERT INTO {marks} ({_MARK}) VALUES (:endpoint, :receiver, :line, :id, :at, NULL, NULL)"
-            f" ON DUPLICATE KEY UPDATE delivery_id = IF(latest_at IS NULL OR latest_at <= :at, :id, delivery_id),"
-            f" latest_at = IF(latest_at IS NULL OR latest_at <= :at, :at, latest_at)"
-        )
-
-    @property
-    def _replaced(self) -> str:
-        # The state goes last, since the others go by it.
-        receipts = self._names.receipts
-        same = f"VALUES(state) = 'done' AND {receipts}.attempts = VALUES(attempts)"
-        kept = f"{receipts}.state = 'done' AND NOT ({same})"
-        new = (f"{column} = IF({kept}, {receipts}.{column}, VALUES({column}))" for column in reversed(_RECEIPT_NEW))
-        return f" ON DUPLICATE KEY UPDATE {', '.join(new)}"
-
-
-class MariaDBStatements(MySQLStatements):
-    """The statements of MariaDB since 10.6, which gives what an upsert made of a row, and passes over locks."""
-
-    passing: str = " FOR UPDATE SKIP LOCKED"
-    upserts: bool = True
-
-    def __init__(self, names: Names) -> None:
-        super().__init__(names)
-        self.claim: str = f"{self.claim} RETURNING {_STANDING}"
-        self.accept: str = f"{self.accept} RETURNING {_STANDING}"
-
-    def _ending(self, settle: str) -> Ending:
-        # A block, which is one statement to whoever sends it.
-        together = (
-            f"BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;"
-            f" START TRANSACTION; {settle}; IF ROW_COUNT() > 0 THEN {self.record}; COMMIT; SELECT 1;"
-            f" ELSE ROLLBACK; SELECT 1 FROM DUAL WHERE 1 = 0; END IF; END"
-        )
-        return Ending(settle, None, together)

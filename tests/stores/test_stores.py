@@ -20,7 +20,7 @@ from flask_whop.stores import (
     State,
     Turn,
 )
-from flask_whop.stores.statements import MySQLStatements
+from flask_whop.stores.statements_mysql import MySQLStatements
 from tests.stores import JOINED, STORES, opened
 from tests.stores.rows import DEAD, DONE, FAILED, LEASE, Clock, World, arrival, key, receipt
 
