@@ -21,10 +21,10 @@ from flask_whop.forks import process, renew_after_fork
 from flask_whop.stores import rows as statement_rows
 from flask_whop.stores.engines import CONNECT_SECONDS, LOCK_LIMITS, POOLED, file_of, limit_waiting
 from flask_whop.stores.files import GONE, Identity, identity
+from flask_whop.stores.lookups import ResultT
 from flask_whop.stores.protocol import Lifeline
 from flask_whop.stores.records import Key, Mark
 from flask_whop.stores.rows import Row, Unstorable, Values, held_values, renewed
-from flask_whop.stores.sql import ResultT
 from flask_whop.stores.statements import Names, PostgreSQLStatements, Statements
 from flask_whop.stores.statements_mysql import MariaDBStatements, MySQLStatements
 from flask_whop.stores.waking import ListeningWaker, Sleeper, Waker, channel_of

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy.exc import DataError, DBAPIError
 
 from flask_whop.stores.database import Database, faults_named
+from flask_whop.stores.lookups import ResultT
 from flask_whop.stores.rows import Connection, Row, Values
-from flask_whop.stores.sql import ResultT
 from flask_whop.stores.statements import Names
 
 if TYPE_CHECKING:

@@ -23,10 +23,11 @@ from flask_whop.stores.database import (
 )
 from flask_whop.stores.driver import DriverDatabase
 from flask_whop.stores.engines import Pool, check_pooler, is_direct, make_engine
+from flask_whop.stores.lookups import ResultT
 from flask_whop.stores.migrations import Tables
 from flask_whop.stores.protocol import Lifeline
 from flask_whop.stores.rows import Row, Values
-from flask_whop.stores.sql import ResultT, SqlStore
+from flask_whop.stores.sql import SqlStore
 from flask_whop.stores.statements import Statements
 from flask_whop.stores.waking import Waker
 

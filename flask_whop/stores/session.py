@@ -18,11 +18,11 @@ from flask_whop.stores.database import (
     was_cut,
 )
 from flask_whop.stores.joining import begin_anew, begin_watch, end_watch, watch_sessions_of
+from flask_whop.stores.lookups import repeatable
 from flask_whop.stores.protocol import claim_lost
 from flask_whop.stores.records import Arrival, Claim, Key, Mark, Receipt, ReceiptState, Settlement, State, Turn
 from flask_whop.stores.rows import held_values, receipt_values, standing_of
 from flask_whop.stores.server import SQLAlchemyStore
-from flask_whop.stores.sql import repeatable
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine

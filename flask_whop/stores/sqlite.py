@@ -18,9 +18,10 @@ from flask_whop.forks import process
 from flask_whop.stores import schema
 from flask_whop.stores.files import GONE, FileWaker, Identity, identity, make_private
 from flask_whop.stores.group_commit import GroupCommit, Wish
+from flask_whop.stores.lookups import ResultT
 from flask_whop.stores.rows import Connection, Row, Select, Values
 from flask_whop.stores.schema import Kind
-from flask_whop.stores.sql import ResultT, SqlStore
+from flask_whop.stores.sql import SqlStore
 from flask_whop.stores.statements import Names, SqliteStatements
 from flask_whop.stores.waking import Waker
 

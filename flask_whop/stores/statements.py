@@ -81,7 +81,20 @@ class Statements:
     """Whether :attr:`claim` and :attr:`accept` give how the delivery stands, if they changed it."""
 
     def __init__(self, names: Names) -> None:
-        deliveries, receipts, marks = self._names = names
+        self._names = names
+        self._write_claims()
+        self._write_takes()
+        self._write_due()
+        self._write_holds()
+        self._write_receipts()
+        self._write_marks()
+        self._write_replays()
+        self._write_searches()
+        self._write_counts()
+
+    def _write_claims(self) -> None:
+        """Write what makes a delivery a running one, or ours."""
+        deliveries = self._names.deliveries
         # A claim is granted where nobody holds the delivery and its retry is not ours already.
         lapsed = f"({deliveries}.state = 'running' AND {deliveries}.lease_until < :now)"
         lapses = f"lapses = {deliveries}.lapses + CASE WHEN {deliveries}.state = 'running' THEN 1 ELSE 0 END"
@@ -102,23 +115,31 @@ class Statements:
             f" WHERE {deliveries}.state = 'failed' OR {lapsed} RETURNING {STANDING}"
         )
         self.standing: str = f"SELECT {STANDING} FROM {deliveries} WHERE {KEY}"
+
+    def _write_takes(self) -> None:
+        """Write what claims what is due, and gives it back."""
+        deliveries = self._names.deliveries
         self.take: str = f"{self._taking} WHERE {KEY} AND body IS NOT NULL AND {TAKEABLE} RETURNING {self._taken}"
         # What was taken by a statement whose answer was lost, or that gives none.
         self.taken: str = f"SELECT {self._taken} FROM {deliveries} WHERE {_HELD} AND owned = 1"
         # SQLite uses the index of what is unfinished for a query alone that repeats its condition.
         self._unfinished = f"FROM {deliveries} WHERE endpoint = :endpoint AND {UNFINISHED_ROWS}"
-        waiting = f"{self._unfinished} AND state = 'due' AND due_at <= :now"
-        self._next = f"{waiting} AND lapses = 0 ORDER BY due_at LIMIT :limit"
+        self._waiting = f"{self._unfinished} AND state = 'due' AND due_at <= :now"
+        self._next = f"{self._waiting} AND lapses = 0 ORDER BY due_at LIMIT :limit"
         self.take_due: str = f"{self._taking} WHERE rowid IN (SELECT rowid {self._next}) RETURNING {self._taken}"
         self.taken_due: str = f"SELECT {self._taken} {self._unfinished} AND state = 'running' AND lease = :token"
         self.put_back: str = (
             f"UPDATE {deliveries} SET state = 'due', attempts = attempts - 1, lease = NULL WHERE {_HELD}"
         )
+
+    def _write_due(self) -> None:
+        """Write what looks for what is due, and what changes when."""
+        deliveries = self._names.deliveries
         # In parts, each of which finds its rows by the index of what is unfinished: neither
         # what is done nor what is due later costs anything.
         self.due: str = (
             f"SELECT * FROM (SELECT endpoint, id, lapses, due_at {self._next}) AS together"
-            f" UNION ALL SELECT * FROM (SELECT endpoint, id, lapses, due_at {waiting} AND lapses > 0"
+            f" UNION ALL SELECT * FROM (SELECT endpoint, id, lapses, due_at {self._waiting} AND lapses > 0"
             f" ORDER BY lapses, due_at LIMIT :limit) AS alone"
             f" UNION ALL SELECT endpoint, id, lapses + 1, 0 FROM (SELECT endpoint, id, lapses {self._unfinished}"
             f" AND state = 'running' AND lease_until < :now LIMIT :limit) AS left_behind ORDER BY 4"
@@ -138,6 +159,10 @@ class Statements:
         self.postpone: str = (
             f"UPDATE {deliveries} SET due_at = :due_at WHERE {KEY} AND CASE state WHEN 'due' THEN 1 = 1 ELSE 1 = 0 END"
         )
+
+    def _write_holds(self) -> None:
+        """Write what renews a claim, and what ends it."""
+        deliveries, _, marks = self._names
         self.renew: str = f"UPDATE {deliveries} SET lease_until = :until WHERE {_HELD}"
         self.renew_turn: str = f"UPDATE {marks} SET held_until = :until WHERE {_LINE} AND token = :token"
         # The fence is the condition that the token still holds the delivery.
@@ -145,11 +170,19 @@ class Statements:
         settled = f"UPDATE {deliveries} SET state = :ends, due_at = :ends_due_at, changed_at = :now"
         self.settle: str = f"{settled} WHERE {_HELD}"
         self.settle_without_body: str = f"{settled}, body = NULL WHERE {_HELD}"
+
+    def _write_receipts(self) -> None:
+        """Write what records a receipt."""
+        deliveries, receipts, _ = self._names
         self.record: str = f"INSERT INTO {receipts} ({_RECEIPT}) VALUES ({_RECEIPT_VALUES}){self._replaced}"
         self.record_held: str = (
             f"INSERT INTO {receipts} ({_RECEIPT}) SELECT endpoint, id, {_RECEIPT_TOLD}"
             f" FROM {deliveries} WHERE {_HELD}{self.locking}{self._replaced}"
         )
+
+    def _write_marks(self) -> None:
+        """Write what keeps the events of a resource in order."""
+        marks = self._names.marks
         self.turn: str = (
             f"INSERT INTO {marks} ({MARK}) VALUES (:endpoint, :receiver, :line, :id, NULL, :token, :until)"
             f" ON CONFLICT (endpoint, receiver, line) DO UPDATE"
@@ -169,6 +202,10 @@ class Statements:
             f" ON CONFLICT (endpoint, receiver, line) DO UPDATE SET latest_at = :at, delivery_id = :id"
             f" WHERE {marks}.latest_at IS NULL OR {marks}.latest_at <= :at"
         )
+
+    def _write_replays(self) -> None:
+        """Write what runs a delivery again, and what asks whether it is stale."""
+        deliveries, receipts, _ = self._names
         self.replay: str = (
             f"UPDATE {deliveries} SET state = 'due', owned = 1, due_at = :now, opened_at = :now, changed_at = :now,"
             f" lease = NULL WHERE {KEY} AND state IN ('failed', 'done', 'dead', 'due') AND body IS NOT NULL"
@@ -187,6 +224,10 @@ class Statements:
             "updated_at": f"{done_later} AND later.updated_at > :at LIMIT 1",
             "timestamp": f"{done_later} AND later.updated_at IS NULL AND later.occurred_at > :at LIMIT 1",
         }
+
+    def _write_searches(self) -> None:
+        """Write what reads deliveries and receipts."""
+        deliveries, receipts, _ = self._names
         self.receivers: str = (
             f"SELECT DISTINCT kept.receiver FROM {deliveries} AS unfinished JOIN {receipts} AS kept"
             f" ON kept.endpoint = unfinished.endpoint AND kept.delivery_id = unfinished.id"
@@ -197,6 +238,10 @@ class Statements:
             f"SELECT receiver, state, attempts, first_at, last_at, due_at, error FROM {receipts}"
             f" WHERE endpoint = :endpoint AND delivery_id = :id ORDER BY first_at, receiver"
         )
+
+    def _write_counts(self) -> None:
+        """Write what forgets what is old, and what counts the rest."""
+        deliveries, receipts, marks = self._names
         self.old: str = (
             f"SELECT id FROM {deliveries} WHERE endpoint = :endpoint AND received_at < :before"
             f" AND changed_at < :before AND {BY_STATE} AND state = :state"

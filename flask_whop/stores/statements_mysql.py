@@ -34,7 +34,13 @@ class MySQLStatements(Statements):
 
     def __init__(self, names: Names) -> None:
         super().__init__(names)
-        deliveries, _, marks = names
+        self._write_upserts()
+        self._write_claiming()
+        self._write_order()
+
+    def _write_upserts(self) -> None:
+        """Write what makes a delivery a running one, or ours."""
+        deliveries = self._names.deliveries
         lapsed = "(state = 'running' AND lease_until < :now)"
         counted = f"lapses = lapses + IF({lapsed}, 1, 0)"
         granted, accepted = f"({OVER} OR {lapsed})", f"(state = 'failed' OR {lapsed})"
@@ -57,12 +63,20 @@ class MySQLStatements(Statements):
             f" receivers = IF(lease <=> :token, :receivers, receivers),"
             f" lease_until = IF(lease <=> :token, :until, lease_until), state = IF(lease <=> :token, :state, state)"
         )
+
+    def _write_claiming(self) -> None:
+        """Write what claims what is due."""
+        deliveries = self._names.deliveries
         self.take: str = f"{self._taking} WHERE {KEY} AND body IS NOT NULL AND {TAKEABLE}"
         # By keys found before, since MySQL looks through an index to its end that it changes meanwhile.
         self.take_due: str = (
             f"UPDATE (SELECT id AS next_id {self._next}{self.passing}) AS chosen STRAIGHT_JOIN {deliveries}"
             f" ON id = next_id AND endpoint = :endpoint SET {TAKING} WHERE {TAKEABLE.replace(':latest', ':now')}"
         )
+
+    def _write_order(self) -> None:
+        """Write what keeps the events of a resource in order."""
+        marks = self._names.marks
         # A transaction sees what was there when it began, unless it asks for what is there now.
         self.mark_now: str = f"{self.mark} FOR UPDATE"
         self.turn: str = (
