@@ -1,4 +1,4 @@
-"""Where it is kept which receivers are done with which deliveries."""
+"""The stores: they remember which receivers are done with which deliveries."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from flask_whop.stores.waking import Waker as Waker
 
 
 def store_for(url: str, folder: str | Path, *, pool_size: int = 4, pool_wait: float = 3.0) -> Store:
-    """Make the store that ``url`` names; a SQLite file of a relative path stands in ``folder``.
+    """Make the store that ``url`` names; a SQLite file with a relative path is in ``folder``.
 
-    A database with a server has up to ``pool_size`` connections of this process, for one of
-    which a thread waits up to ``pool_wait`` seconds.
+    This process opens up to ``pool_size`` connections to a database server; a thread waits
+    up to ``pool_wait`` seconds for one.
 
     Raises :class:`~flask_whop.errors.ConfigError` if it names none, and
     :class:`~flask_whop.errors.MissingExtraError` if its package is not installed.

@@ -149,17 +149,17 @@ class Database(Lifeline):
         return bool(self.engine.get_execution_options().get(POOLED))
 
     def rows(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run one statement that gives rows, as a transaction of its own."""
+        """Run one statement that returns rows, as a transaction of its own."""
         with self.single() as connection:
             return connection.rows(statement, values)
 
     def change(self, statement: str, values: Values) -> int:
-        """Run one statement that changes rows, as a transaction of its own; how many it found."""
+        """Run one statement that changes rows, as a transaction of its own; return how many it found."""
         with self.single() as connection:
             return connection.change(statement, values)
 
     def transact(self, job: Callable[[statement_rows.Connection], ResultT]) -> ResultT:
-        """Do what takes several statements: all of it happens, or nothing if ``job`` raises."""
+        """Run several statements: all of it happens, or nothing if ``job`` raises."""
         with self.transaction() as connection:
             return job(connection)
 
@@ -337,11 +337,11 @@ class Connection:
         self._connection = connection
 
     def rows(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run a statement that gives rows."""
+        """Run a statement that returns rows."""
         return cast("CursorResult[Any]", self._connection.execute(_text(statement), dict(values))).fetchall()
 
     def change(self, statement: str, values: Values) -> int:
-        """Run a statement that changes rows; how many it found."""
+        """Run a statement that changes rows; return how many it found."""
         return cast("CursorResult[Any]", self._connection.execute(_text(statement), dict(values))).rowcount
 
 

@@ -35,15 +35,15 @@ class DriverDatabase(Database):
         )
 
     def rows(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run one statement that gives rows, as a transaction of its own."""
+        """Run one statement that returns rows, as a transaction of its own."""
         return self._lent(lambda connection: connection.rows(statement, values))
 
     def change(self, statement: str, values: Values) -> int:
-        """Run one statement that changes rows, as a transaction of its own; how many it found."""
+        """Run one statement that changes rows, as a transaction of its own; return how many it found."""
         return self._lent(lambda connection: connection.change(statement, values))
 
     def transact(self, job: Callable[[Connection], ResultT]) -> ResultT:
-        """Do what takes several statements: all of it happens, or nothing if ``job`` raises."""
+        """Run several statements: all of it happens, or nothing if ``job`` raises."""
 
         def transact(connection: DriverConnection) -> ResultT:
             with self._begin(connection.own):
@@ -95,14 +95,14 @@ class DriverConnection:
         """What the driver gave."""
 
     def rows(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run a statement that gives rows."""
+        """Run a statement that returns rows."""
         cursor = self.own.cursor()
         cursor.execute(_text(statement), values)
         rows: Sequence[Row] = cursor.fetchall()
         return rows
 
     def change(self, statement: str, values: Values) -> int:
-        """Run a statement that changes rows; how many it found."""
+        """Run a statement that changes rows; return how many it found."""
         cursor = self.own.cursor()
         cursor.execute(_text(statement), values)
         changed: int = cursor.rowcount

@@ -41,7 +41,7 @@ ResultT = TypeVar("ResultT")
 def repeatable(
     method: Callable[Concatenate[StoreT, Asked], ResultT],
 ) -> Callable[Concatenate[StoreT, Asked], ResultT]:
-    """Say of a store's method that it may be done again, even if the first try had reached the database after all."""
+    """Mark a store's method as safe to repeat, even if the first try reached the database after all."""
 
     @wraps(method)
     def call(self: StoreT, /, *args: Asked.args, **keywords: Asked.kwargs) -> ResultT:
@@ -51,9 +51,9 @@ def repeatable(
 
 
 class Lookups(ABC):
-    """A store in a database, whichever it is: what its statements are, while others run them.
+    """What reads a store in any database; a subclass runs the statements.
 
-    ``clock`` gives the unix time that leases go by.
+    ``clock`` gives the unix time that leases use.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
@@ -67,54 +67,54 @@ class Lookups(ABC):
 
     @abstractmethod
     def _select(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run a statement that gives rows, and changes none."""
+        """Run a statement that returns rows, and changes none."""
 
     @abstractmethod
     def _returning(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run a statement that changes rows, and gives them, as a transaction of its own."""
+        """Run a statement that changes rows and returns them, as a transaction of its own."""
 
     @abstractmethod
     def _change(self, statement: str, values: Values) -> int:
-        """Run a statement that changes rows, as a transaction of its own; how many it found."""
+        """Run a statement that changes rows, as a transaction of its own; return how many it found."""
 
     @abstractmethod
     def _transact(self, job: Callable[[Connection], ResultT]) -> ResultT:
-        """Do what takes several statements: all of it happens, or nothing if ``job`` raises."""
+        """Run several statements: all of it happens, or nothing if ``job`` raises."""
 
     def _persist(self, call: Callable[[], ResultT]) -> ResultT:
-        """Do what is :func:`repeatable`; a store whose connection can be lost does it again then."""
+        """Call what is :func:`repeatable`; a store whose connection can be lost calls it again then."""
         return call()
 
     def _now(self) -> float:
-        """The time; a store that has to look for it first, does."""
+        """Return the time; some stores ask the database for it first."""
         return self.clock()
 
     @repeatable
     def is_stale(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
-        """Whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
+        """Return whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
         values = {**key._asdict(), "resource": storable(mark.resource), "at": mark.at}
         statement = self._statements.stale[mark.field]
         return any(self._select(statement, {**values, "receiver": name}) for name in names)
 
     @repeatable
     def receivers(self, endpoint: str) -> Sequence[str]:
-        """The names in the receipts of deliveries that are not done."""
+        """Return the names in the receipts of deliveries that are not done."""
         return [str(name) for (name,) in self._select(self._statements.receivers, {"endpoint": endpoint})]
 
     @repeatable
     def get(self, key: Key) -> Stored | None:
-        """The delivery, if it is kept."""
+        """Return the delivery, or None if there is none."""
         rows = self._select(self._statements.get, key._asdict())
         return stored_of(rows[0]) if rows else None
 
     @repeatable
     def receipts(self, key: Key) -> Sequence[Receipt]:
-        """The receipts of a delivery."""
+        """Return the receipts of a delivery."""
         return [receipt_of(row) for row in self._select(self._statements.receipts, key._asdict())]
 
     @repeatable
     def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:
-        """Up to ``limit`` deliveries, the latest first."""
+        """Return up to ``limit`` deliveries, the latest first."""
         types = self._types_like(endpoint, wanted.event_type) if wanted.event_type is not None else None
         conditions, values = searches(wanted, types)
         if not conditions:
@@ -126,7 +126,7 @@ class Lookups(ABC):
         if "*" not in pattern:
             return [pattern]
         like = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
-        # From one type to the next by the index, however many deliveries there are of each.
+        # The index leads from one type to the next, however many deliveries each has.
         known = [""]
         while rows := self._select(self._statements.next_type, {"endpoint": endpoint, "after": known[-1]}):
             known.append(str(rows[0][0]))

@@ -1,4 +1,4 @@
-"""The tables of the stores by SQLAlchemy, and how they are made, or brought up to this release."""
+"""Makes the tables with SQLAlchemy, and migrates those of older releases."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _text(length: int) -> sa.types.TypeEngine[str]:
-    # Ids and names differ by case, which MySQL's usual collations overlook.
+    # Ids and names differ by case, which MySQL's usual collations ignore.
     return sa.String(length).with_variant(
         mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
     )
@@ -37,7 +37,7 @@ _KINDS: Final[dict[Kind, sa.types.TypeEngine[Any]]] = {
 
 
 class Tables:
-    """The tables whose names begin with ``prefix``, in ``metadata``, to which they are added unless they are there."""
+    """The tables whose names begin with ``prefix``, in ``metadata``, which gets those it lacks."""
 
     def __init__(self, prefix: str, metadata: sa.MetaData) -> None:
         schema = f"{metadata.schema}." if metadata.schema else ""
@@ -53,14 +53,14 @@ class Tables:
         self.schema: sa.Table = schema_
 
     def names(self, dialect: sa.Dialect) -> Names:
-        """What they are called in statements."""
+        """Return their names in statements."""
         prepare = dialect.identifier_preparer.format_table
         return Names(*(prepare(table) for table in (self.deliveries, self.receipts, self.marks)))
 
     def version(self, connection: sa.Connection) -> int:
-        """The version of the tables that are there; 0 if none are.
+        """Return the version of the tables in the database; 0 if there are none.
 
-        Raises :class:`~flask_whop.errors.ConfigError` if this release would spoil them.
+        Raises :class:`~flask_whop.errors.ConfigError` if this release would damage them.
         """
         if not sa.inspect(connection).has_table(self.schema.name, schema=self.schema.schema):
             return 0
@@ -71,10 +71,10 @@ class Tables:
         return int(row.version)
 
     def create(self, engine: Engine) -> None:
-        """Make those that are not there, and bring older ones up to this release.
+        """Make the missing tables, and migrate older ones.
 
-        Where each statement commits by itself, the tables are made by one transaction all
-        the same; indexes on what is there are made beside those that write to it.
+        Even on an engine that commits each statement, one transaction makes the tables.
+        Indexes on existing tables are made while others write to them.
         """
         options = {"isolation_level": "READ COMMITTED"} if engine.dialect.name == "postgresql" else {}
         with engine.connect().execution_options(**options) as connection, connection.begin():
@@ -97,12 +97,12 @@ class Tables:
             connection.execute(self.schema.insert().values(version=described.VERSION, oldest=described.OLDEST))
 
     def _add_indexes(self, engine: Engine, there: set[str]) -> None:
-        """Make the indexes that tables lack which are in use, one process at a time."""
+        """Make the indexes that existing tables lack, one process at a time."""
         for table in self.all:
             if table.name not in there:
                 continue
             with engine.connect() as connection:
-                known = {one["name"] for one in sa.inspect(connection).get_indexes(table.name, schema=table.schema)}
+                known = {index["name"] for index in sa.inspect(connection).get_indexes(table.name, schema=table.schema)}
                 known -= _unusable(connection)
             for index in table.indexes:
                 if index.name not in known:
@@ -148,7 +148,7 @@ def _add_columns(connection: sa.Connection, table: sa.Table) -> None:
 
 
 def _unusable(connection: sa.Connection) -> set[str]:
-    """The indexes of PostgreSQL that are being made, or whose making was cut short."""
+    """Return PostgreSQL's indexes that are being made, or whose making was cut short."""
     if connection.dialect.name != "postgresql":
         return set()
     made = "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE NOT indisvalid"
@@ -156,7 +156,7 @@ def _unusable(connection: sa.Connection) -> set[str]:
 
 
 def _add_index(engine: Engine, index: sa.Index) -> None:
-    """Make an index beside those that write to its table; without it, the app starts all the same, and is slower."""
+    """Make an index while others write to its table; without it, the app still starts, but is slower."""
     make = str(sa.schema.CreateIndex(index).compile(engine))
     try:
         if engine.dialect.name == "postgresql":
@@ -178,8 +178,8 @@ def _add_concurrently(connection: sa.Connection, index: sa.Index, make: str) -> 
     try:
         mine = sa.text("SELECT pg_try_advisory_lock(hashtext(:name))")
         if not connection.scalar(mine, {"name": index.name}):
-            return  # another process makes it
-        # It waits for transactions that have begun before; nobody waits for it.
+            return  # another process is making it
+        # It waits for transactions that began before it; nothing waits for it.
         connection.execute(sa.text("SET lock_timeout = 0"))
         name = connection.dialect.identifier_preparer.format_index(index)
         connection.execute(sa.text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))

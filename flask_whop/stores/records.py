@@ -7,29 +7,29 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 
-def _without_body(one: Arrival | Stored) -> str:
-    fields = one._asdict()
+def _without_body(delivery: Arrival | Stored) -> str:
+    fields = delivery._asdict()
     del fields["body"]
-    return f"{type(one).__name__}({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
+    return f"{type(delivery).__name__}({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
 
 class State(str, Enum):
-    """Where a delivery stands."""
+    """The state of a delivery."""
 
     RUNNING = "running"
-    """Somebody has claimed it and holds a lease on it."""
+    """It is claimed, and its holder has a lease on it."""
     FAILED = "failed"
-    """A receiver is not done with it, and the retry is Whop's."""
+    """A receiver is not done with it, and its retry is Whop's."""
     DUE = "due"
-    """A receiver is not done with it, and the retry is ours."""
+    """A receiver is not done with it, and its retry is ours."""
     DONE = "done"
     """Every receiver is done with it."""
     DEAD = "dead"
-    """It was ours, and has been retried for as long as it may be."""
+    """Its retry was ours, and all retries are used up."""
 
 
 class ReceiptState(str, Enum):
-    """What became of one receiver's call."""
+    """The outcome of one receiver's call."""
 
     DONE = "done"
     """It returned."""
@@ -38,180 +38,181 @@ class ReceiptState(str, Enum):
     SKIPPED = "skipped"
     """It was connected with ``skip_stale``, and had handled a newer event."""
     STARTED = "started"
-    """It was called, and has not ended: it runs, or its process died. First runs of a delivery write none."""
+    """It was called and has not ended: it runs, or its process died. First runs of a delivery write no such receipt."""
     FAILED = "failed"
-    """It raised, and is to be called again."""
+    """It raised, and will be called again."""
     DEAD = "dead"
-    """It raised, and is not called again unless the delivery is replayed."""
+    """It raised, and is only called again if the delivery is replayed."""
 
 
 FINISHED: Final = frozenset({ReceiptState.DONE, ReceiptState.GIVEN_UP, ReceiptState.SKIPPED})
-"""The states of receivers that no retry and no replay calls again."""
+"""The states in which no retry or replay calls a receiver again."""
 
 
 class Key(NamedTuple):
-    """What a delivery is known by."""
+    """The identity of a delivery."""
 
     endpoint: str
-    """``WHOP_ENDPOINT``: whose deliveries these are, where several apps share a database."""
+    """``WHOP_ENDPOINT``: tells apart the deliveries of apps that share a database."""
     id: str
     """The signed ``webhook-id``."""
 
 
 class Arrival(NamedTuple):
-    """A delivery as it arrived: verified, and not processed yet."""
+    """A delivery that has been verified, but not processed."""
 
     key: Key
     event_type: str
     account_id: str | None
     resource: str | None
-    """What the event is about: the family of its type, and the id of its data."""
+    """The resource: the family of the event's type, and the id of its data."""
     occurred_at: float | None
-    """When Whop sent it first, by the envelope's ``timestamp``, in unix seconds."""
+    """When Whop first sent it, from the envelope's ``timestamp``, in unix seconds."""
     updated_at: float | None
-    """When the resource changed, by ``data.updated_at``, in unix seconds; None if the payload tells no such time."""
+    """When the resource changed, from ``data.updated_at``, in unix seconds; None if the payload has no such time."""
     signed_at: int
     """When it was signed, in unix seconds."""
     secret_index: int
-    """Which of the configured secrets matched, counted from 0."""
+    """The index of the configured secret that matched, from 0."""
     body: bytes
     """The signed bytes."""
     receivers: tuple[str, ...] = ()
-    """The names of the receivers that it is accepted for; empty where they run before the answer."""
+    """The receivers it is accepted for; empty if they run before the answer."""
     signer: str | None = None
     """The fingerprint of the secret that verified it."""
 
     def __repr__(self) -> str:
-        """All of it but the body."""
+        """Show everything but the body."""
         return _without_body(self)
 
 
 class Receipt(NamedTuple):
-    """What became of one receiver's calls with one delivery."""
+    """The outcome of one receiver's calls with one delivery."""
 
     receiver: str
     state: ReceiptState
     attempts: int
-    """How often it has been called."""
+    """How many times it has been called."""
     first_at: float
-    """When it was called first, or first since it became ours or was replayed, in unix seconds."""
+    """When it was first called, or first called since the delivery became owned or was replayed, in unix seconds."""
     last_at: float
-    """When it was called last, in unix seconds."""
+    """When it was last called, in unix seconds."""
     due_at: float | None = None
-    """When it is to be called again, in unix seconds; None if that is not ours to say."""
+    """When it will be called again, in unix seconds; None if the retry is not ours."""
     error: str | None = None
-    """What it raised last, with the end of the traceback."""
+    """The last error it raised, with the end of the traceback."""
 
 
 NO_RECEIPTS: Final[Mapping[str, Receipt]] = {}
 UNFINISHED: Final[tuple[State, ...]] = tuple(state for state in State if state is not State.DONE)
-"""The states of what somebody still has to do with, dead letters among them."""
+"""The states that still need work, including dead letters."""
 DONE_WITHIN: Final = 3600.0
-"""For how many seconds back :class:`Stats` counts what is done."""
+"""How many seconds back :class:`Stats` counts done deliveries."""
 
 
 class Claim(NamedTuple):
-    """The answer to somebody who wants to process a delivery."""
+    """The answer to :meth:`~flask_whop.stores.Store.claim`."""
 
     granted: bool
-    """False while somebody else processes it, or while its retry is ours."""
+    """False while another holder processes it, or while it is due here."""
     owned: bool = False
-    """Whether the retry is ours."""
+    """Whether its retry is ours."""
     attempts: int = 1
-    """How often it has been claimed, this time included."""
+    """How many times it has been claimed, including this time."""
     receipts: Mapping[str, Receipt] = NO_RECEIPTS
-    """The receipts so far, by the receivers' names."""
+    """The receipts so far, by receiver name."""
 
 
 class Hold(NamedTuple):
-    """How somebody holds a delivery that is accepted to be run at once."""
+    """The claim on a delivery that is accepted and runs at once."""
 
     token: str
     lease: float
-    """How many seconds it holds unless it is renewed."""
+    """How many seconds it lasts unless it is renewed."""
 
 
 class Accepted(NamedTuple):
-    """The answer to somebody who wants a delivery to be ours."""
+    """The answer to :meth:`~flask_whop.stores.Store.accept`."""
 
     changed: bool
-    """Whether it has become ours by this; False if it is due, running, or finished already."""
+    """Whether this call made it owned; False if it was already due, running, or finished."""
     state: State
-    """Where it stands now."""
+    """Its state now."""
     owned: bool = True
-    """Whether the retry is ours; not so while somebody runs it whose sender waits."""
+    """Whether its retry is ours; False while it runs and its sender waits."""
     attempts: int = 1
-    """How often it has been claimed, where it is held."""
+    """How many times it has been claimed, if it is held."""
     receipts: Mapping[str, Receipt] = NO_RECEIPTS
-    """The receipts so far, where it is held."""
+    """The receipts so far, if it is held."""
 
 
 class Stored(NamedTuple):
-    """A delivery as it is kept."""
+    """A delivery in a store."""
 
     key: Key
     event_type: str
     account_id: str | None
     state: State
     owned: bool
+    """Whether its retry is ours."""
     attempts: int
     received_at: float
-    """When it came first, in unix seconds."""
+    """When it first arrived, in unix seconds."""
     opened_at: float
-    """When it became ours, or was replayed last, in unix seconds: retries last from the first call since."""
+    """When it became owned or was last replayed, in unix seconds: retries last from the first call since then."""
     changed_at: float
     due_at: float | None
     signed_at: int
     secret_index: int
     body: bytes | None
-    """The signed bytes; None if they were dropped when it was done."""
+    """The signed bytes; None if they were dropped."""
     receivers: tuple[str, ...] = ()
-    """The names of the receivers that it was accepted for."""
+    """The receivers it was accepted for."""
     signer: str | None = None
-    """The fingerprint of the secret that verified it when it came first."""
+    """The fingerprint of the secret that verified it when it first arrived."""
 
     def __repr__(self) -> str:
-        """All of it but the body."""
+        """Show everything but the body."""
         return _without_body(self)
 
 
 class Due(NamedTuple):
-    """A delivery that :meth:`Store.take` would give."""
+    """A delivery that :meth:`~flask_whop.stores.Store.take` would claim."""
 
     key: Key
     alone: bool
-    """Whether a process that ran it has died: nothing else is to run beside it, lest it dies as well."""
+    """Whether a process died while running it: it runs alone, because it may kill the next process too."""
 
 
 class Mark(NamedTuple):
-    """Where one receiver stands among the events of one resource, which it wants in order."""
+    """The position of one event among those of its resource, which a receiver wants in order."""
 
     receiver: str
     resource: str
     field: str
-    """Which field tells the time: ``updated_at`` or ``timestamp``. The two are never compared."""
+    """The field that gives the time: ``updated_at`` or ``timestamp``. The two are never compared."""
     at: float
-    """The time of the event in hand, in unix seconds."""
+    """The time of this event, in unix seconds."""
 
     @property
     def line(self) -> str:
-        """What is in order: the resource, as far as one field tells the times."""
+        """The sequence that is in order: the events of the resource whose time comes from one field."""
         return f"{self.field} of {self.resource}"
 
 
 class Turn(str, Enum):
-    """The answer to a receiver that wants the events of a resource in order."""
+    """The answer to :meth:`~flask_whop.stores.Store.turn`."""
 
     GRANTED = "granted"
-    """It is to be called."""
+    """The receiver may be called."""
     STALE = "stale"
     """It has handled a newer event."""
     BUSY = "busy"
-    """It is being called with another event of that resource at this moment."""
+    """It is now being called with another event of that resource."""
 
 
 class Taken(NamedTuple):
-    """A delivery of ours that has been claimed, to run what is due of it."""
+    """An owned delivery that has been claimed, to run its due receivers."""
 
     delivery: Stored
     receipts: Mapping[str, Receipt]
@@ -222,11 +223,11 @@ class Settlement(NamedTuple):
 
     state: State
     due_at: float | None = None
-    """When a due one is to be run again, in unix seconds."""
+    """When it runs again if it is due, in unix seconds."""
 
 
 class Filter(NamedTuple):
-    """Which deliveries are looked for; what is left out selects nothing."""
+    """The deliveries to look for; a field that is left out does not narrow the search."""
 
     states: Sequence[State] = ()
     event_type: str | None = None
@@ -239,11 +240,11 @@ class Filter(NamedTuple):
 
 
 class Stats(NamedTuple):
-    """How many deliveries stand where, for a health check."""
+    """How many deliveries are in which state, for a health check."""
 
     counts: Mapping[State, int]
-    """The exact number of deliveries in each state but done; each of them is there."""
+    """The exact number of deliveries in each state except done; every such state has an entry."""
     done_lately: int
-    """How many of those that came within the last hour are done."""
+    """How many of the deliveries that arrived within the last hour are done."""
     oldest_unfinished: float | None
-    """The age in seconds of the oldest one that is running, failed or due; None if there is none."""
+    """The age in seconds of the oldest delivery that is running, failed or due; None if there is none."""

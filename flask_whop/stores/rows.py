@@ -17,18 +17,18 @@ Row: TypeAlias = Sequence[object]
 
 
 class Unstorable(StoreUnavailable):
-    """A text has characters that the database cannot keep."""
+    """A text has characters that the database cannot store."""
 
 
 class Connection(Protocol):
     """One transaction."""
 
     def rows(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run a statement that gives rows."""
+        """Run a statement that returns rows."""
         ...
 
     def change(self, statement: str, values: Values) -> int:
-        """Run a statement that changes rows; how many it found."""
+        """Run a statement that changes rows; return how many it found."""
         ...
 
 
@@ -36,7 +36,7 @@ Select: TypeAlias = Callable[[str, Values], Sequence[Row]]
 
 
 def standing_of(rows: Sequence[Row]) -> tuple[float | None, object]:
-    """The latest time that a mark tells, and who has the turn."""
+    """Return the latest time of a mark, and the token that has the turn."""
     if not rows:
         return None, None
     latest, holder = rows[0]
@@ -44,17 +44,17 @@ def standing_of(rows: Sequence[Row]) -> tuple[float | None, object]:
 
 
 def renewed(connection: Connection, statements: Statements, held: Values, until: float) -> bool:
-    """Hold a claim, and a receiver's turn, until a time; False if the claim is not held any more."""
+    """Hold a claim, and a receiver's turn, until a time; return False if the claim is lost."""
     values = {**held, "until": until}
-    kept = connection.change(statements.renew, values) > 0
+    renewed = connection.change(statements.renew, values) > 0
     if "line" in held:
-        # Whoever has taken the delivery over wants its turn as well.
-        connection.change(statements.renew_turn if kept else statements.leave, values)
-    return kept
+        # Whoever took the delivery over needs its turn too.
+        connection.change(statements.renew_turn if renewed else statements.leave, values)
+    return renewed
 
 
 def held_values(key: Key, token: str, mark: Mark | None = None) -> dict[str, object]:
-    """The values of a claim, and of the mark of one of its receivers."""
+    """Return the values of a claim, and of the mark of one of its receivers."""
     values: dict[str, object] = {"endpoint": key.endpoint, "id": key.id, "token": token}
     if mark is not None:
         values |= {"receiver": storable(mark.receiver), "line": storable(mark.line), "at": mark.at}
@@ -62,7 +62,7 @@ def held_values(key: Key, token: str, mark: Mark | None = None) -> dict[str, obj
 
 
 def receipt_values(key: Key, token: str, receipt: Receipt) -> dict[str, object]:
-    """The values of a receipt, and of the claim that has to hold for it to be written."""
+    """Return the values of a receipt, and of the claim that must hold for it to be written."""
     return {
         "endpoint": key.endpoint,
         "id": key.id,
@@ -98,11 +98,11 @@ def arrival_values(arrival: Arrival, now: float) -> dict[str, object]:
 
 
 def searches(wanted: Filter, types: Sequence[str] | None) -> tuple[list[str], dict[str, object]]:
-    """The conditions of the searches that find what is wanted together, and their values.
+    """Return the conditions of searches that together find what is wanted, and their values.
 
-    ``types`` are those of the events; None takes all. Each search goes by an index: that of
-    the state where only unfinished ones are wanted, of the account, of the type, or again of
-    the state; what else is wanted is sifted.
+    ``types`` are the event types; None means all. Each search uses an index: the state's if
+    only unfinished deliveries are wanted, otherwise the account's, the type's, or the
+    state's. The other conditions filter its rows.
     """
     if types is not None and not types:
         return [], {}
@@ -120,7 +120,7 @@ def searches(wanted: Filter, types: Sequence[str] | None) -> tuple[list[str], di
     indexed = by_state
     if not wanted.states or State.DONE in wanted.states:
         indexed = [""] if wanted.account_id is not None else by_type or by_state
-    return [" AND ".join(filter(None, [one, *filters])) for one in indexed], values
+    return [" AND ".join(filter(None, [condition, *filters])) for condition in indexed], values
 
 
 def stored_of(row: Row) -> Stored:

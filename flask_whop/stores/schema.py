@@ -1,8 +1,8 @@
 """The tables of the stores in databases, described once for all of them.
 
-What is added later is nullable or has a default: a process of the release before goes on
-beside a new one, and starts again after a rollback. A column that nothing needs any more
-goes a release later.
+Columns that are added later are nullable or have a default: a process of the previous
+release keeps running beside a new one, and starts again after a rollback. A column that
+nothing needs any more is removed a release later.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Column(NamedTuple):
     kind: Kind
     nullable: bool = True
     default: str | None = None
-    """What rows have that say nothing of it."""
+    """The value of rows that don't set it."""
 
 
 class Index(NamedTuple):
@@ -46,7 +46,7 @@ class Index(NamedTuple):
     name: str
     columns: tuple[str, ...]
     rows: str
-    """The condition on the rows that it has, which a query repeats that it serves, where the database can."""
+    """The condition on its rows, where the database can have one; a query that uses the index repeats it."""
 
 
 class Table(NamedTuple):
@@ -55,7 +55,7 @@ class Table(NamedTuple):
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
-    """Its primary key. What tells rows apart goes first, so that no index begins like it."""
+    """Its primary key. The column that tells rows apart goes first, so no index begins like the key."""
     indexes: tuple[Index, ...] = ()
 
 
@@ -68,9 +68,9 @@ def _optional(kind: Kind, *names: str) -> tuple[Column, ...]:
 
 
 UNFINISHED_ROWS: Final = "state <> 'done'"
-# True of all rows, and said by one kind of search each: while the table is empty, PostgreSQL
-# takes every index that begins with the endpoint for as good as any other, or as the key, and
-# goes on with that plan when it is full.
+# True of all rows, and each used by one kind of search: while the table is empty, PostgreSQL
+# takes every index that begins with the endpoint to be as good as any other, or as the key,
+# and keeps that plan when the table is full.
 BY_STATE: Final = "changed_at > 0"
 BY_TYPE: Final = "received_at > 0"
 INDEXES: Final = (
@@ -94,12 +94,12 @@ DELIVERIES: Final = Table(
         *_optional(Kind.NUMBER, "due_at"),
         *_optional(Kind.SHORT, "lease"),
         *_optional(Kind.NUMBER, "lease_until"),
-        # What has arrived is signed; what was pulled, or sent by hand, need not be.
+        # Deliveries that arrived are signed; those that are pulled, or sent by hand, need not be.
         Column("origin", Kind.SHORT, nullable=False, default="arrived"),
         *_optional(Kind.WHOLE, "signed_at", "secret_index"),
         *_optional(Kind.TEXT, "receivers"),
         *_optional(Kind.SHORT, "signer"),
-        # Last, so that nobody reads it who wants the others; it may go before the rest.
+        # Last, so reading the other columns doesn't read it; it may be dropped before the rest.
         *_optional(Kind.BYTES, "body"),
     ),
     ("id", "endpoint"),
@@ -135,7 +135,7 @@ TABLES: Sequence[Table] = (DELIVERIES, RECEIPTS, MARKS, SCHEMA)
 
 
 def check_version(version: int, oldest: int, where: str) -> None:
-    """Refuse tables that a newer release has made, and that this one would spoil."""
+    """Raise :class:`~flask_whop.errors.ConfigError` for tables of a newer release that this one would damage."""
     if oldest > VERSION:
         raise ConfigError(
             f"WHOP_STORE: the tables in {where} are of version {version}, which a newer release of flask-whop has"

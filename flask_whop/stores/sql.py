@@ -55,17 +55,17 @@ class SqlStore(Lookups, Store):
 
     @repeatable
     def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:
-        """Take a delivery for processing while its sender waits."""
+        """Claim a delivery while its sender waits."""
         now = self._now()
         values = arrival_values(arrival, now)
         values["token"] = token
         values["until"] = now + lease
         standing = self._upsert(self._statements.claim, values)
         if standing is None:
-            # It was deleted at this very moment. Whop's next try finds it gone.
+            # It was deleted just now. Whop's next try finds it gone.
             return Claim(granted=False)
         _, owned, attempts, holder = standing
-        # A statement that is sent again after a lost connection may have done its work before.
+        # A statement that is sent again after a lost connection may have worked the first time.
         if holder != token:
             return Claim(granted=False, owned=bool(owned), attempts=whole(attempts))
         return _FIRST if attempts == 1 else self._granted(arrival.key, whole(attempts))
@@ -74,7 +74,7 @@ class SqlStore(Lookups, Store):
         return Claim(granted=True, attempts=attempts, receipts=self._receipts_of(key))
 
     def _upsert(self, statement: str, values: Values) -> Row | None:
-        """Run an upsert; how its delivery stands then, whether it changed that or not."""
+        """Run an upsert; return the standing of its delivery, changed or not."""
         if self._statements.upserts:
             rows = self._returning(statement, values)
             if rows:
@@ -85,7 +85,7 @@ class SqlStore(Lookups, Store):
         return rows[0] if rows else None
 
     def accept(self, arrival: Arrival, due_in: float, hold: Hold | None = None) -> Accepted:
-        """Make a delivery ours, and hold it at once if asked to."""
+        """Make a delivery owned, and claim it at once if asked to."""
         return self._accept(arrival, due_in, hold, f"accepted-{token_hex(8)}" if hold is None else hold.token)
 
     @repeatable
@@ -99,10 +99,10 @@ class SqlStore(Lookups, Store):
         )
         standing = self._upsert(self._statements.accept, values)
         if standing is None:
-            # It was deleted at this very moment, and Whop is to send it again.
+            # It was deleted just now, and Whop must send it again.
             return Accepted(changed=False, state=State.RUNNING, owned=False)
         state, owned, attempts, holder = standing
-        # As with a claim, a statement that was sent again may have done its work before.
+        # As with a claim, a statement that was sent again may have worked the first time.
         if holder != token:
             return Accepted(changed=False, state=State(state), owned=bool(owned))
         if hold is None or attempts == 1:
@@ -129,7 +129,7 @@ class SqlStore(Lookups, Store):
 
     @repeatable
     def take_due(self, endpoint: str, token: str, lease: float, limit: int) -> Sequence[Taken]:
-        """Claim up to ``limit`` of what is due and has not lapsed, together."""
+        """Claim up to ``limit`` due deliveries that have not lapsed, together."""
         now = self._now()
         values = {"endpoint": endpoint, "token": token, "until": now + lease, "now": now, "limit": limit}
         rows = self._claimed(self._statements.take_due, values)
@@ -138,7 +138,7 @@ class SqlStore(Lookups, Store):
         return sorted(self._taken(rows), key=lambda taken: (taken.delivery.due_at, taken.delivery.key.id))
 
     def _claimed(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run a statement that takes; what it gives, which is nothing in some databases."""
+        """Run a statement that claims; return its rows, of which some databases give none."""
         if self._statements.returns:
             return self._returning(statement, values)
         self._change(statement, values)
@@ -146,20 +146,20 @@ class SqlStore(Lookups, Store):
 
     def _taken(self, rows: Sequence[Row]) -> list[Taken]:
         stored = [stored_of(row) for row in rows]
-        # What is taken for the first time has no receipts.
-        return [Taken(one, NO_RECEIPTS if one.attempts == 1 else self._receipts_of(one.key)) for one in stored]
+        # A delivery that is claimed for the first time has no receipts.
+        return [Taken(row, NO_RECEIPTS if row.attempts == 1 else self._receipts_of(row.key)) for row in stored]
 
     def _receipts_of(self, key: Key) -> dict[str, Receipt]:
         return {receipt.receiver: receipt for receipt in self.receipts(key)}
 
     @repeatable
     def put_back(self, key: Key, token: str) -> None:
-        """Let a delivery that was taken be due again, as if it had not been."""
+        """Make a claimed delivery due again, as if it had not been claimed."""
         self._change(self._statements.put_back, {**held_values(key, token), "now": self._now()})
 
     @repeatable
     def due(self, endpoint: str, limit: int) -> Sequence[Due]:
-        """Up to ``limit`` deliveries that :meth:`take` would give."""
+        """Return up to ``limit`` deliveries that :meth:`take` would claim."""
         values = {"endpoint": endpoint, "now": self._now(), "limit": limit}
         rows = self._select(self._statements.due, values)
         left_behind = any(whole(row[2]) > 0 and row[3] == 0 for row in rows)
@@ -169,7 +169,7 @@ class SqlStore(Lookups, Store):
 
     @repeatable
     def postpone(self, key: Key, due_at: float) -> None:
-        """Let a delivery that is due be due at another time."""
+        """Make a due delivery due at another time."""
         self._change(self._statements.postpone, {**key._asdict(), "due_at": due_at})
 
     @repeatable
@@ -182,7 +182,7 @@ class SqlStore(Lookups, Store):
 
     @repeatable
     def turn(self, key: Key, token: str, mark: Mark, lease: float) -> Turn:
-        """Let a receiver that wants its events in order go on, or tell why not."""
+        """Decide whether a receiver that wants its events in order may be called."""
         now = self._now()
         values = {**held_values(key, token, mark), "now": now, "until": now + lease}
         if self._change(self._statements.turn, values) and self._statements.tells:
@@ -195,7 +195,7 @@ class SqlStore(Lookups, Store):
     def record(
         self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None = None
     ) -> None:
-        """Keep a receipt, and end the claim if asked to."""
+        """Record a receipt, and end the claim if asked to."""
         try:
             self._record(key, token, receipt, settlement, mark)
         except Unstorable:
@@ -239,7 +239,7 @@ class SqlStore(Lookups, Store):
         else:
             self._end(connection, key, token, settlement)
             written = connection.change(self._statements.record, values) > 0
-        # Unless somebody else has been done with it meanwhile.
+        # Unless another holder has finished it meanwhile.
         if not written or self._is_done_already(connection.rows, key, receipt):
             raise claim_lost(key)
         if mark is not None:
@@ -247,11 +247,11 @@ class SqlStore(Lookups, Store):
             connection.change(moved, held_values(key, token, mark))
 
     def _is_done_already(self, select: Select, key: Key, receipt: Receipt) -> bool:
-        """Whether a receipt was left as it is, since it is done, by a database that does not tell."""
+        """Return whether a database that doesn't report it left a receipt as it is, because it is done."""
         if self._statements.tells or receipt.state is ReceiptState.DONE:
             return False
-        kept = map(receipt_of, select(self._statements.receipts, key._asdict()))
-        return any(one.receiver == receipt.receiver and one.state is ReceiptState.DONE for one in kept)
+        stored = map(receipt_of, select(self._statements.receipts, key._asdict()))
+        return any(row.receiver == receipt.receiver and row.state is ReceiptState.DONE for row in stored)
 
     def _end(self, connection: Connection, key: Key, token: str, settlement: Settlement) -> None:
         """End the claim on a delivery, if it is still held."""
@@ -268,7 +268,7 @@ class SqlStore(Lookups, Store):
         return {"ends": settlement.state.value, "ends_due_at": settlement.due_at, "now": self.clock()}
 
     def _is_settled(self, select: Select, key: Key, token: str, settlement: Settlement) -> bool:
-        """Whether a settlement that is repeated after a lost connection had been written before."""
+        """Return whether a settlement that is repeated after a lost connection was already written."""
         rows = select(self._statements.standing, key._asdict())
         return bool(rows) and rows[0][3] == token and rows[0][0] == settlement.state.value
 
@@ -294,7 +294,7 @@ class SqlStore(Lookups, Store):
         return self._transact(replay)
 
     def prune(self, endpoint: str, before: float, *, most: int | None = None) -> int:
-        """Delete what has not changed since ``before``, some at a time so that nobody waits for long."""
+        """Delete what has not changed since ``before``, in batches so nobody waits long."""
         pruned = dict.fromkeys((State.DONE, State.FAILED, State.DEAD), 0)
         for state in pruned:
             some = AT_ONCE
@@ -306,11 +306,11 @@ class SqlStore(Lookups, Store):
 
     @repeatable
     def _prune_some(self, endpoint: str, before: float, state: State) -> int:
-        """Delete some of what is old and in one state; how many they were."""
+        """Delete a batch of old deliveries in one state; return how many."""
         values = {"endpoint": endpoint, "before": before, "state": state.value, "limit": AT_ONCE}
 
         def prune(connection: Connection) -> int:
-            # They are held until all of it is gone, so that no replay comes in between.
+            # They are locked until everything is deleted, so no replay comes in between.
             old = connection.rows(self._statements.old, values)
             if old:
                 last = old[-1][0]
