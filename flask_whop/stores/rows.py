@@ -46,11 +46,11 @@ def standing_of(rows: Sequence[Row]) -> tuple[float | None, object]:
 def renewed(connection: Connection, statements: Statements, held: Values, until: float) -> bool:
     """Hold a claim, and a receiver's turn, until a time; return False if the claim is lost."""
     values = {**held, "until": until}
-    renewed = connection.change(statements.renew, values) > 0
+    holds = connection.change(statements.renew, values) > 0
     if "line" in held:
         # Whoever took the delivery over needs its turn too.
-        connection.change(statements.renew_turn if renewed else statements.leave, values)
-    return renewed
+        connection.change(statements.renew_turn if holds else statements.leave, values)
+    return holds
 
 
 def held_values(key: Key, token: str, mark: Mark | None = None) -> dict[str, object]:

@@ -17,7 +17,7 @@ from flask_whop.stores.database import (
     faults_named,
     was_cut,
 )
-from flask_whop.stores.joining import begin_anew, begin_watch, end_watch, watch_sessions_of
+from flask_whop.stores.joining import begin_watch, end_watch, note_rollback, watch_sessions_of
 from flask_whop.stores.lookups import repeatable
 from flask_whop.stores.protocol import claim_lost
 from flask_whop.stores.records import Arrival, Claim, Key, Mark, Receipt, ReceiptState, Settlement, State, Turn
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Session(Protocol):
-    """What is needed of a session: Flask-SQLAlchemy's ``db.session``, or any ``scoped_session``."""
+    """The part of a session that the store needs: Flask-SQLAlchemy's ``db.session``, or any ``scoped_session``."""
 
     def get_bind(self) -> Any:
         """The engine, or the connection, that the session works on."""
@@ -49,7 +49,7 @@ class Session(Protocol):
 
 
 class SessionExtension(Protocol):
-    """What is needed of an extension that has a session, such as Flask-SQLAlchemy's ``db``."""
+    """The part of an extension that the store needs, such as Flask-SQLAlchemy's ``db``."""
 
     @property
     def session(self) -> Any:
@@ -58,7 +58,7 @@ class SessionExtension(Protocol):
 
     @property
     def metadata(self) -> sa.MetaData:
-        """The tables of the host, which its migrations make."""
+        """The metadata of the host's tables, which its migrations make."""
         ...
 
 
@@ -67,13 +67,13 @@ class SessionStore(SQLAlchemyStore):
 
     ``session`` is Flask-SQLAlchemy's ``db``, or the session of any ``scoped_session``. A
     receiver begins with a transaction of its own. When it returns, its receipt is added to
-    that, and both are committed: either both are there afterwards, or neither. When it
-    raises, the transaction is rolled back before anybody hears of it. A receiver that
-    commits by itself parts the two.
+    that transaction, and both are committed or neither is. When it raises, the transaction is
+    rolled back before the failure is reported. A receiver that commits on its own separates
+    the two.
 
-    The four tables belong to the host's ``metadata``, which ``db`` brings along, so that
-    the host's migrations or ``db.create_all()`` make them. Without any ``metadata`` the
-    store makes them itself, as ``create=True`` lets it always.
+    The four tables belong to the host's ``metadata``, which ``db`` provides, so the
+    host's migrations or ``db.create_all()`` make them. Without ``metadata`` the store makes
+    them itself; with ``create=True`` it always does.
     """
 
     ready_at_start = False
@@ -97,7 +97,7 @@ class SessionStore(SQLAlchemyStore):
             watch_sessions_of(factory)
 
     def open(self, *, owned: bool, keep_bodies: bool) -> None:  # noqa: ARG002  # the commits are the host's
-        """Note what is wanted; the session's engine is known once the app runs."""
+        """Note the options; the session's engine is known once the app runs."""
         self._keeps_bodies = keep_bodies
         self._opened_in = process.current
 
@@ -109,7 +109,7 @@ class SessionStore(SQLAlchemyStore):
     def _reach(self, engine: Engine) -> Database:
         try:
             database = super()._reach(engine)
-        except ConfigError as error:  # at start it would keep the app from starting; now it asks for a retry
+        except ConfigError as error:  # the app already runs, so it is answered with a retry
             raise StoreUnavailable(str(error)) from error
         with faults_named(), engine.connect() as connection:
             level = connection.get_isolation_level()
@@ -124,25 +124,25 @@ class SessionStore(SQLAlchemyStore):
         return database
 
     def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:
-        """Take a delivery; what hooks of the host have begun in the session is rolled back before."""
-        self._begin_anew()
+        """Claim a delivery, after rolling back what the host's hooks began in the session."""
+        self._start_over()
         return super().claim(arrival, token, lease)
 
-    def _begin_anew(self) -> object:
-        """Roll back what was begun in the session before; which session it is."""
+    def _start_over(self) -> object:
+        """Roll back what was begun in the session; return the session."""
         session = self._session_now()
-        begin_anew(session)
+        note_rollback(session)
         self._session.rollback()
         return session
 
     def _session_now(self) -> object:
-        """The session that a registry has for this context."""
+        """Return the session that a registry has for this context."""
         registry = getattr(self._session, "registry", None)
         return self._session if registry is None else registry()
 
     def begin(self) -> None:
         """Begin a transaction for one receiver, apart from whatever came before."""
-        begin_watch(self._begin_anew(), self._database().engine)
+        begin_watch(self._start_over(), self._database().engine)
 
     def undo(self) -> None:
         """Roll back what a receiver wrote."""
@@ -151,7 +151,7 @@ class SessionStore(SQLAlchemyStore):
 
     @repeatable
     def turn(self, key: Key, token: str, mark: Mark, lease: float) -> Turn:  # noqa: ARG002  # nobody waits here
-        """Let every receiver go on that has not handled a newer event; the commit decides."""
+        """Grant every receiver that has not handled a newer event; the commit decides."""
         latest, _ = standing_of(self._select(self._statements.mark, held_values(key, token, mark)))
         return Turn.STALE if latest is not None and latest > mark.at else Turn.GRANTED
 
@@ -165,7 +165,7 @@ class SessionStore(SQLAlchemyStore):
             return
         fault = end_watch()
         session = self._session_now()
-        # Where nothing has been begun in it, there is nothing to be lost with its connection.
+        # If nothing has begun in it, nothing can be lost with its connection.
         empty = not getattr(session, "in_transaction", lambda: True)()
         try:
             if fault is not None:
@@ -189,7 +189,7 @@ class SessionStore(SQLAlchemyStore):
         *,
         again: bool,
     ) -> None:
-        """Commit a receipt in the receiver's transaction; ``again`` if its connection is found to be lost."""
+        """Commit a receipt in the receiver's transaction; ``again`` if its connection is lost."""
         try:
             self._join(key, token, receipt, settlement, mark)
             self._session.commit()
@@ -201,18 +201,18 @@ class SessionStore(SQLAlchemyStore):
 
     @property
     def _sees_snapshots(self) -> bool:
-        """Whether a transaction sees things as they were when it began, and may not write what has changed since."""
+        """Whether a transaction sees rows as they were when it began, and may not write rows that changed since."""
         return self._database() in self._with_snapshots
 
     def _join(self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None) -> None:
         """Write the receipt into the receiver's transaction, behind the fence."""
         joined = Connection(self._session)
         if (flush := getattr(self._session, "flush", None)) is not None:
-            flush()  # what it waits for is waited for before the delivery is held, which renewals want
+            flush()  # it may wait, and must not do so while it locks the delivery's row, which renewals need
         if self._sees_snapshots:
-            # Renewals have changed the delivery's row since, so that it cannot be held. What is
-            # exact all the same is the receipt: only one transaction can make it a done one that
-            # sees the delivery as it was while the claim still held.
+            # Renewals have changed the delivery's row since, so it can't be locked. The receipt is
+            # still exact: only one transaction that sees the delivery as it was while the claim
+            # still held can make it a done one.
             joined.rows(self._statements.standing, key._asdict())
             with self._database().apart() as current:
                 if not current.rows(self._statements.hold, held_values(key, token)):
@@ -233,15 +233,15 @@ class SessionStore(SQLAlchemyStore):
                 )
 
     def _look_for(self, key: Key, receipt: Receipt, error: BaseException) -> None:
-        """Raise what cut a commit short, unless it, or another holder's, had reached the database."""
-        kept = {one.receiver: one for one in self.receipts(key)}.get(receipt.receiver)
-        if kept is None or kept.state is not ReceiptState.DONE:
+        """Raise the error of a commit, unless it, or another holder's, reached the database."""
+        stored = {row.receiver: row for row in self.receipts(key)}.get(receipt.receiver)
+        if stored is None or stored.state is not ReceiptState.DONE:
             raise error
 
     def settle(self, key: Key, token: str, settlement: Settlement) -> None:
-        """End a claim; what a receiver wrote that was interrupted is undone first.
+        """End a claim, after undoing what an interrupted receiver wrote.
 
-        Its transaction may hold the very row that is to be written here.
+        Its transaction may lock the very row that is written here.
         """
         if settlement.state is not State.DONE:
             self._session.rollback()
@@ -249,7 +249,7 @@ class SessionStore(SQLAlchemyStore):
 
 
 def _session_of(given: Session | SessionExtension) -> tuple[Session, sa.MetaData | None]:
-    """The session, and the metadata of the host where it can be found."""
+    """Return the session, and the host's metadata if it can be found."""
     session = cast("Session", getattr(given, "session", given))
     # Flask-SQLAlchemy's session knows its extension: db.session leads to db.metadata.
     factory = getattr(session, "session_factory", None)

@@ -1,7 +1,7 @@
 """The statements of the stores in databases, with named parameters.
 
-They are written once for SQLite and PostgreSQL, whose upserts read alike, and differ for
-MySQL and MariaDB where those have no words for it.
+They are written once for SQLite and PostgreSQL, whose upserts are alike; MySQL and MariaDB
+have others where their SQL differs.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ TAKING = (
 )
 STANDING = "state, owned, attempts, lease"
 _RECEIPT = "endpoint, delivery_id, receiver, state, attempts, first_at, last_at, due_at, error"
-_RECEIPT_TOLD = ":receiver, :state, :attempts, :first_at, :last_at, :due_at, :error"
-_RECEIPT_VALUES = f":endpoint, :id, {_RECEIPT_TOLD}"
+_RECEIPT_OUTCOME = ":receiver, :state, :attempts, :first_at, :last_at, :due_at, :error"
+_RECEIPT_VALUES = f":endpoint, :id, {_RECEIPT_OUTCOME}"
 RECEIPT_NEW = ("state", "attempts", "first_at", "last_at", "due_at", "error")
 MARK = "endpoint, receiver, line, delivery_id, latest_at, token, held_until"
 KEY = "endpoint = :endpoint AND id = :id"
 _LINE = "endpoint = :endpoint AND receiver = :receiver AND line = :line"
 # CASE keeps the state out of the choice of an index: the key alone finds the row, however
-# many there are in that state, and also where the plan was made while the table was empty.
+# many rows are in that state, even if the plan was made while the table was empty.
 _HELD = f"{KEY} AND CASE state WHEN 'running' THEN lease = :token ELSE 1 = 0 END"
 TAKEABLE = "CASE state WHEN 'due' THEN due_at <= :latest WHEN 'running' THEN lease_until < :now ELSE 1 = 0 END"
-# What is over, and goes when it is old.
+# Over: pruned when it is old.
 OVER = "state IN ('failed', 'done', 'dead')"
 AT_ONCE: Final = 100
-"""How many deliveries a statement that names them is for, so that nobody waits for long."""
-_SEVERAL = ", ".join(f":id_{number}" for number in range(AT_ONCE))
+"""How many deliveries one statement names, so nobody waits long."""
+_BATCH = ", ".join(f":id_{number}" for number in range(AT_ONCE))
 
 
 class Names(NamedTuple):
-    """What the tables are called, quoted and with their schema where they need it."""
+    """The names of the tables, quoted and with their schema where needed."""
 
     deliveries: str
     receipts: str
@@ -57,28 +57,28 @@ class Names(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How a claim ends: by a statement of its own, or together with a receipt."""
+    """The statements that end a claim, alone or together with a receipt."""
 
     alone: str
     with_receipt: str | None
-    """One statement, which gives a row if it wrote both; None where that takes two."""
+    """One statement that returns a row if it wrote both; None where that takes two."""
     with_receipt_committed: str | None
-    """The same, which has to have a transaction of its own."""
+    """The same, which must have a transaction of its own."""
 
 
 class Statements:
     """The statements of SQLite, and what others have in common with it."""
 
     locking: str = ""
-    """What holds a row that is read until the transaction ends; SQLite has one writer at a time."""
+    """Locks the rows that are read until the transaction ends; SQLite has one writer at a time."""
     passing: str = ""
-    """The same, passing over what somebody else holds."""
+    """The same, skipping rows that others have locked."""
     tells: bool = True
-    """Whether an upsert tells by its count of rows if its condition was met."""
+    """Whether an upsert's row count says if its condition was met."""
     returns: bool = True
-    """Whether :attr:`take` and :attr:`take_due` give what they took."""
+    """Whether :attr:`take` and :attr:`take_due` return what they claimed."""
     upserts: bool = True
-    """Whether :attr:`claim` and :attr:`accept` give how the delivery stands, if they changed it."""
+    """Whether :attr:`claim` and :attr:`accept` return the delivery's standing, if they changed it."""
 
     def __init__(self, names: Names) -> None:
         self._names = names
@@ -95,7 +95,7 @@ class Statements:
     def _write_claims(self) -> None:
         """Write what makes a delivery a running one, or ours."""
         deliveries = self._names.deliveries
-        # A claim is granted where nobody holds the delivery and its retry is not ours already.
+        # A claim is granted if nobody holds the delivery and it isn't due here.
         lapsed = f"({deliveries}.state = 'running' AND {deliveries}.lease_until < :now)"
         lapses = f"lapses = {deliveries}.lapses + CASE WHEN {deliveries}.state = 'running' THEN 1 ELSE 0 END"
         self.claim: str = (
@@ -105,7 +105,7 @@ class Statements:
             f" lease_until = :until, attempts = {deliveries}.attempts + 1, changed_at = :now, due_at = NULL,"
             f" {lapses}, body = :body WHERE {deliveries}.{OVER} OR {lapsed} RETURNING {STANDING}"
         )
-        # Due, or running already where whoever accepts it runs it at once.
+        # Due, or already running if the caller runs it at once.
         self.accept: str = (
             f"INSERT INTO {deliveries} ({ARRIVED}, state, owned, attempts, due_at, lease, lease_until)"
             f" VALUES ({ARRIVED_VALUES}, :state, 1, :attempts, :due_at, :token, :until)"
@@ -120,9 +120,9 @@ class Statements:
         """Write what claims what is due, and gives it back."""
         deliveries = self._names.deliveries
         self.take: str = f"{self._taking} WHERE {KEY} AND body IS NOT NULL AND {TAKEABLE} RETURNING {self._taken}"
-        # What was taken by a statement whose answer was lost, or that gives none.
+        # What was claimed by a statement whose answer was lost, or that returns none.
         self.taken: str = f"SELECT {self._taken} FROM {deliveries} WHERE {_HELD} AND owned = 1"
-        # SQLite uses the index of what is unfinished for a query alone that repeats its condition.
+        # SQLite only uses the index of unfinished rows for a query that repeats its condition.
         self._unfinished = f"FROM {deliveries} WHERE endpoint = :endpoint AND {UNFINISHED_ROWS}"
         self._waiting = f"{self._unfinished} AND state = 'due' AND due_at <= :now"
         self._next = f"{self._waiting} AND lapses = 0 ORDER BY due_at LIMIT :limit"
@@ -135,8 +135,8 @@ class Statements:
     def _write_due(self) -> None:
         """Write what looks for what is due, and what changes when."""
         deliveries = self._names.deliveries
-        # In parts, each of which finds its rows by the index of what is unfinished: neither
-        # what is done nor what is due later costs anything.
+        # In parts, each of which uses the index of unfinished rows: neither done rows nor
+        # those due later cost anything.
         self.due: str = (
             f"SELECT * FROM (SELECT endpoint, id, lapses, due_at {self._next}) AS together"
             f" UNION ALL SELECT * FROM (SELECT endpoint, id, lapses, due_at {self._waiting} AND lapses > 0"
@@ -144,8 +144,8 @@ class Statements:
             f" UNION ALL SELECT endpoint, id, lapses + 1, 0 FROM (SELECT endpoint, id, lapses {self._unfinished}"
             f" AND state = 'running' AND lease_until < :now LIMIT :limit) AS left_behind ORDER BY 4"
         )
-        # What one claim took together runs in order, the longest due first: when its process
-        # died, all behind the first were merely claimed.
+        # Deliveries claimed together run in order, the longest due first: if their process
+        # died, all but the first were only claimed.
         self.release: str = (
             f"UPDATE {deliveries} SET state = 'due', attempts = attempts - 1, lease = NULL"
             f" WHERE endpoint = :endpoint AND state = 'running' AND {UNFINISHED_ROWS} AND id IN (SELECT id FROM ("
@@ -176,7 +176,7 @@ class Statements:
         deliveries, receipts, _ = self._names
         self.record: str = f"INSERT INTO {receipts} ({_RECEIPT}) VALUES ({_RECEIPT_VALUES}){self._replaced}"
         self.record_held: str = (
-            f"INSERT INTO {receipts} ({_RECEIPT}) SELECT endpoint, id, {_RECEIPT_TOLD}"
+            f"INSERT INTO {receipts} ({_RECEIPT}) SELECT endpoint, id, {_RECEIPT_OUTCOME}"
             f" FROM {deliveries} WHERE {_HELD}{self.locking}{self._replaced}"
         )
 
@@ -248,9 +248,9 @@ class Statements:
             f" ORDER BY received_at, id LIMIT :limit{self.passing}"
         )
         self.forget: tuple[str, ...] = (
-            f"DELETE FROM {receipts} WHERE endpoint = :endpoint AND delivery_id IN ({_SEVERAL})",
-            f"DELETE FROM {marks} WHERE endpoint = :endpoint AND delivery_id IN ({_SEVERAL})",
-            f"DELETE FROM {deliveries} WHERE endpoint = :endpoint AND id IN ({_SEVERAL})",
+            f"DELETE FROM {receipts} WHERE endpoint = :endpoint AND delivery_id IN ({_BATCH})",
+            f"DELETE FROM {marks} WHERE endpoint = :endpoint AND delivery_id IN ({_BATCH})",
+            f"DELETE FROM {deliveries} WHERE endpoint = :endpoint AND id IN ({_BATCH})",
         )
         self.counts: str = f"SELECT state, COUNT(*), MIN(received_at) {self._unfinished} GROUP BY state"
         self.done_since: str = (
@@ -272,7 +272,7 @@ class Statements:
 
     @property
     def _replaced(self) -> str:
-        """How a receipt replaces the one before: what is done stays done, but for a repetition of the same."""
+        """Return how a receipt replaces the previous one: done stays done, unless the same write is repeated."""
         receipts = self._names.receipts
         new = ", ".join(f"{column} = excluded.{column}" for column in RECEIPT_NEW)
         return (
@@ -282,21 +282,21 @@ class Statements:
 
     @cached_property
     def ending(self) -> Ending:
-        """How a claim ends."""
+        """The statements that end a claim."""
         return self._ending(self.settle)
 
     @cached_property
     def ending_without_body(self) -> Ending:
-        """How the claim ends of a delivery whose body goes with it."""
+        """The statements that end a claim and drop the delivery's body."""
         return self._ending(self.settle_without_body)
 
     def _ending(self, settle: str) -> Ending:
         return Ending(settle, None, None)
 
     def find(self, conditions: Sequence[str]) -> str:
-        """The latest deliveries that meet one of several conditions, each of which has an index.
+        """Return a search for the latest deliveries that meet one of the conditions, each of which has an index.
 
-        Each of them is a search of its own, which stops when it has found enough.
+        Each condition is a search of its own, which stops when it has found enough.
         """
         parts = (
             f"SELECT * FROM (SELECT {_STORED}, NULL AS body FROM {self._names.deliveries} WHERE endpoint = :endpoint"
@@ -307,9 +307,9 @@ class Statements:
 
 
 class SqliteStatements(Statements):
-    """The statements of a file of ours, in which large bodies have a table of their own.
+    """The statements of our own file, in which large bodies have a separate table.
 
-    SQLite writes a row anew with each change, and all of its body with it.
+    Each change makes SQLite write the whole row again, including its body.
     """
 
     def __init__(self, names: Names, bodies: str) -> None:
@@ -319,7 +319,7 @@ class SqliteStatements(Statements):
 
     @property
     def _taken(self) -> str:
-        """An empty body stands for one that is in the other table."""
+        """An empty body means that it is in the other table."""
         deliveries, key = self._names.deliveries, "large.endpoint = {0}.endpoint AND large.id = {0}.id"
         large = f"SELECT large.body FROM {self._bodies} AS large WHERE {key.format(deliveries)}"
         return f"{_STORED}, CASE WHEN LENGTH(body) > 0 THEN body ELSE ({large}) END AS body"
@@ -335,7 +335,7 @@ class PostgreSQLStatements(Statements):
         super().__init__(names)
         chosen = f"SELECT id AS next_id {self._next}{self.passing}"
         self.take_due: str = (
-            # As an expression, the endpoint leaves the choice of the row to the id.
+            # As an expression, the endpoint can't be used to choose the row, so the id does.
             f"{self._taking} FROM ({chosen}) AS chosen"
             f" WHERE id = next_id AND endpoint || '' = :endpoint RETURNING {self._taken}"
         )
@@ -343,6 +343,6 @@ class PostgreSQLStatements(Statements):
     def _ending(self, settle: str) -> Ending:
         together = (
             f"WITH held AS ({settle} RETURNING endpoint, id) INSERT INTO {self._names.receipts} ({_RECEIPT})"
-            f" SELECT endpoint, id, {_RECEIPT_TOLD} FROM held{self._replaced} RETURNING 1"
+            f" SELECT endpoint, id, {_RECEIPT_OUTCOME} FROM held{self._replaced} RETURNING 1"
         )
         return Ending(settle, together, together)

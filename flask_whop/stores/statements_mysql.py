@@ -19,11 +19,11 @@ from flask_whop.stores.statements import (
 
 
 class MySQLStatements(Statements):
-    """The statements of MySQL and MariaDB, whose upsert knows no condition.
+    """The statements of MySQL and MariaDB, whose upsert can't have a condition.
 
-    It assigns from left to right: what counts goes first, by what the row was, so that a
-    statement that is sent twice counts once; then the token, and what follows goes by whether
-    it was taken.
+    It assigns from left to right. The counters go first and look at the row as it was, so a
+    statement that is sent twice counts once; then the token; the rest depends on whether the
+    token was set.
     """
 
     locking: str = " FOR UPDATE"
@@ -68,7 +68,7 @@ class MySQLStatements(Statements):
         """Write what claims what is due."""
         deliveries = self._names.deliveries
         self.take: str = f"{self._taking} WHERE {KEY} AND body IS NOT NULL AND {TAKEABLE}"
-        # By keys found before, since MySQL looks through an index to its end that it changes meanwhile.
+        # By keys found beforehand, because MySQL scans an index to its end if it changes it meanwhile.
         self.take_due: str = (
             f"UPDATE (SELECT id AS next_id {self._next}{self.passing}) AS chosen STRAIGHT_JOIN {deliveries}"
             f" ON id = next_id AND endpoint = :endpoint SET {TAKING} WHERE {TAKEABLE.replace(':latest', ':now')}"
@@ -77,7 +77,7 @@ class MySQLStatements(Statements):
     def _write_order(self) -> None:
         """Write what keeps the events of a resource in order."""
         marks = self._names.marks
-        # A transaction sees what was there when it began, unless it asks for what is there now.
+        # A transaction sees the rows as they were when it began, unless it asks for the current ones.
         self.mark_now: str = f"{self.mark} FOR UPDATE"
         self.turn: str = (
             f"INSERT INTO {marks} ({MARK}) VALUES (:endpoint, :receiver, :line, :id, NULL, :token, :until)"
@@ -94,7 +94,7 @@ class MySQLStatements(Statements):
 
     @property
     def _replaced(self) -> str:
-        # The state goes last, since the others go by it.
+        # The state goes last, because the others depend on it.
         receipts = self._names.receipts
         same = f"VALUES(state) = 'done' AND {receipts}.attempts = VALUES(attempts)"
         kept = f"{receipts}.state = 'done' AND NOT ({same})"
@@ -103,7 +103,7 @@ class MySQLStatements(Statements):
 
 
 class MariaDBStatements(MySQLStatements):
-    """The statements of MariaDB since 10.6, which gives what an upsert made of a row, and passes over locks."""
+    """The statements of MariaDB since 10.6, which returns the row that an upsert made, and skips locked rows."""
 
     passing: str = " FOR UPDATE SKIP LOCKED"
     upserts: bool = True
@@ -114,7 +114,7 @@ class MariaDBStatements(MySQLStatements):
         self.accept: str = f"{self.accept} RETURNING {STANDING}"
 
     def _ending(self, settle: str) -> Ending:
-        # A block, which is one statement to whoever sends it.
+        # A block, which the client sends as one statement.
         together = (
             f"BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;"
             f" START TRANSACTION; {settle}; IF ROW_COUNT() > 0 THEN {self.record}; COMMIT; SELECT 1;"
