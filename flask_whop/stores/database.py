@@ -1,4 +1,4 @@
-"""One database as a process reaches it by SQLAlchemy."""
+"""One database as a process reaches it with SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ _TIMES: Final = {
 _LOCAL_LIMIT: Final = f"SET LOCAL lock_timeout = '{CONNECT_SECONDS}s'"
 _REPEATS: Final = 2
 ANNOUNCE_EVERY: Final = 0.05
-"""How many seconds pass between two messages of a process to workers that sleep."""
+"""The seconds between two messages of a process to sleeping workers."""
 _DEADLOCKS: Final = {"40P01", "40001", 1213}
 _LACKING_TABLE: Final = {"42P01", 1146}
 
 
 class Executing(Protocol):
-    """What runs statements: a connection of SQLAlchemy's, or a session."""
+    """What runs statements: a SQLAlchemy connection, or a session."""
 
     def execute(self, statement: Any, params: Any = None, /) -> Any:
         """Run a statement."""
@@ -58,10 +58,10 @@ class Executing(Protocol):
 
 
 class DatabaseClock:
-    """The unix time of a database, so that machines agree on leases whatever their own clocks say.
+    """The unix time of a database, so machines agree on leases whatever their own clocks say.
 
-    Between two measurements it goes on by this machine's monotonic clock, which nobody
-    sets. Until the first one, and for databases that are files, it is the machine's own.
+    Between measurements it follows this machine's monotonic clock, which nobody sets. Before
+    the first one, and for databases that are files, it is the machine's own time.
     """
 
     _EVERY = 60.0
@@ -78,7 +78,7 @@ class DatabaseClock:
 
     @property
     def is_old(self) -> bool:
-        """Whether to measure again: after a minute, or since the machine's clock was set, or slept."""
+        """Whether to measure again: after a minute, or if the machine's clock was set or the machine slept."""
         now = time.monotonic()
         return (
             self._ahead is None
@@ -87,7 +87,7 @@ class DatabaseClock:
         )
 
     def measure(self, read: Callable[[], float]) -> None:
-        """Compare with the database's time, which ``read`` asks for."""
+        """Compare with the database's time, which ``read`` returns."""
         before = time.monotonic()
         theirs = read()
         after = time.monotonic()
@@ -96,10 +96,10 @@ class DatabaseClock:
 
 
 class Database(Lifeline):
-    """An engine, what it takes to run our statements on it, and a connection of their own for renewals.
+    """An engine, what runs our statements on it, and a separate connection for renewals.
 
-    ``clock`` is measured by it where that is a :class:`DatabaseClock`. The connections of
-    a parent process are never used.
+    It measures ``clock`` if that is a :class:`DatabaseClock`. The connections of a parent
+    process are never used.
     """
 
     def __init__(self, engine: Engine, names: Names, clock: Callable[[], float], *, opened_in: object) -> None:
@@ -121,7 +121,7 @@ class Database(Lifeline):
 
     @property
     def engine(self) -> Engine:
-        """The engine, which belongs to the host or to the store: kept alive by those alone."""
+        """The engine, which only its owner, the host or the store, keeps alive."""
         engine = self._engine()
         if engine is None:
             raise StoreUnavailable("The engine of the store is gone, with the app that it belonged to.")
@@ -129,7 +129,7 @@ class Database(Lifeline):
 
     @cached_property
     def statements(self) -> Statements:
-        """Its statements, which differ by the version of the server; it has been reached before."""
+        """Its statements, which depend on the server's version; the server must have been reached before."""
         dialect = self.engine.dialect
         if self.dialect == "postgresql":
             return PostgreSQLStatements(self._names)
@@ -140,12 +140,12 @@ class Database(Lifeline):
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether all connections are one, so that what it keeps would go with that."""
+        """Whether all connections are one, with which the data would go."""
         return isinstance(self.engine.pool, (SingletonThreadPool, StaticPool))
 
     @property
     def is_pooled(self) -> bool:
-        """Whether a pooler gives each transaction a connection of its own, so that none may be left changed."""
+        """Whether a pooler gives each transaction another connection, so no settings may be left on one."""
         return bool(self.engine.get_execution_options().get(POOLED))
 
     def rows(self, statement: str, values: Values) -> Sequence[Row]:
@@ -164,7 +164,7 @@ class Database(Lifeline):
             return job(connection)
 
     def single(self) -> AbstractContextManager[Connection]:
-        """Reach it for one statement, which is a transaction of its own without being told."""
+        """Reach it for one statement, which is automatically a transaction of its own."""
         return self.transaction() if self.is_pooled else self._connected(self._connect_for_one)
 
     def transaction(self) -> AbstractContextManager[Connection]:
@@ -172,7 +172,7 @@ class Database(Lifeline):
         return self._connected(self.engine.begin)
 
     def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
-        """Hold a claim for ``lease`` seconds from now, by a connection that no receiver can take away."""
+        """Hold a claim for ``lease`` seconds from now, over a connection that no receiver can use up."""
         return persisted(partial(self._renew, key, token, lease, mark))
 
     def _renew(self, key: Key, token: str, lease: float, mark: Mark | None) -> bool:
@@ -185,7 +185,7 @@ class Database(Lifeline):
             self._renewals.dispose()
 
     def apart(self) -> AbstractContextManager[Connection]:
-        """Reach it for one statement, by a connection that no receiver can take away."""
+        """Reach it for one statement, over a connection that no receiver can use up."""
         return self._connected(self._renewals.begin if self.is_pooled else self._connect_apart)
 
     def _connect_for_one(self, engine: Engine | None = None) -> sa.Connection:
@@ -193,8 +193,8 @@ class Database(Lifeline):
         try:
             return connection.execution_options(isolation_level="AUTOCOMMIT")
         except self._driver_error:
-            # Some drivers ask the database for it. What they raise tells SQLAlchemy nothing of a
-            # lost connection; what a statement raises does, and the whole pool is opened anew.
+            # Some drivers ask the database for this. From what they raise, SQLAlchemy can't see
+            # that the connection is lost; a statement's error shows it, and renews the whole pool.
             with connection:
                 connection.exec_driver_sql("SELECT 1")
             raise
@@ -203,14 +203,14 @@ class Database(Lifeline):
         return self._connect_for_one(None if self.is_in_memory else self._renewals)
 
     def announce(self, endpoint: str) -> None:
-        """Tell those that listen; not each time where much is accepted, since it costs as much as accepting."""
+        """Notify the listeners; not every time under load, because it costs as much as accepting."""
         now = time.monotonic()
         if self._listens and now - self._announced_at > ANNOUNCE_EVERY:
             self._announced_at = now
             self.rows("SELECT pg_notify(:channel, '')", {"channel": self._channel(endpoint)})
 
     def waker(self, endpoint: str) -> Waker:
-        """What a worker sleeps by."""
+        """Return what a worker sleeps with."""
         return ListeningWaker(self._connect_to_listen, self._channel(endpoint)) if self._listens else Sleeper()
 
     @property
@@ -223,22 +223,22 @@ class Database(Lifeline):
     def _connect_to_listen(self) -> Any:
         lent = self.engine.raw_connection()
         connection = lent.driver_connection
-        lent.detach()  # from here on it is the worker's, and the pool has room for another
+        lent.detach()  # from now on it is the worker's, and the pool has room for another
         connection.autocommit = True  # type: ignore[union-attr]  # it is psycopg's
         return connection
 
     def measure(self) -> None:
-        """Compare the clock with the database's, if that was long ago, or this machine slept since."""
+        """Compare the clock with the database's, if the last time was long ago, or this machine slept since."""
         if self._clock is not None and self._clock.is_old:
             with self.single():
                 pass
 
     @cached_property
     def _renewals(self) -> Engine:
-        """An engine with a pool of its own, whose connections are made as those of the given one are."""
+        """An engine with its own pool, whose connections are made like those of the given engine."""
         engine = sa.create_engine(self.engine.url, pool=self.engine.pool.recreate(), hide_parameters=True)
         if self.dialect in LOCK_LIMITS and not self.is_pooled:
-            # It is one connection for all that this process holds: a row that is locked must not keep it.
+            # One connection serves all claims of this process: a locked row must not block it for long.
             event.listen(engine, "connect", partial(limit_waiting, LOCK_LIMITS[self.dialect]))
         return engine
 
@@ -256,7 +256,7 @@ class Database(Lifeline):
 
     @contextmanager
     def _file_watched(self) -> Iterator[Callable[[sa.Connection], object]]:
-        """Raise if the file that a connection has opened stands no longer at its path when all is written."""
+        """Raise if the file that a connection opened is no longer at its path after the writes."""
         opened: list[Identity | None] = []
 
         def watch(connection: sa.Connection) -> None:
@@ -271,7 +271,7 @@ class Database(Lifeline):
                 raise StoreUnavailable(GONE.format(self._file))
 
     def leave_to_parent(self) -> None:
-        """Begin anew after a fork: what is open belongs to the parent, which goes on using it."""
+        """Start over after a fork: open connections belong to the parent, which goes on using them."""
         if self._process is process.current:
             return
         with self._lock:
@@ -293,7 +293,7 @@ def faults_named() -> Iterator[None]:
         raise Unstorable(_NO_TEXT) from error
     except SQLAlchemyError as error:
         if isinstance(error, StatementError):
-            error.hide_parameters = True  # a payload is among them, and the engine may be the host's
+            error.hide_parameters = True  # they include a payload, and the engine may be the host's
         if isinstance(error, DataError):
             raise Unstorable(_NO_TEXT) from error
         if isinstance(error, PoolTimeout):
@@ -319,19 +319,19 @@ def _lacks_table(error: SQLAlchemyError) -> bool:
 
 
 def codes_of(error: BaseException | None) -> set[object]:
-    """What a driver tells of an error, by the names that psycopg, psycopg2, those of MySQL, and pg8000 have for it."""
+    """Return the codes of a driver's error, under the names of psycopg, psycopg2, MySQL's drivers, and pg8000."""
     if not isinstance(error, DBAPIError) or error.orig is None:
         return set()
-    told = error.orig.args[0] if error.orig.args else None
+    detail = error.orig.args[0] if error.orig.args else None
     return {
         getattr(error.orig, "sqlstate", None),
         getattr(error.orig, "pgcode", None),
-        told.get("C") if isinstance(told, dict) else told,
+        detail.get("C") if isinstance(detail, dict) else detail,
     }
 
 
 class Connection:
-    """A connection of SQLAlchemy's, or a session, as the statements want it."""
+    """A SQLAlchemy connection, or a session, for the statements."""
 
     def __init__(self, connection: Executing) -> None:
         self._connection = connection
@@ -351,12 +351,12 @@ def _text(statement: str) -> sa.TextClause:
 
 
 def was_cut(error: BaseException | None) -> bool:
-    """Whether a database error says that the connection is lost."""
+    """Return whether a database error says that the connection is lost."""
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def persisted(call: Callable[[], ResultT]) -> ResultT:
-    """Do what may be repeated, and once more where it was refused by a deadlock or lost its connection."""
+    """Call what may be repeated; call it again, up to twice, after a deadlock or a lost connection."""
     for _ in range(_REPEATS):
         try:
             return call()

@@ -1,6 +1,6 @@
-"""One database as a process reaches it by the driver's own connections.
+"""One database as a process reaches it with the driver's own connections.
 
-What SQLAlchemy does around a statement costs more than most of ours; its pool does not.
+What SQLAlchemy does around a statement costs more than most of our statements; its pool does not.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class DriverDatabase(Database):
         return self._lent(transact)
 
     def _lent(self, use: Callable[[DriverConnection], ResultT]) -> ResultT:
-        """Use a connection of the pool, which is free again as soon as that is over."""
+        """Use a connection of the pool, and give it back at once."""
         self.leave_to_parent()
         with faults_named():
             lent = self._lend()
@@ -76,11 +76,11 @@ class DriverDatabase(Database):
             raise DBAPIError(None, None, error, hide_parameters=True) from error
 
     def _judged(self, lent: PoolProxiedConnection, error: Exception) -> DBAPIError:
-        """What SQLAlchemy would raise for an error of the driver's."""
+        """Return what SQLAlchemy would raise for a driver's error."""
         dialect = self.engine.dialect
         lost = dialect.is_disconnect(error, lent.dbapi_connection, None)  # type: ignore[arg-type]  # those of a driver
         if lost:
-            # What else is idle is likely to be gone as well.
+            # The idle connections are probably lost too.
             lent.invalidate()
             self.engine.dispose()
         kind = DataError if isinstance(error, dialect.loaded_dbapi.DataError) else DBAPIError
@@ -88,11 +88,11 @@ class DriverDatabase(Database):
 
 
 class DriverConnection:
-    """A connection of a driver's, as the statements want it."""
+    """A driver's connection, for the statements."""
 
     def __init__(self, connection: Any) -> None:
         self.own: Any = connection
-        """What the driver gave."""
+        """The driver's own connection."""
 
     def rows(self, statement: str, values: Values) -> Sequence[Row]:
         """Run a statement that returns rows."""
@@ -111,7 +111,7 @@ class DriverConnection:
 
 @cache
 def _text(statement: str) -> str:
-    """A statement with its parameters as the drivers write them."""
+    """Return a statement with its parameters as the drivers write them."""
     return _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%"))
 
 

@@ -1,4 +1,4 @@
-"""The file of a SQLite database: who may read it, whether it is still the same, and whether somebody has written."""
+"""The file of a SQLite database: who may read it, whether it is still the same, and when it is written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOOK_EVERY: Final = 0.01
 
 
 class FileWaker:
-    """Looks whether somebody has written to a SQLite file, which takes a few microseconds."""
+    """Notices writes to a SQLite file; a look takes a few microseconds."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -56,14 +56,14 @@ class FileWaker:
 
 
 def make_private(path: Path) -> None:
-    """Make a file for its owner alone, if it is not there; SQLite gives ``-wal`` and ``-shm`` the same mode."""
+    """Make a file that only its owner can use, if it is missing; SQLite gives ``-wal`` and ``-shm`` the same mode."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def identity(path: Path) -> Identity | None:
-    """Which file stands at a path; None if none does."""
+    """Return which file is at a path; None if there is none."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

@@ -1,4 +1,4 @@
-"""A store in a database by SQLAlchemy: PostgreSQL, MySQL, MariaDB, or any other that is given as an engine."""
+"""The store in a database of its own URL or engine, with SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -42,12 +42,11 @@ class SQLAlchemyStore(SqlStore):
     """Remembers in the database of ``url``, or of an ``engine`` of the host's.
 
     ``prefix`` begins the names of the four tables. They are made at start unless
-    ``create`` is false: then ``flask whop init-db`` makes them, or Alembic does, which
-    finds them in ``metadata``: that of the host if it is given, and one of the store's
-    own otherwise.
+    ``create`` is false: then ``flask whop init-db`` makes them, or Alembic, which finds them
+    in ``metadata``: the host's if it is given, the store's own otherwise.
 
-    Leases go by the clock of the database, unless ``clock`` is given. A process has up to
-    ``pool_size`` connections to a URL, of which none is held while a receiver runs, and
+    Leases use the database's clock, unless ``clock`` is given. A process has up to
+    ``pool_size`` connections to a URL, none of which is held while a receiver runs; a thread
     waits up to ``pool_wait`` seconds for one.
     """
 
@@ -102,13 +101,13 @@ class SQLAlchemyStore(SqlStore):
             ) from None
 
     def create_tables(self) -> None:
-        """Make the tables that are not there, and migrate those that are older."""
+        """Make the missing tables, and migrate older ones."""
         engine = self._engine
         for _ in range(_CREATING_TRIES):
             try:
                 self._create_tables(engine)
             except StoreUnavailable:
-                # Another process makes them at the same time; in a moment they are there.
+                # Another process is making them; they will be there in a moment.
                 time.sleep(_CREATING_PAUSE)
             else:
                 return
@@ -131,7 +130,7 @@ class SQLAlchemyStore(SqlStore):
         return engine
 
     def _database(self) -> Database:
-        """The database, with its tables; looked at when it is first used, and measured once for its clock."""
+        """Return the database, with its tables; checked when it is first used, and its clock measured once."""
         engine = self._engine
         database = self._databases.get(engine)
         if database is None:
@@ -144,7 +143,7 @@ class SQLAlchemyStore(SqlStore):
         kind = DriverDatabase if is_direct(engine) else Database
         database = kind(engine, self._tables.names(engine.dialect), self.clock, opened_in=self._opened_in)
         with database.transaction():
-            pass  # it is there; and after a fork, the connections of the parent are left before anything else
+            pass  # it can be reached; and after a fork, the parent's connections are dropped first
         if self._create:
             self.create_tables()
         else:
@@ -177,21 +176,21 @@ class SQLAlchemyStore(SqlStore):
         self._database().announce(endpoint)
 
     def waker(self, endpoint: str) -> Waker:
-        """What listens to PostgreSQL, where its driver can."""
+        """Return what listens to PostgreSQL, if its driver can."""
         return self._database().waker(endpoint)
 
     def lifeline(self) -> Lifeline:
-        """What renews the claims in the database of this app."""
+        """Return what renews the claims in the database of this app."""
         return self._database()
 
     def close(self) -> None:
-        """Close the connections that nobody uses; the next use opens anew."""
+        """Close the idle connections; the next use opens new ones."""
         for database in list(self._databases.values()):
             database.rest()
             database.engine.dispose()
         if "_own_engine" in self.__dict__ and self._own_engine is not self._given:
-            self._own_engine.dispose()  # it has been reached, and refused
+            self._own_engine.dispose()  # it was reached, and refused
 
     def _persist(self, call: Callable[[], ResultT]) -> ResultT:
-        """Do what was refused by a deadlock, or whose connection was lost, once more."""
+        """Call again what was refused by a deadlock, or whose connection was lost."""
         return persisted(call)
