@@ -1,4 +1,4 @@
-"""What a store in memory holds: deliveries by what they wait for, done ones in short, and queues of what is due."""
+"""The contents of a store in memory: live deliveries, flattened done ones, and queues of due ones."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ Done: TypeAlias = tuple[
     tuple[int, bool, float, float, float],
     tuple[PlainReceipt, ...],
 ]
-# By names of their own: some versions of Python run a function for each look at a member by its class.
+# As globals: some versions of Python call a function each time a class looks up a member.
 RUNNING, DONE = State.RUNNING, State.DONE
 CLAIMABLE = frozenset({State.FAILED, State.DONE, State.DEAD})
 _SLACK = 1000
 
 
 class Summary(NamedTuple):
-    """What a delivery is looked for by."""
+    """The fields that searches look at."""
 
     key: Key
     state: State
@@ -69,29 +69,29 @@ class Delivery:
         self.received_at = self.opened_at = self.changed_at = now
         self.due_at: float | None = None
         self.place = -1
-        """Which entry of the queue is its own; what it has left behind there has other numbers."""
+        """The number of its entry in the queue; entries it has left behind have other numbers."""
         self.token: str | None = None
         self.lease_until = 0.0
         self.receipts: dict[str, Receipt] = {}
 
 
 class Queue:
-    """What is due at which time, the earliest first; some entries are of deliveries that have gone on since."""
+    """Deliveries by due time, the earliest first; some entries are out of date."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Key]] = []
         self._numbers = count()
 
-    def put(self, key: Key, kept: Delivery, live: dict[Key, Delivery]) -> None:
-        """Let a delivery be due at its time, and at no former one."""
+    def put(self, key: Key, delivery: Delivery, live: dict[Key, Delivery]) -> None:
+        """Queue a delivery at its due time, and at no earlier one."""
         if len(self._heap) > 2 * len(live) + _SLACK:
             self._heap = [entry for entry in self._heap if _is_in_place(entry, live)]
             heapify(self._heap)
-        kept.place = next(self._numbers)
-        heappush(self._heap, (kept.due_at or 0.0, kept.place, key))
+        delivery.place = next(self._numbers)
+        heappush(self._heap, (delivery.due_at or 0.0, delivery.place, key))
 
     def first(self, limit: int, now: float, live: dict[Key, Delivery]) -> list[Delivery]:
-        """Up to ``limit`` of what is due by now."""
+        """Return up to ``limit`` deliveries that are due."""
         found: list[tuple[float, int, Key]] = []
         while self._heap and len(found) < limit and self._heap[0][0] <= now:
             entry = heappop(self._heap)
@@ -103,12 +103,12 @@ class Queue:
 
 
 def _is_in_place(entry: tuple[float, int, Key], live: dict[Key, Delivery]) -> bool:
-    kept = live.get(entry[2])
-    return kept is not None and kept.place == entry[1] and kept.state is State.DUE
+    delivery = live.get(entry[2])
+    return delivery is not None and delivery.place == entry[1] and delivery.state is State.DUE
 
 
 class Progress:
-    """How far one receiver has come on one line, and who has the turn."""
+    """How far one receiver has come on one line, and the token that has the turn."""
 
     __slots__ = ("delivery", "held_until", "latest", "token")
 
@@ -137,100 +137,100 @@ class Contents:
         self.clock = clock
         self._lock = Lock()
         self._live: dict[Key, Delivery] = {}
-        # Ordered, since a look for the first of a plain dictionary passes all that was deleted before it.
+        # Ordered, because finding the first key of a plain dictionary passes all deleted ones.
         self._done: OrderedDict[tuple[str, str], Done] = OrderedDict()
         self._running: set[Delivery] = set()
         self._idle: OrderedDict[Key, Delivery] = OrderedDict()
-        """Those that a retry of Whop's, or a hand, brings on again."""
+        """Those that wait for Whop's retry, or for a replay by hand."""
         self._idle_with_body: OrderedDict[Key, Delivery] = OrderedDict()
         self._queues: dict[tuple[str, bool], Queue] = {}
-        """What is due, by the endpoint, and by whether it is to run alone."""
+        """Due deliveries, by endpoint and by whether they must run alone."""
         self._of_resource: dict[tuple[str, str], set[str]] = {}
         self._marks: dict[tuple[str, str, str], Progress] = {}
         self._marked: dict[tuple[str, str], set[tuple[str, str, str]]] = {}
 
     def _add(self, arrival: Arrival, now: float) -> Delivery:
-        kept = self._live[arrival.key] = Delivery(arrival, now)
+        delivery = self._live[arrival.key] = Delivery(arrival, now)
         self._bytes += len(arrival.body)
         if arrival.resource is not None:
             self._of_resource.setdefault((arrival.key.endpoint, arrival.resource), set()).add(arrival.key.id)
-        return kept
+        return delivery
 
-    def _give_body(self, kept: Delivery, arrival: Arrival) -> None:
-        """Note how a delivery has come this time; what it is about stays."""
-        self._bytes += len(arrival.body) - len(kept.arrival.body)
-        kept.arrival = arrival._replace(resource=kept.arrival.resource)
+    def _give_body(self, delivery: Delivery, arrival: Arrival) -> None:
+        """Store how a delivery arrived this time; its resource stays."""
+        self._bytes += len(arrival.body) - len(delivery.arrival.body)
+        delivery.arrival = arrival._replace(resource=delivery.arrival.resource)
 
-    def _hold(self, kept: Delivery, token: str, now: float, lease: float) -> None:
-        kept.lapses += kept.state is RUNNING and kept.attempts > 0
-        self._begin(kept)
-        kept.state = RUNNING
-        self._running.add(kept)
-        kept.attempts += 1
-        kept.token = token
-        kept.lease_until = now + lease
-        kept.changed_at = now
+    def _hold(self, delivery: Delivery, token: str, now: float, lease: float) -> None:
+        delivery.lapses += delivery.state is RUNNING and delivery.attempts > 0
+        self._leave_rest(delivery)
+        delivery.state = RUNNING
+        self._running.add(delivery)
+        delivery.attempts += 1
+        delivery.token = token
+        delivery.lease_until = now + lease
+        delivery.changed_at = now
 
-    def _begin(self, kept: Delivery) -> None:
-        """Take a delivery out of where it rests."""
-        self._running.discard(kept)
+    def _leave_rest(self, delivery: Delivery) -> None:
+        """Remove a delivery from those that run or rest."""
+        self._running.discard(delivery)
         if self._idle:
-            self._idle.pop(kept.arrival.key, None)
-            self._idle_with_body.pop(kept.arrival.key, None)
+            self._idle.pop(delivery.arrival.key, None)
+            self._idle_with_body.pop(delivery.arrival.key, None)
 
-    def _make_due(self, kept: Delivery, now: float, due_at: float) -> None:
-        self._begin(kept)
-        kept.state = State.DUE
-        kept.owned = True
-        kept.token = None
-        kept.due_at = due_at
-        kept.opened_at = kept.changed_at = now
-        self._queue(kept)
+    def _make_due(self, delivery: Delivery, now: float, due_at: float) -> None:
+        self._leave_rest(delivery)
+        delivery.state = State.DUE
+        delivery.owned = True
+        delivery.token = None
+        delivery.due_at = due_at
+        delivery.opened_at = delivery.changed_at = now
+        self._queue(delivery)
 
-    def _queue(self, kept: Delivery) -> None:
-        key = kept.arrival.key
-        about = (key.endpoint, kept.lapses > 0)
+    def _queue(self, delivery: Delivery) -> None:
+        key = delivery.arrival.key
+        about = (key.endpoint, delivery.lapses > 0)
         if about not in self._queues:
             self._queues[about] = Queue()
-        self._queues[about].put(key, kept, self._live)
+        self._queues[about].put(key, delivery, self._live)
 
-    def _put_back(self, kept: Delivery) -> None:
-        self._running.discard(kept)
-        kept.state = State.DUE
-        kept.token = None
-        kept.attempts -= 1
-        self._queue(kept)
+    def _put_back(self, delivery: Delivery) -> None:
+        self._running.discard(delivery)
+        delivery.state = State.DUE
+        delivery.token = None
+        delivery.attempts -= 1
+        self._queue(delivery)
 
     def _left_behind(self, endpoint: str, now: float) -> list[Delivery]:
-        """What runs, and whose lease ran out; put back what was merely claimed together with it."""
+        """Return running deliveries whose lease ran out; put back those that were only claimed with them."""
         first: dict[str | None, Delivery] = {}
         lapsed = [one for one in self._running if one.arrival.key.endpoint == endpoint and is_due(one, now)]
-        for one in sorted(lapsed, key=lambda kept: (due_time(kept), kept.arrival.key.id)):
+        for one in sorted(lapsed, key=lambda delivery: (due_time(delivery), delivery.arrival.key.id)):
             if first.setdefault(one.token, one) is not one:
                 self._put_back(one)
         return list(first.values())
 
     def _held(self, key: Key, token: str) -> Delivery:
-        kept = self._live.get(key)
-        if kept is None or kept.token != token:
+        delivery = self._live.get(key)
+        if delivery is None or delivery.token != token:
             raise claim_lost(key)
-        return kept
+        return delivery
 
-    def _end(self, key: Key, kept: Delivery, settlement: Settlement) -> None:
-        kept.token = None
-        kept.state, kept.due_at = settlement
-        kept.changed_at = self.clock()
-        self._running.discard(kept)
-        if kept.state is DONE:
-            self._bytes -= len(kept.arrival.body)
+    def _end(self, key: Key, delivery: Delivery, settlement: Settlement) -> None:
+        delivery.token = None
+        delivery.state, delivery.due_at = settlement
+        delivery.changed_at = self.clock()
+        self._running.discard(delivery)
+        if delivery.state is DONE:
+            self._bytes -= len(delivery.arrival.body)
             del self._live[key]
-            self._done[(key.endpoint, key.id)] = flattened(kept)
-        elif kept.state is State.DUE:
-            self._queue(kept)
+            self._done[(key.endpoint, key.id)] = flattened(delivery)
+        elif delivery.state is State.DUE:
+            self._queue(delivery)
         else:
-            self._idle[key] = kept
-            if kept.arrival.body:
-                self._idle_with_body[key] = kept
+            self._idle[key] = delivery
+            if delivery.arrival.body:
+                self._idle_with_body[key] = delivery
 
     def _look(self, key: Key) -> Stored | None:
         live = self._live.get(key)
@@ -240,24 +240,26 @@ class Contents:
         return None if done is None else stored_of(restored(key, done))._replace(body=None)
 
     def _all(self, endpoint: str) -> Iterator[Summary]:
-        for key, kept in self._live.items():
+        for key, delivery in self._live.items():
             if key.endpoint == endpoint:
-                one = kept.arrival
-                yield Summary(key, kept.state, one.event_type, one.account_id, kept.received_at, kept.changed_at)
+                one = delivery.arrival
+                yield Summary(
+                    key, delivery.state, one.event_type, one.account_id, delivery.received_at, delivery.changed_at
+                )
         for (of, delivery_id), (about, counts, _) in self._done.items():
             if of == endpoint:
                 yield Summary(Key(of, delivery_id), DONE, about[0], about[1], counts[2], counts[4])
 
-    def _kept(self, key: Key) -> Delivery | None:
-        """The delivery, brought back if it was done."""
-        kept = self._live.get(key)
-        done = None if kept is not None else self._done.pop(key, None)
+    def _get_live(self, key: Key) -> Delivery | None:
+        """Return the delivery, restored if it was done."""
+        delivery = self._live.get(key)
+        done = None if delivery is not None else self._done.pop(key, None)
         if done is not None:
-            kept = self._live[key] = restored(key, done)
-        return kept
+            delivery = self._live[key] = restored(key, done)
+        return delivery
 
     def _forget(self, now: float) -> None:
-        """Drop what is too old, and the oldest of what is too much."""
+        """Drop deliveries that are too old, and the oldest beyond the limit."""
         if self._bytes > self._max_bytes:
             self._forget_bodies()
         while self._done:
@@ -270,17 +272,17 @@ class Contents:
             self._drop(next(iter(self._idle)))
 
     def _forget_bodies(self) -> None:
-        """Drop the oldest bodies whose retry brings another."""
+        """Drop the oldest bodies of resting deliveries, which a retry brings again."""
         while self._idle_with_body and self._bytes > self._max_bytes:
-            _, kept = self._idle_with_body.popitem(last=False)
-            self._give_body(kept, kept.arrival._replace(body=b""))
+            _, delivery = self._idle_with_body.popitem(last=False)
+            self._give_body(delivery, delivery.arrival._replace(body=b""))
 
     def _drop(self, key: Key) -> None:
-        """Forget a delivery, with the marks that it was the last to set."""
+        """Forget a delivery, and the marks that it was the last to set."""
         done, live = self._done.pop(key, None), self._live.pop(key, None)
         if live is not None:
             self._bytes -= len(live.arrival.body)
-            self._begin(live)
+            self._leave_rest(live)
         resource = done[0][2] if done else live.arrival.resource if live else None
         if resource is not None and (ids := self._of_resource.get((key.endpoint, resource))) is not None:
             ids.discard(key.id)
@@ -304,57 +306,60 @@ def progress_key(key: Key, mark: Mark) -> tuple[str, str, str]:
     return key.endpoint, mark.receiver, storable(mark.line)
 
 
-def due_time(kept: Delivery) -> float:
+def due_time(delivery: Delivery) -> float:
     """Return when a delivery is due, in unix seconds."""
-    return kept.due_at or 0.0
+    return delivery.due_at or 0.0
 
 
-def is_due(kept: Delivery, now: float) -> bool:
+def is_due(delivery: Delivery, now: float) -> bool:
     """Return whether a delivery is due, or its lease ran out."""
-    if kept.state is State.DUE:
-        return kept.due_at is not None and kept.due_at <= now
-    return kept.state is State.RUNNING and kept.lease_until < now
+    if delivery.state is State.DUE:
+        return delivery.due_at is not None and delivery.due_at <= now
+    return delivery.state is State.RUNNING and delivery.lease_until < now
 
 
-def flattened(kept: Delivery) -> Done:
+def flattened(delivery: Delivery) -> Done:
     """Return a done delivery as plain tuples."""
-    arrival = kept.arrival
+    arrival = delivery.arrival
     return (
         arrival[1:8],
-        (kept.attempts, kept.owned, kept.received_at, kept.opened_at, kept.changed_at),
+        (delivery.attempts, delivery.owned, delivery.received_at, delivery.opened_at, delivery.changed_at),
         tuple(
-            [(one.receiver, one.state.value, one.attempts, one.first_at, one.last_at) for one in kept.receipts.values()]
+            [
+                (one.receiver, one.state.value, one.attempts, one.first_at, one.last_at)
+                for one in delivery.receipts.values()
+            ]
         ),
     )
 
 
 def restored(key: Key, done: Done) -> Delivery:
-    """A done delivery as it was before it was flattened, but for its body."""
+    """Return a done delivery as it was before it was flattened, without its body."""
     about, counts, receipts = done
-    kept = Delivery(Arrival(key, *about, b""), counts[2])
-    kept.state = State.DONE
-    kept.attempts, kept.owned, kept.received_at, kept.opened_at, kept.changed_at = counts
-    kept.receipts = {
+    delivery = Delivery(Arrival(key, *about, b""), counts[2])
+    delivery.state = State.DONE
+    delivery.attempts, delivery.owned, delivery.received_at, delivery.opened_at, delivery.changed_at = counts
+    delivery.receipts = {
         name: Receipt(name, ReceiptState(state), attempts, first_at, last_at)
         for name, state, attempts, first_at, last_at in receipts
     }
-    return kept
+    return delivery
 
 
-def stored_of(kept: Delivery) -> Stored:
+def stored_of(delivery: Delivery) -> Stored:
     """Return a delivery as a store gives it."""
-    arrival = kept.arrival
+    arrival = delivery.arrival
     return Stored(
         arrival.key,
         arrival.event_type,
         arrival.account_id,
-        kept.state,
-        kept.owned,
-        kept.attempts,
-        kept.received_at,
-        kept.opened_at,
-        kept.changed_at,
-        kept.due_at,
+        delivery.state,
+        delivery.owned,
+        delivery.attempts,
+        delivery.received_at,
+        delivery.opened_at,
+        delivery.changed_at,
+        delivery.due_at,
         arrival.signed_at,
         arrival.secret_index,
         arrival.body or None,
@@ -363,12 +368,12 @@ def stored_of(kept: Delivery) -> Stored:
     )
 
 
-def fits(kept: Summary, wanted: Filter) -> bool:
+def fits(delivery: Summary, wanted: Filter) -> bool:
     """Return whether a delivery is one of those that are looked for."""
     return (
-        (not wanted.states or kept.state in wanted.states)
-        and (wanted.event_type is None or fnmatchcase(kept.event_type, wanted.event_type))
-        and (wanted.account_id is None or kept.account_id == wanted.account_id)
-        and (wanted.since is None or kept.received_at >= wanted.since)
-        and (wanted.until is None or kept.received_at < wanted.until)
+        (not wanted.states or delivery.state in wanted.states)
+        and (wanted.event_type is None or fnmatchcase(delivery.event_type, wanted.event_type))
+        and (wanted.account_id is None or delivery.account_id == wanted.account_id)
+        and (wanted.since is None or delivery.received_at >= wanted.since)
+        and (wanted.until is None or delivery.received_at < wanted.until)
     )
