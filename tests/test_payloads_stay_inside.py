@@ -27,7 +27,7 @@ BODY = f'{{"name": "{PAYLOAD}"}}'.encode()
 def test_what_a_store_keeps_shows_no_body(name, tmp_path):
     app = Flask("shop", instance_path=str(tmp_path))
     with opened(name, app) as store, app.app_context():
-        store.open(durable=False, keep_bodies=True)
+        store.open(owned=False, keep_bodies=True)
         arrived = arrival(body=BODY)
         store.accept(arrived, 0)
         taken = store.take(key(), "mine", LEASE)
@@ -42,7 +42,7 @@ def test_what_a_store_keeps_shows_no_body(name, tmp_path):
 def test_a_statement_that_fails_shows_no_payload(name, tmp_path, caplog):
     app = Flask("shop", instance_path=str(tmp_path))
     with opened(name, app) as store, app.app_context():
-        store.open(durable=False, keep_bodies=True)
+        store.open(owned=False, keep_bodies=True)
         store.stats("shop")
         with store._engine.begin() as connection:
             store._tables.deliveries.drop(connection)

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import Reason, Rejected
+from flask_whop.forks import renew_after_fork
 from flask_whop.logs import log
 
 if TYPE_CHECKING:
@@ -57,9 +58,7 @@ class SignatureDoctor:
         self._repeat_after = repeat_after
         self._logged_at: WeakKeyDictionary[Flask, dict[str, float]] = WeakKeyDictionary()
         self._start_afresh()
-        if hasattr(os, "register_at_fork"):
-            # A fork may take along a lock that nobody will open.
-            os.register_at_fork(after_in_child=self._start_afresh)
+        renew_after_fork(self._start_afresh)
 
     def _start_afresh(self) -> None:
         self._lock = threading.Lock()

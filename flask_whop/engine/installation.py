@@ -49,7 +49,7 @@ class Installation:
         Raises :class:`~flask_whop.errors.ConfigError`.
         """
         used = _store_for(app, settings) if store is None else store
-        used.open(durable=settings.dispatch.owned, keep_bodies=settings.keep_payloads)
+        used.open(owned=settings.dispatch.owned, keep_bodies=settings.keep_payloads)
         on_default_file = store is None and settings.store == DEFAULT_STORE
         engine = Engine(Host(app), used, settings, on_default_file=on_default_file)
         return cls(app, settings, Verifier(settings.secrets, tolerance=settings.tolerance), engine, subscriptions)

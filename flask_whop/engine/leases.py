@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
+from flask_whop.forks import process, renew_after_fork
 from flask_whop.logs import log
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class LeaseKeeper:
 
         ``since`` is when the claim was made, by ``time.monotonic()``; now if it is left out.
         """
-        if self._process is not _renewer.process:
+        if self._process is not process.current:
             self._begin_in_this_process()
         held = self._held[key, token] = Held(key, token, lifeline)
         held.renewed_at = held.since if since is None else since
@@ -76,12 +77,12 @@ class LeaseKeeper:
 
     def _begin_in_this_process(self) -> None:
         with _renewer.lock:
-            if self._process is _renewer.process:
+            if self._process is process.current:
                 return
             # What was held before a fork is the parent's, to renew and to close.
             self._held = {}
             self._used = set()
-            self._process = _renewer.process
+            self._process = process.current
         _renewer.look_after(self)
 
     def let_go(self, key: Key, token: str) -> None:
@@ -132,13 +133,9 @@ class _Renewer:
 
     def __init__(self) -> None:
         self._begin_anew()
-        if hasattr(os, "register_at_fork"):
-            # A fork takes the thread not along, and perhaps a lock that somebody held.
-            os.register_at_fork(after_in_child=self._begin_anew)
+        renew_after_fork(self._begin_anew)
 
     def _begin_anew(self) -> None:
-        self.process = object()
-        """Another one in each process: the number of a process is asked of the system each time."""
         self._keepers: WeakSet[LeaseKeeper] = WeakSet()
         self._changed = threading.Event()
         self.lock = threading.Lock()
@@ -171,8 +168,7 @@ class _Tokens:
 
     def __init__(self) -> None:
         self.renew()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self.renew)
+        renew_after_fork(self.renew)
 
     def renew(self) -> None:
         self._process = os.urandom(12).hex()

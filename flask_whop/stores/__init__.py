@@ -1,4 +1,4 @@
-"""Where it is kept which receivers are done with which deliveries."""
+"""The stores: they remember which receivers are done with which deliveries."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from pathlib import Path
 
 from flask_whop.errors import ConfigError
 from flask_whop.stores.memory import MemoryStore as MemoryStore
-from flask_whop.stores.protocol import FINISHED as FINISHED
-from flask_whop.stores.protocol import Accepted as Accepted
-from flask_whop.stores.protocol import Arrival as Arrival
-from flask_whop.stores.protocol import Claim as Claim
-from flask_whop.stores.protocol import Due as Due
-from flask_whop.stores.protocol import Filter as Filter
-from flask_whop.stores.protocol import Hold as Hold
-from flask_whop.stores.protocol import Key as Key
 from flask_whop.stores.protocol import Lifeline as Lifeline
-from flask_whop.stores.protocol import Mark as Mark
-from flask_whop.stores.protocol import Receipt as Receipt
-from flask_whop.stores.protocol import ReceiptState as ReceiptState
-from flask_whop.stores.protocol import Settlement as Settlement
-from flask_whop.stores.protocol import State as State
-from flask_whop.stores.protocol import Stats as Stats
 from flask_whop.stores.protocol import Store as Store
-from flask_whop.stores.protocol import Stored as Stored
-from flask_whop.stores.protocol import Taken as Taken
-from flask_whop.stores.protocol import Turn as Turn
+from flask_whop.stores.records import FINISHED as FINISHED
+from flask_whop.stores.records import Accepted as Accepted
+from flask_whop.stores.records import Arrival as Arrival
+from flask_whop.stores.records import Claim as Claim
+from flask_whop.stores.records import Due as Due
+from flask_whop.stores.records import Filter as Filter
+from flask_whop.stores.records import Hold as Hold
+from flask_whop.stores.records import Key as Key
+from flask_whop.stores.records import Mark as Mark
+from flask_whop.stores.records import Receipt as Receipt
+from flask_whop.stores.records import ReceiptState as ReceiptState
+from flask_whop.stores.records import Settlement as Settlement
+from flask_whop.stores.records import State as State
+from flask_whop.stores.records import Stats as Stats
+from flask_whop.stores.records import Stored as Stored
+from flask_whop.stores.records import Taken as Taken
+from flask_whop.stores.records import Turn as Turn
 from flask_whop.stores.waking import Waker as Waker
 
 
 def store_for(url: str, folder: str | Path, *, pool_size: int = 4, pool_wait: float = 3.0) -> Store:
-    """Make the store that ``url`` names; a SQLite file of a relative path stands in ``folder``.
+    """Make the store that ``url`` names; a SQLite file with a relative path is in ``folder``.
 
-    A database with a server has up to ``pool_size`` connections of this process, for one of
-    which a thread waits up to ``pool_wait`` seconds.
+    This process opens up to ``pool_size`` connections to a database server; a thread waits
+    up to ``pool_wait`` seconds for one.
 
     Raises :class:`~flask_whop.errors.ConfigError` if it names none, and
     :class:`~flask_whop.errors.MissingExtraError` if its package is not installed.

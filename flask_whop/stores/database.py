@@ -1,8 +1,7 @@
-"""One database as a process reaches it by SQLAlchemy."""
+"""One database as a process reaches it with SQLAlchemy."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,12 +17,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from flask_whop.errors import StoreUnavailable
-from flask_whop.stores import sql
+from flask_whop.forks import process, renew_after_fork
+from flask_whop.stores import rows as statement_rows
 from flask_whop.stores.engines import CONNECT_SECONDS, LOCK_LIMITS, POOLED, file_of, limit_waiting
-from flask_whop.stores.protocol import Key, Lifeline, Mark
-from flask_whop.stores.sql import ResultT, Row, Unstorable, Values, held_values, renewed
-from flask_whop.stores.sqlite import GONE, Identity, identity
-from flask_whop.stores.statements import MariaDBStatements, MySQLStatements, Names, PostgreSQLStatements, Statements
+from flask_whop.stores.files import GONE, Identity, identity
+from flask_whop.stores.lookups import ResultT
+from flask_whop.stores.protocol import Lifeline
+from flask_whop.stores.records import Key, Mark
+from flask_whop.stores.rows import Row, Unstorable, Values, held_values, renewed
+from flask_whop.stores.statements import Names, PostgreSQLStatements, Statements
+from flask_whop.stores.statements_mysql import MariaDBStatements, MySQLStatements
 from flask_whop.stores.waking import ListeningWaker, Sleeper, Waker, channel_of
 
 if TYPE_CHECKING:
@@ -41,13 +44,13 @@ _TIMES: Final = {
 _LOCAL_LIMIT: Final = f"SET LOCAL lock_timeout = '{CONNECT_SECONDS}s'"
 _REPEATS: Final = 2
 ANNOUNCE_EVERY: Final = 0.05
-"""How many seconds pass between two messages of a process to workers that sleep."""
+"""The seconds between two messages of a process to sleeping workers."""
 _DEADLOCKS: Final = {"40P01", "40001", 1213}
 _LACKING_TABLE: Final = {"42P01", 1146}
 
 
 class Executing(Protocol):
-    """What runs statements: a connection of SQLAlchemy's, or a session."""
+    """What runs statements: a SQLAlchemy connection, or a session."""
 
     def execute(self, statement: Any, params: Any = None, /) -> Any:
         """Run a statement."""
@@ -55,10 +58,10 @@ class Executing(Protocol):
 
 
 class DatabaseClock:
-    """The unix time of a database, so that machines agree on leases whatever their own clocks say.
+    """The unix time of a database, so machines agree on leases whatever their own clocks say.
 
-    Between two measurements it goes on by this machine's monotonic clock, which nobody
-    sets. Until the first one, and for databases that are files, it is the machine's own.
+    Between measurements it follows this machine's monotonic clock, which nobody sets. Before
+    the first one, and for databases that are files, it is the machine's own time.
     """
 
     _EVERY = 60.0
@@ -75,7 +78,7 @@ class DatabaseClock:
 
     @property
     def is_old(self) -> bool:
-        """Whether to measure again: after a minute, or since the machine's clock was set, or slept."""
+        """Whether to measure again: after a minute, or if the machine's clock was set or the machine slept."""
         now = time.monotonic()
         return (
             self._ahead is None
@@ -84,7 +87,7 @@ class DatabaseClock:
         )
 
     def measure(self, read: Callable[[], float]) -> None:
-        """Compare with the database's time, which ``read`` asks for."""
+        """Compare with the database's time, which ``read`` returns."""
         before = time.monotonic()
         theirs = read()
         after = time.monotonic()
@@ -93,13 +96,13 @@ class DatabaseClock:
 
 
 class Database(Lifeline):
-    """An engine, what it takes to run our statements on it, and a connection of their own for renewals.
+    """An engine, what runs our statements on it, and a separate connection for renewals.
 
-    ``clock`` is measured by it where that is a :class:`DatabaseClock`. The connections of
-    a parent process are never used.
+    It measures ``clock`` if that is a :class:`DatabaseClock`. The connections of a parent
+    process are never used.
     """
 
-    def __init__(self, engine: Engine, names: Names, clock: Callable[[], float], *, opened_in: int) -> None:
+    def __init__(self, engine: Engine, names: Names, clock: Callable[[], float], *, opened_in: object) -> None:
         self._engine = ref(engine)
         self.dialect: str = engine.dialect.name
         self._names = names
@@ -108,13 +111,17 @@ class Database(Lifeline):
         dbapi = engine.dialect.loaded_dbapi
         self._file = None if self.is_in_memory else file_of(engine.url)
         self._driver_error: type[Exception] = dbapi.Error
-        self._pid = opened_in
-        self._lock = Lock()
+        self._process = opened_in
+        self._renew_lock()
+        renew_after_fork(self._renew_lock)
         self._announced_at = 0.0
+
+    def _renew_lock(self) -> None:
+        self._lock = Lock()
 
     @property
     def engine(self) -> Engine:
-        """The engine, which belongs to the host or to the store: kept alive by those alone."""
+        """The engine, which only its owner, the host or the store, keeps alive."""
         engine = self._engine()
         if engine is None:
             raise StoreUnavailable("The engine of the store is gone, with the app that it belonged to.")
@@ -122,7 +129,7 @@ class Database(Lifeline):
 
     @cached_property
     def statements(self) -> Statements:
-        """Its statements, which differ by the version of the server; it has been reached before."""
+        """Its statements, which depend on the server's version; the server must have been reached before."""
         dialect = self.engine.dialect
         if self.dialect == "postgresql":
             return PostgreSQLStatements(self._names)
@@ -133,31 +140,31 @@ class Database(Lifeline):
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether all connections are one, so that what it keeps would go with that."""
+        """Whether all connections are one, with which the data would go."""
         return isinstance(self.engine.pool, (SingletonThreadPool, StaticPool))
 
     @property
     def is_pooled(self) -> bool:
-        """Whether a pooler gives each transaction a connection of its own, so that none may be left changed."""
+        """Whether a pooler gives each transaction another connection, so no settings may be left on one."""
         return bool(self.engine.get_execution_options().get(POOLED))
 
     def rows(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run one statement that gives rows, as a transaction of its own."""
+        """Run one statement that returns rows, as a transaction of its own."""
         with self.single() as connection:
             return connection.rows(statement, values)
 
     def change(self, statement: str, values: Values) -> int:
-        """Run one statement that changes rows, as a transaction of its own; how many it found."""
+        """Run one statement that changes rows, as a transaction of its own; return how many it found."""
         with self.single() as connection:
             return connection.change(statement, values)
 
-    def transact(self, job: Callable[[sql.Connection], ResultT]) -> ResultT:
-        """Do what takes several statements: all of it happens, or nothing if ``job`` raises."""
+    def transact(self, job: Callable[[statement_rows.Connection], ResultT]) -> ResultT:
+        """Run several statements: all of it happens, or nothing if ``job`` raises."""
         with self.transaction() as connection:
             return job(connection)
 
     def single(self) -> AbstractContextManager[Connection]:
-        """Reach it for one statement, which is a transaction of its own without being told."""
+        """Reach it for one statement, which is automatically a transaction of its own."""
         return self.transaction() if self.is_pooled else self._connected(self._connect_for_one)
 
     def transaction(self) -> AbstractContextManager[Connection]:
@@ -165,7 +172,7 @@ class Database(Lifeline):
         return self._connected(self.engine.begin)
 
     def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
-        """Hold a claim for ``lease`` seconds from now, by a connection that no receiver can take away."""
+        """Hold a claim for ``lease`` seconds from now, over a connection that no receiver can use up."""
         return persisted(partial(self._renew, key, token, lease, mark))
 
     def _renew(self, key: Key, token: str, lease: float, mark: Mark | None) -> bool:
@@ -174,11 +181,11 @@ class Database(Lifeline):
 
     def rest(self) -> None:
         """Close the connection for renewals."""
-        if self._pid == os.getpid() and not self.is_in_memory and "_renewals" in self.__dict__:
+        if self._process is process.current and not self.is_in_memory and "_renewals" in self.__dict__:
             self._renewals.dispose()
 
     def apart(self) -> AbstractContextManager[Connection]:
-        """Reach it for one statement, by a connection that no receiver can take away."""
+        """Reach it for one statement, over a connection that no receiver can use up."""
         return self._connected(self._renewals.begin if self.is_pooled else self._connect_apart)
 
     def _connect_for_one(self, engine: Engine | None = None) -> sa.Connection:
@@ -186,8 +193,8 @@ class Database(Lifeline):
         try:
             return connection.execution_options(isolation_level="AUTOCOMMIT")
         except self._driver_error:
-            # Some drivers ask the database for it. What they raise tells SQLAlchemy nothing of a
-            # lost connection; what a statement raises does, and the whole pool is opened anew.
+            # Some drivers ask the database for this. From what they raise, SQLAlchemy can't see
+            # that the connection is lost; a statement's error shows it, and renews the whole pool.
             with connection:
                 connection.exec_driver_sql("SELECT 1")
             raise
@@ -196,14 +203,14 @@ class Database(Lifeline):
         return self._connect_for_one(None if self.is_in_memory else self._renewals)
 
     def announce(self, endpoint: str) -> None:
-        """Tell those that listen; not each time where much is accepted, since it costs as much as accepting."""
+        """Notify the listeners; not every time under load, because it costs as much as accepting."""
         now = time.monotonic()
         if self._listens and now - self._announced_at > ANNOUNCE_EVERY:
             self._announced_at = now
             self.rows("SELECT pg_notify(:channel, '')", {"channel": self._channel(endpoint)})
 
     def waker(self, endpoint: str) -> Waker:
-        """What a worker sleeps by."""
+        """Return what a worker sleeps with."""
         return ListeningWaker(self._connect_to_listen, self._channel(endpoint)) if self._listens else Sleeper()
 
     @property
@@ -216,22 +223,22 @@ class Database(Lifeline):
     def _connect_to_listen(self) -> Any:
         lent = self.engine.raw_connection()
         connection = lent.driver_connection
-        lent.detach()  # from here on it is the worker's, and the pool has room for another
+        lent.detach()  # from now on it is the worker's, and the pool has room for another
         connection.autocommit = True  # type: ignore[union-attr]  # it is psycopg's
         return connection
 
     def measure(self) -> None:
-        """Compare the clock with the database's, if that was long ago, or this machine slept since."""
+        """Compare the clock with the database's, if the last time was long ago, or this machine slept since."""
         if self._clock is not None and self._clock.is_old:
             with self.single():
                 pass
 
     @cached_property
     def _renewals(self) -> Engine:
-        """An engine with a pool of its own, whose connections are made as those of the given one are."""
+        """An engine with its own pool, whose connections are made like those of the given engine."""
         engine = sa.create_engine(self.engine.url, pool=self.engine.pool.recreate(), hide_parameters=True)
         if self.dialect in LOCK_LIMITS and not self.is_pooled:
-            # It is one connection for all that this process holds: a row that is locked must not keep it.
+            # One connection serves all claims of this process: a locked row must not block it for long.
             event.listen(engine, "connect", partial(limit_waiting, LOCK_LIMITS[self.dialect]))
         return engine
 
@@ -249,7 +256,7 @@ class Database(Lifeline):
 
     @contextmanager
     def _file_watched(self) -> Iterator[Callable[[sa.Connection], object]]:
-        """Raise if the file that a connection has opened stands no longer at its path when all is written."""
+        """Raise if the file that a connection opened is no longer at its path after the writes."""
         opened: list[Identity | None] = []
 
         def watch(connection: sa.Connection) -> None:
@@ -264,17 +271,17 @@ class Database(Lifeline):
                 raise StoreUnavailable(GONE.format(self._file))
 
     def leave_to_parent(self) -> None:
-        """Begin anew after a fork: what is open belongs to the parent, which goes on using it."""
-        if self._pid == os.getpid():
+        """Start over after a fork: open connections belong to the parent, which goes on using them."""
+        if self._process is process.current:
             return
         with self._lock:
-            if self._pid == os.getpid():
+            if self._process is process.current:
                 return
             if not self.is_in_memory:
                 self.engine.dispose(close=False)
                 if "_renewals" in self.__dict__:
                     self._renewals.dispose(close=False)
-            self._pid = os.getpid()
+            self._process = process.current
 
 
 @contextmanager
@@ -286,7 +293,7 @@ def faults_named() -> Iterator[None]:
         raise Unstorable(_NO_TEXT) from error
     except SQLAlchemyError as error:
         if isinstance(error, StatementError):
-            error.hide_parameters = True  # a payload is among them, and the engine may be the host's
+            error.hide_parameters = True  # they include a payload, and the engine may be the host's
         if isinstance(error, DataError):
             raise Unstorable(_NO_TEXT) from error
         if isinstance(error, PoolTimeout):
@@ -312,29 +319,29 @@ def _lacks_table(error: SQLAlchemyError) -> bool:
 
 
 def codes_of(error: BaseException | None) -> set[object]:
-    """What a driver tells of an error, by the names that psycopg, psycopg2, those of MySQL, and pg8000 have for it."""
+    """Return the codes of a driver's error, under the names of psycopg, psycopg2, MySQL's drivers, and pg8000."""
     if not isinstance(error, DBAPIError) or error.orig is None:
         return set()
-    told = error.orig.args[0] if error.orig.args else None
+    detail = error.orig.args[0] if error.orig.args else None
     return {
         getattr(error.orig, "sqlstate", None),
         getattr(error.orig, "pgcode", None),
-        told.get("C") if isinstance(told, dict) else told,
+        detail.get("C") if isinstance(detail, dict) else detail,
     }
 
 
 class Connection:
-    """A connection of SQLAlchemy's, or a session, as the statements want it."""
+    """A SQLAlchemy connection, or a session, for the statements."""
 
     def __init__(self, connection: Executing) -> None:
         self._connection = connection
 
     def rows(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run a statement that gives rows."""
+        """Run a statement that returns rows."""
         return cast("CursorResult[Any]", self._connection.execute(_text(statement), dict(values))).fetchall()
 
     def change(self, statement: str, values: Values) -> int:
-        """Run a statement that changes rows; how many it found."""
+        """Run a statement that changes rows; return how many it found."""
         return cast("CursorResult[Any]", self._connection.execute(_text(statement), dict(values))).rowcount
 
 
@@ -344,12 +351,12 @@ def _text(statement: str) -> sa.TextClause:
 
 
 def was_cut(error: BaseException | None) -> bool:
-    """Whether a database error says that the connection is lost."""
+    """Return whether a database error says that the connection is lost."""
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def persisted(call: Callable[[], ResultT]) -> ResultT:
-    """Do what may be repeated, and once more where it was refused by a deadlock or lost its connection."""
+    """Call what may be repeated; call it again, up to twice, after a deadlock or a lost connection."""
     for _ in range(_REPEATS):
         try:
             return call()

@@ -1,6 +1,6 @@
-"""One database as a process reaches it by the driver's own connections.
+"""One database as a process reaches it with the driver's own connections.
 
-What SQLAlchemy does around a statement costs more than most of ours; its pool does not.
+What SQLAlchemy does around a statement costs more than most of our statements; its pool does not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy.exc import DataError, DBAPIError
 
 from flask_whop.stores.database import Database, faults_named
-from flask_whop.stores.sql import Connection, ResultT, Row, Values
+from flask_whop.stores.lookups import ResultT
+from flask_whop.stores.rows import Connection, Row, Values
 from flask_whop.stores.statements import Names
 
 if TYPE_CHECKING:
@@ -27,22 +28,22 @@ _PARAMETER: Final = re.compile(r"(?<!:):([a-z_0-9]+)")
 class DriverDatabase(Database):
     """The same, for an engine whose connections commit each statement: of psycopg, or of PyMySQL."""
 
-    def __init__(self, engine: Engine, names: Names, clock: Callable[[], float], *, opened_in: int) -> None:
+    def __init__(self, engine: Engine, names: Names, clock: Callable[[], float], *, opened_in: object) -> None:
         super().__init__(engine, names, clock, opened_in=opened_in)
         self._begin: Callable[[Any], AbstractContextManager[object]] = (
             _psycopg_transaction if engine.dialect.driver == "psycopg" else _pymysql_transaction
         )
 
     def rows(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run one statement that gives rows, as a transaction of its own."""
+        """Run one statement that returns rows, as a transaction of its own."""
         return self._lent(lambda connection: connection.rows(statement, values))
 
     def change(self, statement: str, values: Values) -> int:
-        """Run one statement that changes rows, as a transaction of its own; how many it found."""
+        """Run one statement that changes rows, as a transaction of its own; return how many it found."""
         return self._lent(lambda connection: connection.change(statement, values))
 
     def transact(self, job: Callable[[Connection], ResultT]) -> ResultT:
-        """Do what takes several statements: all of it happens, or nothing if ``job`` raises."""
+        """Run several statements: all of it happens, or nothing if ``job`` raises."""
 
         def transact(connection: DriverConnection) -> ResultT:
             with self._begin(connection.own):
@@ -51,7 +52,7 @@ class DriverDatabase(Database):
         return self._lent(transact)
 
     def _lent(self, use: Callable[[DriverConnection], ResultT]) -> ResultT:
-        """Use a connection of the pool, which is free again as soon as that is over."""
+        """Use a connection of the pool, and give it back at once."""
         self.leave_to_parent()
         with faults_named():
             lent = self._lend()
@@ -75,11 +76,11 @@ class DriverDatabase(Database):
             raise DBAPIError(None, None, error, hide_parameters=True) from error
 
     def _judged(self, lent: PoolProxiedConnection, error: Exception) -> DBAPIError:
-        """What SQLAlchemy would raise for an error of the driver's."""
+        """Return what SQLAlchemy would raise for a driver's error."""
         dialect = self.engine.dialect
         lost = dialect.is_disconnect(error, lent.dbapi_connection, None)  # type: ignore[arg-type]  # those of a driver
         if lost:
-            # What else is idle is likely to be gone as well.
+            # The idle connections are probably lost too.
             lent.invalidate()
             self.engine.dispose()
         kind = DataError if isinstance(error, dialect.loaded_dbapi.DataError) else DBAPIError
@@ -87,21 +88,21 @@ class DriverDatabase(Database):
 
 
 class DriverConnection:
-    """A connection of a driver's, as the statements want it."""
+    """A driver's connection, for the statements."""
 
     def __init__(self, connection: Any) -> None:
         self.own: Any = connection
-        """What the driver gave."""
+        """The driver's own connection."""
 
     def rows(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run a statement that gives rows."""
+        """Run a statement that returns rows."""
         cursor = self.own.cursor()
         cursor.execute(_text(statement), values)
         rows: Sequence[Row] = cursor.fetchall()
         return rows
 
     def change(self, statement: str, values: Values) -> int:
-        """Run a statement that changes rows; how many it found."""
+        """Run a statement that changes rows; return how many it found."""
         cursor = self.own.cursor()
         cursor.execute(_text(statement), values)
         changed: int = cursor.rowcount
@@ -110,7 +111,7 @@ class DriverConnection:
 
 @cache
 def _text(statement: str) -> str:
-    """A statement with its parameters as the drivers write them."""
+    """Return a statement with its parameters as the drivers write them."""
     return _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%"))
 
 

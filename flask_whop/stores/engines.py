@@ -1,4 +1,4 @@
-"""The engines of the stores: the URL of a database, its driver, and how long it may keep us waiting."""
+"""The engines of the stores: the URL of a database, its driver, and how long we wait for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from flask_whop.errors import ConfigError, MissingExtraError
-from flask_whop.stores.sqlite import make_private
+from flask_whop.stores.files import make_private
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Engine
@@ -24,7 +24,7 @@ _DRIVERS: Final = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+p
     name: f"{name}+pymysql" for name in ("mysql", "mariadb")
 }
 _EXTRAS: Final = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
-# The one is for rows, the other for tables, whose default is a day at least.
+# One is for rows, the other for tables, whose default is at least a day.
 _MYSQL_LIMIT = (
     f"SET SESSION innodb_lock_wait_timeout = {CONNECT_SECONDS}, SESSION lock_wait_timeout = {CONNECT_SECONDS}"
 )
@@ -33,7 +33,7 @@ LOCK_LIMITS: Final = {
     "mysql": _MYSQL_LIMIT,
     "mariadb": _MYSQL_LIMIT,
 }
-"""What bounds the waiting for locks on a connection, by the dialect."""
+"""What limits the wait for locks on a connection, by dialect."""
 _DIRECT: Final = {("postgresql", "psycopg"), ("mysql", "pymysql"), ("mariadb", "pymysql")}
 _DIRECTLY: Final = "flask_whop_direct"
 
@@ -51,18 +51,18 @@ _CONNECT_LIMITS: Final = dict.fromkeys(("psycopg", "psycopg2", "pymysql", "mysql
 
 
 class Pool(NamedTuple):
-    """How many connections a process may have, and how long somebody waits for one."""
+    """How many connections a process may have, and how long a thread waits for one."""
 
     size: int = 4
     seconds: float = CONNECT_SECONDS
 
 
-def make_engine(url: str | URL, *, durable: bool = True, pool: Pool = Pool()) -> Engine:  # noqa: B008  # it is frozen
-    """The engine for ``url``, with a driver that its extra installs and with time limits.
+def make_engine(url: str | URL, *, owned: bool = True, pool: Pool = Pool()) -> Engine:  # noqa: B008  # it is frozen
+    """Make the engine for ``url``, with the driver that its extra installs and with time limits.
 
-    Unless it has to be ``durable``, PostgreSQL answers before its disk does. The
-    connections of a driver that we drive ourselves commit each statement. Raises
-    :class:`~flask_whop.errors.ConfigError` for a URL that is none, and
+    Unless deliveries are ``owned``, PostgreSQL answers before the disk does. The connections
+    of a driver that we use directly commit each statement. Raises
+    :class:`~flask_whop.errors.ConfigError` for an invalid URL, and
     :class:`~flask_whop.errors.MissingExtraError` for a driver that is not installed.
     """
     try:
@@ -83,7 +83,7 @@ def make_engine(url: str | URL, *, durable: bool = True, pool: Pool = Pool()) ->
     except ConfigError:
         raise
     except (ArgumentError, NoSuchModuleError, TypeError, ValueError):
-        # Without what they say, in which a password may be.
+        # Without their messages, which may contain a password.
         raise ConfigError(
             "WHOP_STORE is no URL of a database that is known. Write memory://, sqlite:///whop.sqlite3,"
             " postgresql://user:password@host/database, or mysql://user:password@host/database."
@@ -97,7 +97,7 @@ def make_engine(url: str | URL, *, durable: bool = True, pool: Pool = Pool()) ->
     if pooled:
         engine.update_execution_options(**{POOLED: True})
         return engine
-    if name == "postgresql" and not durable:
+    if name == "postgresql" and not owned:
         event.listen(engine, "connect", _relax)
     if name in LOCK_LIMITS and "lock_timeout" not in f"{arguments.get('options')} {parsed.query.get('options')}":
         event.listen(engine, "connect", partial(limit_waiting, LOCK_LIMITS[name]))
@@ -105,12 +105,12 @@ def make_engine(url: str | URL, *, durable: bool = True, pool: Pool = Pool()) ->
 
 
 def is_direct(engine: Engine) -> bool:
-    """Whether we made an engine for a driver whose connections we use ourselves."""
+    """Return whether we made an engine for a driver whose connections we use directly."""
     return bool(engine.get_execution_options().get(_DIRECTLY))
 
 
 def check_pooler(engine: Engine) -> None:
-    """Raise where a pooler keeps a time limit from PostgreSQL that :func:`make_engine` has asked for."""
+    """Raise if a pooler does not pass on the time limit that :func:`make_engine` sets."""
     if engine.dialect.name != "postgresql" or engine.get_execution_options().get(POOLED):
         return
     try:
@@ -118,7 +118,7 @@ def check_pooler(engine: Engine) -> None:
             limit = connection.scalar(sa.text("SHOW lock_timeout"))
     except DBAPIError as error:
         if "unsupported startup parameter" not in str(error.orig):
-            return  # it is another matter, which whoever uses the engine next is told
+            return  # another problem, which the next use of the engine raises
         limit = "0"
     if limit == "0" and "options" not in engine.url.query:
         engine.dispose()
@@ -126,7 +126,7 @@ def check_pooler(engine: Engine) -> None:
 
 
 def _refuse(url: URL) -> None:
-    """Raise for a URL that SQLAlchemy would read, and we cannot use."""
+    """Raise for a URL that SQLAlchemy accepts, but we cannot use."""
     if "@" in (url.host or ""):
         raise ConfigError(
             "WHOP_STORE: the name or the password in the URL has an @, which ends it there; write %40 for it, as"
@@ -140,13 +140,13 @@ def _refuse(url: URL) -> None:
 
 
 def _limits_of(url: URL, *, pooled: bool) -> dict[str, object]:
-    """How a driver is told how long to wait; where one does not know the words, the database is told."""
+    """Return a driver's arguments that limit waiting; if it has none, the database is told."""
     driver = url.get_driver_name()
     limits: dict[str, object] = {}
     if (word := _CONNECT_LIMITS.get(driver)) is not None:
         limits[word] = CONNECT_SECONDS
     if pooled:
-        # What is prepared belongs to one connection of the server's, and the next transaction has another.
+        # A prepared statement belongs to one server connection, and the next transaction has another.
         limits |= {"prepare_threshold": None} if driver == "psycopg" else {}
     elif driver in ("psycopg", "psycopg2"):
         limits["options"] = f"-c lock_timeout={CONNECT_SECONDS}s"
@@ -154,12 +154,12 @@ def _limits_of(url: URL, *, pooled: bool) -> dict[str, object]:
 
 
 def _keep_private(file: Path) -> None:
-    with suppress(OSError):  # the connection that is made next says better what is wrong
+    with suppress(OSError):  # the next connection reports better what is wrong
         make_private(file)
 
 
 def file_of(url: URL) -> Path | None:
-    """The file of a SQLite database; None for one that is none, or whose URL is for SQLite to read."""
+    """Return the file of a SQLite database; None for others, and for URLs that SQLite itself reads."""
     name = url.database
     is_file = url.get_backend_name() == "sqlite" and name and name != ":memory:" and not name.startswith("file:")
     return Path(str(name)) if is_file else None
@@ -168,13 +168,13 @@ def file_of(url: URL) -> Path | None:
 def _relax(connection: Any, _record: object) -> None:
     """Let PostgreSQL answer before the disk does.
 
-    The retry is still Whop's: what a power cut forgets is sent again, or had been done.
+    Nothing is owned: what a power cut loses, Whop sends again, or it was done.
     """
     _set(connection, "SET synchronous_commit = off")
 
 
 def limit_waiting(statement: str, connection: Any, _record: object) -> None:
-    """Bound the waiting for locks on a new connection."""
+    """Limit the wait for locks on a new connection."""
     _set(connection, statement)
 
 

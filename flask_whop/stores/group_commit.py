@@ -1,15 +1,14 @@
-"""One commit for all threads of a process that wait to write, where a database has one writer at a time."""
+"""One commit for all threads that wait to write to a database with one writer at a time."""
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
-from weakref import ref
 
 from flask_whop.errors import StoreUnavailable
+from flask_whop.forks import renew_after_fork
 
 _AT_ONCE: Final = 32
 
@@ -18,7 +17,7 @@ ConnectionT = TypeVar("ConnectionT")
 
 
 class Wish(Generic[ConnectionT, ResultT]):
-    """What one thread wants written, and what came of it."""
+    """A write that one thread wants, and its outcome."""
 
     __slots__ = ("error", "granted", "job", "result")
 
@@ -33,20 +32,19 @@ class Wish(Generic[ConnectionT, ResultT]):
         self.result = self.job(connection)
 
     def outcome(self) -> ResultT:
-        """What it gave; raises what it raised."""
+        """Return what the job returned, or raise what it raised."""
         if self.error is not None:
             raise self.error
         return self.result  # type: ignore[return-value]  # its job has been done
 
 
 class GroupCommit(Generic[ConnectionT]):
-    """Lets the threads of a process take turns, of whom each writes for all that wait.
+    """Lets the threads of a process take turns; the one whose turn it is writes for all that wait.
 
-    ``commit_one`` does one job in a transaction, or without one if it is told that it is a
-    single statement. ``commit_all`` does several wishes in one transaction, and sets the
-    ``error`` of those that are at fault by themselves; what it raises is the fault of all.
-    Nobody goes on before the commit. ``patience`` is how many seconds somebody waits for a
-    turn.
+    ``commit_one`` does one job in a transaction, or without one if it is a single statement.
+    ``commit_all`` does several wishes in one transaction, and sets the ``error`` of those that
+    fail on their own; what it raises is the error of all. No thread goes on before the commit.
+    ``patience`` is how many seconds a thread waits for its turn.
     """
 
     def __init__(
@@ -59,29 +57,22 @@ class GroupCommit(Generic[ConnectionT]):
         self._commit_one = commit_one
         self._commit_all = commit_all
         self._patience = patience
-        self._begin_anew()
-        if hasattr(os, "register_at_fork"):
-            # A fork may come while another thread has the turn, which then never ends.
-            us = ref(self)
+        self._start_over()
+        # A fork may come while another thread has the turn, which never ends in the child.
+        renew_after_fork(self._start_over)
 
-            def begin_anew() -> None:
-                if (group := us()) is not None:
-                    group._begin_anew()  # noqa: SLF001  # ours
-
-            os.register_at_fork(after_in_child=begin_anew)
-
-    def _begin_anew(self) -> None:
+    def _start_over(self) -> None:
         self._wishes: deque[Wish[ConnectionT, Any]] = deque()
         self._turn = Lock()
 
     def do(self, job: Callable[[ConnectionT], ResultT], *, alone: bool = False) -> ResultT:
-        """Have ``job`` done in a transaction, and return what it returns when that is committed.
+        """Do ``job`` in a transaction, and return its result after the commit.
 
         ``alone`` says that it is one statement. Raises what the job raises, with nothing of
         it written, and :class:`~flask_whop.errors.StoreUnavailable`.
         """
         if not self._wishes and self._turn.acquire(blocking=False):
-            # Nobody waits, as nearly always.
+            # Nobody waits, as is nearly always the case.
             try:
                 result: ResultT = self._commit_one(job, alone)
             finally:
@@ -108,11 +99,11 @@ class GroupCommit(Generic[ConnectionT]):
         wishes = [self._wishes.popleft() for _ in range(min(_AT_ONCE, len(self._wishes)))]
         try:
             self._commit_all(wishes)
-        except Exception as error:  # noqa: BLE001  # each of them is told
+        except Exception as error:  # noqa: BLE001  # each of them raises it
             for wish in wishes:
                 wish.error = error
         except BaseException:
-            # This thread is told to end; the others are not.
+            # This thread must end; the others need not.
             for wish in wishes:
                 wish.error = StoreUnavailable("The store cannot be used at the moment: the process is ending.")
             raise

@@ -1,4 +1,4 @@
-"""Watches the transaction of a receiver, which its receipt is to be committed with."""
+"""Watches the transaction of a receiver, with which its receipt will be committed."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Watch:
         self._session = session
         self._engine = engine
         self.outer = outer
-        """The watch of the receiver that has led to this one's being called, if one has."""
+        """The watch of the receiver during whose call this one is called, if any."""
         self.fault: str | None = None
-        """Why its writes cannot be committed with its receipt; None as long as they can."""
+        """Why its writes cannot be committed with its receipt; None if they can."""
 
     def note(self, session: object, connection: sa.Connection) -> None:
         """Take note of a connection that enters a session's transaction."""
@@ -47,19 +47,19 @@ class Watch:
         elif connection.engine.pool is not self._engine.pool:
             self.fault = self.fault or _OTHER_DATABASE
 
-    def note_anew(self, session: object) -> None:
-        """Take note of a transaction that begins anew, with what this receiver wrote undone."""
+    def note_restart(self, session: object) -> None:
+        """Take note of a transaction that starts over, which undoes what this receiver wrote."""
         if session is self._session:
             self.fault = self.fault or _NESTED
 
 
-# SQLAlchemy knows whom it listens to by their ids, which others may have had before them.
+# SQLAlchemy identifies what it listens to by id, which another object may have had before.
 _watched: WeakSet[Any] = WeakSet()
 _watch: ContextVar[Watch | None] = ContextVar("flask_whop.joining", default=None)
 
 
 def watch_sessions_of(factory: Any) -> None:
-    """Let every session that ``factory`` makes tell the watch of its context what it begins."""
+    """Report what each session of ``factory`` begins to the watch of its context."""
     if factory not in _watched:
         _watched.add(factory)
         event.listen(factory, "after_begin", _after_begin)
@@ -71,17 +71,17 @@ def begin_watch(session: object, engine: Engine) -> None:
 
 
 def end_watch() -> str | None:
-    """Watch no longer; why the receiver's writes cannot be committed with its receipt, if that is so."""
+    """Stop watching; return why the receiver's writes cannot be committed with its receipt, or None."""
     watch = _watch.get()
     _watch.set(None if watch is None else watch.outer)
     return None if watch is None else watch.fault
 
 
-def begin_anew(session: object) -> None:
+def note_rollback(session: object) -> None:
     """Take note that a session's transaction is rolled back for another delivery than its receiver's."""
     watch = _watch.get()
     while watch is not None:
-        watch.note_anew(session)
+        watch.note_restart(session)
         watch = watch.outer
 
 

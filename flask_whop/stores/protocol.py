@@ -1,279 +1,52 @@
-"""What a store keeps, and what it has to do."""
+"""What a store must do."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from flask_whop.errors import ClaimLost
+from flask_whop.stores.records import (
+    Accepted,
+    Arrival,
+    Claim,
+    Due,
+    Filter,
+    Hold,
+    Key,
+    Mark,
+    Receipt,
+    Settlement,
+    Stats,
+    Stored,
+    Taken,
+    Turn,
+)
 from flask_whop.stores.waking import Sleeper, Waker
 
 log: logging.Logger = logging.getLogger("flask_whop")
 
 
-def _without_body(one: Arrival | Stored) -> str:
-    fields = one._asdict()
-    del fields["body"]
-    return f"{type(one).__name__}({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
-
-
-class State(str, Enum):
-    """Where a delivery stands."""
-
-    RUNNING = "running"
-    """Somebody has claimed it and holds a lease on it."""
-    FAILED = "failed"
-    """A receiver is not done with it, and the retry is Whop's."""
-    DUE = "due"
-    """A receiver is not done with it, and the retry is ours."""
-    DONE = "done"
-    """Every receiver is done with it."""
-    DEAD = "dead"
-    """It was ours, and has been retried for as long as it may be."""
-
-
-class ReceiptState(str, Enum):
-    """What became of one receiver's call."""
-
-    DONE = "done"
-    """It returned."""
-    GIVEN_UP = "given_up"
-    """It raised :class:`~flask_whop.errors.GiveUp`."""
-    SKIPPED = "skipped"
-    """It was connected with ``skip_stale``, and had handled a newer event."""
-    STARTED = "started"
-    """It was called, and has not ended: it runs, or its process died. First runs of a delivery write none."""
-    FAILED = "failed"
-    """It raised, and is to be called again."""
-    DEAD = "dead"
-    """It raised, and is not called again unless the delivery is replayed."""
-
-
-FINISHED: Final = frozenset({ReceiptState.DONE, ReceiptState.GIVEN_UP, ReceiptState.SKIPPED})
-"""The states of receivers that no retry and no replay calls again."""
-
-
-class Key(NamedTuple):
-    """What a delivery is known by."""
-
-    endpoint: str
-    """``WHOP_ENDPOINT``: whose deliveries these are, where several apps share a database."""
-    id: str
-    """The signed ``webhook-id``."""
-
-
-class Arrival(NamedTuple):
-    """A delivery as it arrived: verified, and not processed yet."""
-
-    key: Key
-    event_type: str
-    account_id: str | None
-    resource: str | None
-    """What the event is about: the family of its type, and the id of its data."""
-    occurred_at: float | None
-    """When Whop sent it first, by the envelope's ``timestamp``, in unix seconds."""
-    updated_at: float | None
-    """When the resource changed, by ``data.updated_at``, in unix seconds; None if the payload tells no such time."""
-    signed_at: int
-    """When it was signed, in unix seconds."""
-    secret_index: int
-    """Which of the configured secrets matched, counted from 0."""
-    body: bytes
-    """The signed bytes."""
-    receivers: tuple[str, ...] = ()
-    """The names of the receivers that it is accepted for; empty where they run before the answer."""
-    signer: str | None = None
-    """The fingerprint of the secret that verified it."""
-
-    def __repr__(self) -> str:
-        """All of it but the body."""
-        return _without_body(self)
-
-
-class Receipt(NamedTuple):
-    """What became of one receiver's calls with one delivery."""
-
-    receiver: str
-    state: ReceiptState
-    attempts: int
-    """How often it has been called."""
-    first_at: float
-    """When it was called first, or first since it became ours or was replayed, in unix seconds."""
-    last_at: float
-    """When it was called last, in unix seconds."""
-    due_at: float | None = None
-    """When it is to be called again, in unix seconds; None if that is not ours to say."""
-    error: str | None = None
-    """What it raised last, with the end of the traceback."""
-
-
-NO_RECEIPTS: Final[Mapping[str, Receipt]] = {}
-UNFINISHED: Final[tuple[State, ...]] = tuple(state for state in State if state is not State.DONE)
-"""The states of what somebody still has to do with, dead letters among them."""
-DONE_WITHIN: Final = 3600.0
-"""For how many seconds back :class:`Stats` counts what is done."""
-
-
-class Claim(NamedTuple):
-    """The answer to somebody who wants to process a delivery."""
-
-    granted: bool
-    """False while somebody else processes it, or while its retry is ours."""
-    owned: bool = False
-    """Whether the retry is ours."""
-    attempts: int = 1
-    """How often it has been claimed, this time included."""
-    receipts: Mapping[str, Receipt] = NO_RECEIPTS
-    """The receipts so far, by the receivers' names."""
-
-
-class Hold(NamedTuple):
-    """How somebody holds a delivery that is accepted to be run at once."""
-
-    token: str
-    lease: float
-    """How many seconds it holds unless it is renewed."""
-
-
-class Accepted(NamedTuple):
-    """The answer to somebody who wants a delivery to be ours."""
-
-    changed: bool
-    """Whether it has become ours by this; False if it is due, running, or finished already."""
-    state: State
-    """Where it stands now."""
-    owned: bool = True
-    """Whether the retry is ours; not so while somebody runs it whose sender waits."""
-    attempts: int = 1
-    """How often it has been claimed, where it is held."""
-    receipts: Mapping[str, Receipt] = NO_RECEIPTS
-    """The receipts so far, where it is held."""
-
-
-class Stored(NamedTuple):
-    """A delivery as it is kept."""
-
-    key: Key
-    event_type: str
-    account_id: str | None
-    state: State
-    owned: bool
-    attempts: int
-    received_at: float
-    """When it came first, in unix seconds."""
-    opened_at: float
-    """When it became ours, or was replayed last, in unix seconds: retries last from the first call since."""
-    changed_at: float
-    due_at: float | None
-    signed_at: int
-    secret_index: int
-    body: bytes | None
-    """The signed bytes; None if they were dropped when it was done."""
-    receivers: tuple[str, ...] = ()
-    """The names of the receivers that it was accepted for."""
-    signer: str | None = None
-    """The fingerprint of the secret that verified it when it came first."""
-
-    def __repr__(self) -> str:
-        """All of it but the body."""
-        return _without_body(self)
-
-
-class Due(NamedTuple):
-    """A delivery that :meth:`Store.take` would give."""
-
-    key: Key
-    alone: bool
-    """Whether a process that ran it has died: nothing else is to run beside it, lest it dies as well."""
-
-
-class Mark(NamedTuple):
-    """Where one receiver stands among the events of one resource, which it wants in order."""
-
-    receiver: str
-    resource: str
-    field: str
-    """Which field tells the time: ``updated_at`` or ``timestamp``. The two are never compared."""
-    at: float
-    """The time of the event in hand, in unix seconds."""
-
-    @property
-    def line(self) -> str:
-        """What is in order: the resource, as far as one field tells the times."""
-        return f"{self.field} of {self.resource}"
-
-
-class Turn(str, Enum):
-    """The answer to a receiver that wants the events of a resource in order."""
-
-    GRANTED = "granted"
-    """It is to be called."""
-    STALE = "stale"
-    """It has handled a newer event."""
-    BUSY = "busy"
-    """It is being called with another event of that resource at this moment."""
-
-
-class Taken(NamedTuple):
-    """A delivery of ours that has been claimed, to run what is due of it."""
-
-    delivery: Stored
-    receipts: Mapping[str, Receipt]
-
-
-class Settlement(NamedTuple):
-    """How a claim ends."""
-
-    state: State
-    due_at: float | None = None
-    """When a due one is to be run again, in unix seconds."""
-
-
-class Filter(NamedTuple):
-    """Which deliveries are looked for; what is left out selects nothing."""
-
-    states: Sequence[State] = ()
-    event_type: str | None = None
-    """A name, or a pattern with ``*``."""
-    account_id: str | None = None
-    since: float | None = None
-    """Received at this time or later, in unix seconds."""
-    until: float | None = None
-    """Received before this time, in unix seconds."""
-
-
-class Stats(NamedTuple):
-    """How many deliveries stand where, for a health check."""
-
-    counts: Mapping[State, int]
-    """The exact number of deliveries in each state but done; each of them is there."""
-    done_lately: int
-    """How many of those that came within the last hour are done."""
-    oldest_unfinished: float | None
-    """The age in seconds of the oldest one that is running, failed or due; None if there is none."""
-
-
 class Lifeline(Protocol):
-    """Renews claims while receivers run, by a connection that they cannot take away."""
+    """Renews claims while receivers run, over a connection that receivers can't use up."""
 
     def renew(self, key: Key, token: str, lease: float, mark: Mark | None = None) -> bool:
-        """Hold a claim, and the turn of ``mark``, for ``lease`` seconds from now; False if it is not held any more."""
+        """Hold a claim, and the turn of ``mark``, for ``lease`` seconds from now; return False if it is lost."""
         ...
 
     def rest(self) -> None:
-        """Close what was opened for it; the next renewal opens anew."""
+        """Close what renewals opened; the next one opens it again."""
         ...
 
 
 def claim_lost(key: Key) -> ClaimLost:
-    """What a store raises where a claim is not held any more."""
+    """Return the error for a claim that is no longer held."""
     return ClaimLost(f"Delivery {key.id} has been taken over by somebody else; nothing more of this run is written.")
 
 
 def warn_of_dead_letters(count: int) -> None:
-    """Say in the log how many deliveries a store forgets with which a receiver has never been done."""
+    """Log how many deliveries a store forgets that a receiver has never finished."""
     if count:
         log.warning(
             "Forgot %d dead letters that nobody has replayed; a larger WHOP_KEEP_DAYS keeps them for longer.", count
@@ -283,124 +56,125 @@ def warn_of_dead_letters(count: int) -> None:
 class Store(Lifeline, Protocol):
     """Remembers deliveries, and a receipt for each of their receivers.
 
-    Claiming is atomic: of several that want one delivery at once, in whatever
-    processes, one gets it. A claim is held by a ``token`` and for ``lease`` seconds;
-    whoever holds it renews it, and one that ran out may be taken over.
+    Each delivery is ``owned`` or not. If it is owned, the retry is ours: the store must keep
+    it, and runs it again when it is due. If it isn't, the retry is Whop's, which sends it
+    again until it is answered with success.
 
-    The token is the fence: :meth:`record` and :meth:`settle` write in one transaction
-    with the check that it still holds the delivery, and raise
-    :class:`~flask_whop.errors.ClaimLost` otherwise, with nothing written.
+    Claiming is atomic: of several callers that want one delivery at once, in any processes,
+    one gets it. A claim is held by a ``token`` for ``lease`` seconds; its holder renews it,
+    and one that ran out may be taken over.
 
-    Each method may raise :class:`~flask_whop.errors.StoreUnavailable`; the request is
-    then answered 503 and Whop retries. All of them are called from several threads at
-    once.
+    The token is the fence: :meth:`record` and :meth:`settle` check in the transaction that
+    writes that it still holds the delivery. If it doesn't, they write nothing and raise
+    :class:`~flask_whop.errors.ClaimLost`.
+
+    Each method may raise :class:`~flask_whop.errors.StoreUnavailable`; the request is then
+    answered 503 and Whop retries. All of them are called from several threads at once.
     """
 
     clock: Callable[[], float]
-    """Gives the unix time that leases and due times go by."""
+    """Gives the unix time that leases and due times use."""
 
     ready_at_start: bool = True
-    """Whether it can be used as soon as it is open, and not in the app's context alone."""
+    """Whether it can be used as soon as it is open, even outside the app's context."""
 
-    def open(self, *, durable: bool, keep_bodies: bool) -> None:
-        """Make ready, once at start; create or migrate what is kept.
+    def open(self, *, owned: bool, keep_bodies: bool) -> None:
+        """Get ready, once at start; create or migrate the tables.
 
-        ``durable`` says that what is written has to outlast a power cut, since the
-        retry of what is accepted is ours. Without ``keep_bodies`` the body is dropped
-        when a delivery is done. Raises :class:`~flask_whop.errors.ConfigError` if it
-        cannot be used.
+        ``owned`` says that deliveries may be owned, so writes must survive a power cut.
+        Without ``keep_bodies``, the body is dropped when a delivery is done. Raises
+        :class:`~flask_whop.errors.ConfigError` if the store cannot be used.
         """
         ...
 
     def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:
-        """Take a delivery for processing while its sender waits, in one atomic step.
+        """Claim a delivery while its sender waits, in one atomic step.
 
-        It is granted unless somebody else holds it, or it is due here.
+        It is granted unless another holder has it, or it is due here.
         """
         ...
 
     def accept(self, arrival: Arrival, due_in: float, hold: Hold | None = None) -> Accepted:
-        """Make a delivery ours, to be run in ``due_in`` seconds; when this returns it is safe.
+        """Make a delivery owned, due in ``due_in`` seconds; when this returns it is safe.
 
-        With ``hold`` it's claimed by the same step, and due if that runs out. What is
-        running, due, done or dead is left as it is.
+        With ``hold``, the same step claims it, and it is due if that claim runs out. A
+        delivery that is running, due, done or dead is left as it is.
         """
         ...
 
     def take(self, key: Key, token: str, lease: float, *, early: bool = False) -> Taken | None:
-        """Claim a delivery that is due, or whose lease ran out; None if it is neither.
+        """Claim a delivery that is due, or whose lease ran out; return None if it is neither.
 
-        ``early`` takes a due one before its time.
+        ``early`` claims a due one before its time.
         """
         ...
 
     def take_due(self, endpoint: str, token: str, lease: float, limit: int) -> Sequence[Taken]:
         """Claim up to ``limit`` deliveries that are due and may run beside others, the longest due first.
 
-        Whoever holds them runs them in this order, one after the other: if it dies, those
-        behind the one that ran are due again as if they had not been taken.
+        Their holder runs them in this order, one after the other: if it dies, those behind
+        the one that ran are due again as if they had not been claimed.
         """
         ...
 
     def put_back(self, key: Key, token: str) -> None:
-        """Let one that :meth:`take_due` gave be due again, as if it had not been taken."""
+        """Make a delivery from :meth:`take_due` due again, as if it had not been claimed."""
         ...
 
     def due(self, endpoint: str, limit: int) -> Sequence[Due]:
-        """The deliveries that :meth:`take` would give, the longest due first.
+        """Return the deliveries that :meth:`take` would claim, the longest due first.
 
-        Up to ``limit`` of those that may run beside others, and of those that may not.
+        Up to ``limit`` of those that may run beside others, and up to ``limit`` of those that may not.
         """
         ...
 
     def postpone(self, key: Key, due_at: float) -> None:
-        """Let a delivery that is due be due at another time, in unix seconds; anything else is left as it is."""
+        """Make a due delivery due at another time, in unix seconds; leave any other as it is."""
         ...
 
-    def announce(self, endpoint: str) -> None:  # noqa: ARG002  # for those who can
-        """Wake workers that sleep: something has been accepted; called after the answer."""
+    def announce(self, endpoint: str) -> None:  # noqa: ARG002  # for stores that can
+        """Wake sleeping workers because a delivery was accepted; called after the answer."""
         return  # a body, so that stores need not have one
 
-    def waker(self, endpoint: str) -> Waker:  # noqa: ARG002  # for those who can
-        """What a worker sleeps by."""
+    def waker(self, endpoint: str) -> Waker:  # noqa: ARG002  # for stores that can
+        """Return what a worker sleeps with."""
         return Sleeper()
 
     def lifeline(self) -> Lifeline:
-        """What renews the claims that are made in this app's context; another thread uses it."""
+        """Return what renews the claims made in this app's context; another thread uses it."""
         return self
 
     def rest(self) -> None:
-        """Close what renewals have opened; most stores open nothing for them."""
+        """Close what renewals opened; most stores open nothing for them."""
         return  # a body, so that stores need not have one
 
     def begin(self) -> None:
-        """Get ready for one call of a receiver; a store that shares its transaction begins a new one."""
+        """Get ready for one call of a receiver; a store that shares the receiver's transaction begins a new one."""
         return  # likewise
 
     def undo(self) -> None:
-        """Undo what a failed receiver wrote, before anybody hears of it, where its transaction is shared."""
+        """Undo what a failed receiver wrote, before the failure is reported, if its transaction is shared."""
         return  # likewise
 
     def turn(self, key: Key, token: str, mark: Mark, lease: float) -> Turn:
-        """Let a receiver that wants its events in order go on, or tell why not.
+        """Decide whether a receiver that wants its events in order may be called.
 
-        Of several events of one resource at once, one is granted at a time; its turn
-        ends when its receipt is recorded, and at the latest after ``lease`` seconds. A
-        store that shares the receiver's transaction lets them all go on, and decides in
-        :meth:`record`.
+        Of several events of one resource, one at a time is granted; its turn ends when its
+        receipt is recorded, or after ``lease`` seconds. A store that shares the receiver's
+        transaction grants them all, and decides in :meth:`record`.
         """
         ...
 
     def record(
         self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None = None
     ) -> None:
-        """Keep a receipt; with ``settlement``, end the claim in the same transaction.
+        """Record a receipt; with ``settlement``, end the claim in the same transaction.
 
-        ``mark`` is that of :meth:`turn`: what is done moves it on, anything else leaves
-        it. A store that shares the transaction of the receiver raises what the commit of
-        its writes raises, :class:`~flask_whop.errors.StaleEvent` if a newer event was done
-        meanwhile, and :class:`~flask_whop.errors.NotJoined` for writes that cannot be
-        committed together; all of them are rolled back then.
+        ``mark`` is that of :meth:`turn`: a done receipt moves it on, any other leaves it. A
+        store that shares the receiver's transaction raises what the commit raises,
+        :class:`~flask_whop.errors.StaleEvent` if a newer event was done meanwhile, and
+        :class:`~flask_whop.errors.NotJoined` for writes that cannot be committed together.
+        Then all the writes are rolled back.
         """
         ...
 
@@ -409,30 +183,30 @@ class Store(Lifeline, Protocol):
         ...
 
     def replay(self, key: Key) -> bool:
-        """Make a delivery due now that is failed, done or dead, for the receivers not done with it.
+        """Make a failed, done or dead delivery due now, for the receivers that are not done with it.
 
-        False if it is not there, is running, or has no body any more.
+        Return False if it is missing, running, or no longer has a body.
         """
         ...
 
     def is_stale(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
-        """Whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
+        """Return whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
         ...
 
     def receivers(self, endpoint: str) -> Sequence[str]:
-        """The names in the receipts of deliveries that are not done."""
+        """Return the receiver names in the receipts of deliveries that are not done."""
         ...
 
     def get(self, key: Key) -> Stored | None:
-        """The delivery, if it is kept."""
+        """Return the delivery, or None if the store doesn't have it."""
         ...
 
     def receipts(self, key: Key) -> Sequence[Receipt]:
-        """The receipts of a delivery, in the order of their first calls."""
+        """Return the receipts of a delivery, in the order of their first calls."""
         ...
 
     def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:
-        """Up to ``limit`` deliveries, the latest first, without their bodies."""
+        """Return up to ``limit`` deliveries, the latest first, without their bodies."""
         ...
 
     def stats(self, endpoint: str) -> Stats:
@@ -440,9 +214,9 @@ class Store(Lifeline, Protocol):
         ...
 
     def prune(self, endpoint: str, before: float, *, most: int | None = None) -> int:
-        """Delete what has not changed since ``before`` and is not running or due; how many they were.
+        """Delete deliveries that have not changed since ``before`` and are not running or due; return how many.
 
-        ``most`` is how many are enough for now; a store to which it matters stops soon after.
-        Dead letters among them are told of in the log.
+        ``most`` is how many are enough for now; a store for which it matters stops soon after.
+        Dead letters among them are reported in the log.
         """
         ...

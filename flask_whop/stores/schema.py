@@ -1,188 +1,144 @@
-"""The tables of the stores by SQLAlchemy, and how they are made, or brought up to this release."""
+"""The tables of the stores in databases, described once for all of them.
+
+Columns that are added later are nullable or have a default: a process of the previous
+release keeps running beside a new one, and starts again after a rollback. A column that
+nothing needs any more is removed a release later.
+"""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final, NamedTuple
 
-import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import CreateColumn
+from flask_whop.errors import ConfigError
 
-from flask_whop.logs import log
-from flask_whop.stores import tables
-from flask_whop.stores.statements import Names
-from flask_whop.stores.tables import Kind, check_version
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import Engine
+VERSION: Final = 1
+"""The version of the tables that this release makes."""
+OLDEST: Final = 1
+"""The oldest version whose code can use the tables of this one."""
 
 
-def _text(length: int) -> sa.types.TypeEngine[str]:
-    # Ids and names differ by case, which MySQL's usual collations overlook.
-    return sa.String(length).with_variant(
-        mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
-    )
+class Kind(Enum):
+    """What a column holds."""
+
+    SHORT = "up to 64 characters"
+    NAME = "up to 255 characters"
+    TEXT = "any text"
+    NUMBER = "a number"
+    WHOLE = "a whole number"
+    BYTES = "bytes"
 
 
-_KINDS: Final[dict[Kind, sa.types.TypeEngine[Any]]] = {
-    Kind.SHORT: _text(64),
-    Kind.NAME: _text(255),
-    Kind.TEXT: sa.Text().with_variant(mysql.TEXT(charset="utf8mb4"), "mysql", "mariadb"),
-    Kind.NUMBER: sa.Double(),
-    Kind.WHOLE: sa.BigInteger(),
-    Kind.BYTES: sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
-}
+class Column(NamedTuple):
+    """A column."""
+
+    name: str
+    kind: Kind
+    nullable: bool = True
+    default: str | None = None
+    """The value of rows that don't set it."""
 
 
-class Tables:
-    """The tables whose names begin with ``prefix``, in ``metadata``, to which they are added unless they are there."""
+class Index(NamedTuple):
+    """An index of the deliveries."""
 
-    def __init__(self, prefix: str, metadata: sa.MetaData) -> None:
-        schema = f"{metadata.schema}." if metadata.schema else ""
-        for table in tables.TABLES:
-            if f"{schema}{prefix}{table.name}" not in metadata.tables:
-                _add(prefix, table, metadata)
-        self.all: list[sa.Table] = [metadata.tables[f"{schema}{prefix}{table.name}"] for table in tables.TABLES]
-        """Each of them."""
-        deliveries, receipts, marks, schema_ = self.all
-        self.deliveries: sa.Table = deliveries
-        self.receipts: sa.Table = receipts
-        self.marks: sa.Table = marks
-        self.schema: sa.Table = schema_
-
-    def names(self, dialect: sa.Dialect) -> Names:
-        """What they are called in statements."""
-        prepare = dialect.identifier_preparer.format_table
-        return Names(*(prepare(table) for table in (self.deliveries, self.receipts, self.marks)))
-
-    def version(self, connection: sa.Connection) -> int:
-        """The version of the tables that are there; 0 if none are.
-
-        Raises :class:`~flask_whop.errors.ConfigError` if this release would spoil them.
-        """
-        if not sa.inspect(connection).has_table(self.schema.name, schema=self.schema.schema):
-            return 0
-        row = connection.execute(sa.select(self.schema.c.version, self.schema.c.oldest)).first()
-        if row is None:
-            return 0
-        check_version(row.version, row.oldest, str(connection.engine.url))
-        return int(row.version)
-
-    def create(self, engine: Engine) -> None:
-        """Make those that are not there, and bring older ones up to this release.
-
-        Where each statement commits by itself, the tables are made by one transaction all
-        the same; indexes on what is there are made beside those that write to it.
-        """
-        options = {"isolation_level": "READ COMMITTED"} if engine.dialect.name == "postgresql" else {}
-        with engine.connect().execution_options(**options) as connection, connection.begin():
-            version = self.version(connection)
-            if version >= tables.VERSION:
-                return
-            there = {table.name for table in self.all if _exists(connection, table)} if version else set()
-            for table in self.all:
-                if table.name in there:
-                    _add_columns(connection, table)
-                else:
-                    table.create(connection, checkfirst=True)
-                    # A process that was killed in the middle may have left it without its indexes,
-                    # where each statement is a transaction of its own.
-                    for index in table.indexes:
-                        index.create(connection, checkfirst=True)
-        self._add_indexes(engine, there)
-        with engine.connect().execution_options(**options) as connection, connection.begin():
-            connection.execute(self.schema.delete())
-            connection.execute(self.schema.insert().values(version=tables.VERSION, oldest=tables.OLDEST))
-
-    def _add_indexes(self, engine: Engine, there: set[str]) -> None:
-        """Make the indexes that tables lack which are in use, one process at a time."""
-        for table in self.all:
-            if table.name not in there:
-                continue
-            with engine.connect() as connection:
-                known = {one["name"] for one in sa.inspect(connection).get_indexes(table.name, schema=table.schema)}
-                known -= _unusable(connection)
-            for index in table.indexes:
-                if index.name not in known:
-                    _add_index(engine, index)
+    name: str
+    columns: tuple[str, ...]
+    rows: str
+    """The condition on its rows, where the database can have one; a query that uses the index repeats it."""
 
 
-def _add(prefix: str, table: tables.Table, metadata: sa.MetaData) -> None:
-    made = sa.Table(
-        f"{prefix}{table.name}",
-        metadata,
-        *(
-            sa.Column(
-                column.name,
-                _KINDS[column.kind],
-                nullable=column.nullable,
-                server_default=column.default,
-                autoincrement=False,
-            )
-            for column in table.columns
-        ),
-        sa.PrimaryKeyConstraint(*table.key),
-    )
-    for index in table.indexes:
-        condition = sa.text(index.rows) if index.rows else None
-        sa.Index(
-            f"{prefix}{table.name}_{index.name}",
-            *(made.c[column] for column in index.columns),
-            postgresql_where=condition,
-            sqlite_where=condition,
+class Table(NamedTuple):
+    """A table."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    """Its primary key. The column that tells rows apart goes first, so no index begins like the key."""
+    indexes: tuple[Index, ...] = ()
+
+
+def _required(kind: Kind, *names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, kind, nullable=False) for name in names)
+
+
+def _optional(kind: Kind, *names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, kind) for name in names)
+
+
+UNFINISHED_ROWS: Final = "state <> 'done'"
+# True of all rows, and each used by one kind of search: while the table is empty, PostgreSQL
+# takes every index that begins with the endpoint to be as good as any other, or as the key,
+# and keeps that plan when the table is full.
+BY_STATE: Final = "changed_at > 0"
+BY_TYPE: Final = "received_at > 0"
+INDEXES: Final = (
+    Index("unfinished", ("endpoint", "state", "lapses", "due_at"), UNFINISHED_ROWS),
+    Index("state", ("endpoint", "state", "received_at", "id"), BY_STATE),
+    Index("type", ("endpoint", "event_type", "received_at", "id"), BY_TYPE),
+    Index("account", ("endpoint", "account_id", "received_at", "id"), "account_id IS NOT NULL"),
+    Index("resource", ("endpoint", "resource"), "resource IS NOT NULL"),
+)
+
+DELIVERIES: Final = Table(
+    "deliveries",
+    (
+        *_required(Kind.SHORT, "endpoint"),
+        *_required(Kind.NAME, "id", "event_type"),
+        *_optional(Kind.NAME, "account_id", "resource"),
+        *_optional(Kind.NUMBER, "occurred_at", "updated_at"),
+        *_required(Kind.SHORT, "state"),
+        *_required(Kind.WHOLE, "owned", "attempts", "lapses"),
+        *_required(Kind.NUMBER, "received_at", "opened_at", "changed_at"),
+        *_optional(Kind.NUMBER, "due_at"),
+        *_optional(Kind.SHORT, "lease"),
+        *_optional(Kind.NUMBER, "lease_until"),
+        # Deliveries that arrived are signed; those that are pulled, or sent by hand, need not be.
+        Column("origin", Kind.SHORT, nullable=False, default="arrived"),
+        *_optional(Kind.WHOLE, "signed_at", "secret_index"),
+        *_optional(Kind.TEXT, "receivers"),
+        *_optional(Kind.SHORT, "signer"),
+        # Last, so reading the other columns doesn't read it; it may be dropped before the rest.
+        *_optional(Kind.BYTES, "body"),
+    ),
+    ("id", "endpoint"),
+    INDEXES,
+)
+RECEIPTS: Final = Table(
+    "receipts",
+    (
+        *_required(Kind.SHORT, "endpoint"),
+        *_required(Kind.NAME, "delivery_id", "receiver"),
+        *_required(Kind.SHORT, "state"),
+        *_required(Kind.WHOLE, "attempts"),
+        *_required(Kind.NUMBER, "first_at", "last_at"),
+        *_optional(Kind.NUMBER, "due_at"),
+        *_optional(Kind.TEXT, "error"),
+    ),
+    ("delivery_id", "receiver", "endpoint"),
+)
+MARKS: Final = Table(
+    "marks",
+    (
+        *_required(Kind.SHORT, "endpoint"),
+        *_required(Kind.NAME, "receiver", "line", "delivery_id"),
+        *_optional(Kind.NUMBER, "latest_at"),
+        *_optional(Kind.SHORT, "token"),
+        *_optional(Kind.NUMBER, "held_until"),
+    ),
+    ("line", "receiver", "endpoint"),
+    (Index("delivery", ("delivery_id", "endpoint"), ""),),
+)
+SCHEMA: Final = Table("schema", _required(Kind.WHOLE, "version", "oldest"), ("version",))
+TABLES: Sequence[Table] = (DELIVERIES, RECEIPTS, MARKS, SCHEMA)
+
+
+def check_version(version: int, oldest: int, where: str) -> None:
+    """Raise :class:`~flask_whop.errors.ConfigError` for tables of a newer release that this one would damage."""
+    if oldest > VERSION:
+        raise ConfigError(
+            f"WHOP_STORE: the tables in {where} are of version {version}, which a newer release of flask-whop has"
+            f" made; this one knows version {VERSION} and might spoil them. Update flask-whop, or give it another"
+            " place."
         )
-
-
-def _exists(connection: sa.Connection, table: sa.Table) -> bool:
-    return sa.inspect(connection).has_table(table.name, schema=table.schema)
-
-
-def _add_columns(connection: sa.Connection, table: sa.Table) -> None:
-    known = {column["name"] for column in sa.inspect(connection).get_columns(table.name, schema=table.schema)}
-    name = connection.dialect.identifier_preparer.format_table(table)
-    for column in table.columns:
-        if column.name not in known:
-            connection.execute(sa.text(f"ALTER TABLE {name} ADD COLUMN {CreateColumn(column).compile(connection)}"))
-
-
-def _unusable(connection: sa.Connection) -> set[str]:
-    """The indexes of PostgreSQL that are being made, or whose making was cut short."""
-    if connection.dialect.name != "postgresql":
-        return set()
-    made = "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE NOT indisvalid"
-    return set(connection.scalars(sa.text(made)))
-
-
-def _add_index(engine: Engine, index: sa.Index) -> None:
-    """Make an index beside those that write to its table; without it, the app starts all the same, and is slower."""
-    make = str(sa.schema.CreateIndex(index).compile(engine))
-    try:
-        if engine.dialect.name == "postgresql":
-            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                _add_concurrently(connection, index, make)
-        else:
-            with engine.connect() as connection:
-                connection.execute(sa.text(make))
-    except DBAPIError as error:
-        log.warning(
-            "The index %s could not be made (%s), without which the store gets slower as it grows. `flask whop init-db`"
-            " tries again.",
-            index.name,
-            type(error.orig).__name__,
-        )
-
-
-def _add_concurrently(connection: sa.Connection, index: sa.Index, make: str) -> None:
-    try:
-        mine = sa.text("SELECT pg_try_advisory_lock(hashtext(:name))")
-        if not connection.scalar(mine, {"name": index.name}):
-            return  # another process makes it
-        # It waits for transactions that have begun before; nobody waits for it.
-        connection.execute(sa.text("SET lock_timeout = 0"))
-        name = connection.dialect.identifier_preparer.format_index(index)
-        connection.execute(sa.text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))
-        connection.execute(sa.text(re.sub(r"\ACREATE INDEX", "CREATE INDEX CONCURRENTLY", make)))
-    finally:
-        connection.invalidate()  # with its lock and its setting

@@ -1,27 +1,21 @@
-"""What the stores in databases share: how each thing that a store does is done by statements."""
+"""What the stores in databases share: each thing that a store does, done by statements."""
 
 from __future__ import annotations
 
-import json
-import re
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial, wraps
+from collections.abc import Sequence
+from functools import partial
 from secrets import token_hex
-from typing import Concatenate, Final, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import Final
 
-from flask_whop.errors import StoreUnavailable
-from flask_whop.names import ascii_of, storable
-from flask_whop.stores.protocol import (
-    DONE_WITHIN,
+from flask_whop.names import ascii_of
+from flask_whop.stores.lookups import Lookups, repeatable
+from flask_whop.stores.protocol import Store, claim_lost, warn_of_dead_letters
+from flask_whop.stores.records import (
     NO_RECEIPTS,
-    UNFINISHED,
     Accepted,
     Arrival,
     Claim,
     Due,
-    Filter,
     Hold,
     Key,
     Mark,
@@ -29,112 +23,58 @@ from flask_whop.stores.protocol import (
     ReceiptState,
     Settlement,
     State,
-    Stats,
-    Store,
-    Stored,
     Taken,
     Turn,
-    claim_lost,
-    warn_of_dead_letters,
 )
-from flask_whop.stores.statements import AT_ONCE, BY_STATE, BY_TYPE, Ending, Statements
+from flask_whop.stores.rows import (
+    Connection,
+    Row,
+    Select,
+    Unstorable,
+    Values,
+    arrival_values,
+    held_values,
+    receipt_of,
+    receipt_values,
+    renewed,
+    standing_of,
+    stored_of,
+    whole,
+)
+from flask_whop.stores.statements import AT_ONCE, Ending
 
-Values: TypeAlias = Mapping[str, object]
-Row: TypeAlias = Sequence[object]
-
-
-class Unstorable(StoreUnavailable):
-    """A text has characters that the database cannot keep."""
-
-
-class Connection(Protocol):
-    """One transaction."""
-
-    def rows(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run a statement that gives rows."""
-        ...
-
-    def change(self, statement: str, values: Values) -> int:
-        """Run a statement that changes rows; how many it found."""
-        ...
-
-
-Select: TypeAlias = Callable[[str, Values], Sequence[Row]]
-
-StoreT = TypeVar("StoreT", bound="SqlStore")
-Asked = ParamSpec("Asked")
-ResultT = TypeVar("ResultT")
+_END_OF_TIME: Final = 1e12
+_FIRST: Final = Claim(granted=True)
 
 
-def repeatable(
-    method: Callable[Concatenate[StoreT, Asked], ResultT],
-) -> Callable[Concatenate[StoreT, Asked], ResultT]:
-    """Say of a store's method that it may be done again, even if the first try had reached the database after all."""
+class SqlStore(Lookups, Store):
+    """A store in a database, whichever it is.
 
-    @wraps(method)
-    def call(self: StoreT, /, *args: Asked.args, **keywords: Asked.kwargs) -> ResultT:
-        return self._persist(partial(method, self, *args, **keywords))
-
-    return call
-
-
-class SqlStore(Store, ABC):
-    """A store in a database, whichever it is: what its statements are, while others run them.
-
-    ``clock`` gives the unix time that leases go by.
+    ``clock`` gives the unix time that leases and due times use.
     """
-
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        self.clock = clock
-        self._keeps_bodies = True
-
-    @property
-    @abstractmethod
-    def _statements(self) -> Statements:
-        """The statements for this database."""
-
-    @abstractmethod
-    def _select(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run a statement that gives rows, and changes none."""
-
-    @abstractmethod
-    def _returning(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run a statement that changes rows, and gives them, as a transaction of its own."""
-
-    @abstractmethod
-    def _change(self, statement: str, values: Values) -> int:
-        """Run a statement that changes rows, as a transaction of its own; how many it found."""
-
-    @abstractmethod
-    def _transact(self, job: Callable[[Connection], ResultT]) -> ResultT:
-        """Do what takes several statements: all of it happens, or nothing if ``job`` raises."""
-
-    def _persist(self, call: Callable[[], ResultT]) -> ResultT:
-        """Do what is :func:`repeatable`; a store whose connection can be lost does it again then."""
-        return call()
 
     @repeatable
     def claim(self, arrival: Arrival, token: str, lease: float) -> Claim:
-        """Take a delivery for processing while its sender waits."""
+        """Claim a delivery while its sender waits."""
         now = self._now()
-        values = _arrived(arrival, now)
+        values = arrival_values(arrival, now)
         values["token"] = token
         values["until"] = now + lease
         standing = self._upsert(self._statements.claim, values)
         if standing is None:
-            # It was deleted at this very moment. Whop's next try finds it gone.
+            # It was deleted just now. Whop's next try finds it gone.
             return Claim(granted=False)
         _, owned, attempts, holder = standing
-        # A statement that is sent again after a lost connection may have done its work before.
+        # A statement that is sent again after a lost connection may have worked the first time.
         if holder != token:
-            return Claim(granted=False, owned=bool(owned), attempts=_whole(attempts))
-        return _FIRST if attempts == 1 else self._granted(arrival.key, _whole(attempts))
+            return Claim(granted=False, owned=bool(owned), attempts=whole(attempts))
+        return _FIRST if attempts == 1 else self._granted(arrival.key, whole(attempts))
 
     def _granted(self, key: Key, attempts: int) -> Claim:
         return Claim(granted=True, attempts=attempts, receipts=self._receipts_of(key))
 
     def _upsert(self, statement: str, values: Values) -> Row | None:
-        """Run an upsert; how its delivery stands then, whether it changed that or not."""
+        """Run an upsert; return the standing of its delivery, changed or not."""
         if self._statements.upserts:
             rows = self._returning(statement, values)
             if rows:
@@ -145,13 +85,13 @@ class SqlStore(Store, ABC):
         return rows[0] if rows else None
 
     def accept(self, arrival: Arrival, due_in: float, hold: Hold | None = None) -> Accepted:
-        """Make a delivery ours, and hold it at once if asked to."""
+        """Make a delivery owned, and claim it at once if asked to."""
         return self._accept(arrival, due_in, hold, f"accepted-{token_hex(8)}" if hold is None else hold.token)
 
     @repeatable
     def _accept(self, arrival: Arrival, due_in: float, hold: Hold | None, token: str) -> Accepted:
         now = self._now()
-        values = _arrived(arrival, now)
+        values = arrival_values(arrival, now)
         values["token"] = token
         values["due_at"] = now + due_in
         values["state"], values["attempts"], values["until"] = (
@@ -159,20 +99,16 @@ class SqlStore(Store, ABC):
         )
         standing = self._upsert(self._statements.accept, values)
         if standing is None:
-            # It was deleted at this very moment, and Whop is to send it again.
+            # It was deleted just now, and Whop must send it again.
             return Accepted(changed=False, state=State.RUNNING, owned=False)
         state, owned, attempts, holder = standing
-        # As with a claim, a statement that was sent again may have done its work before.
+        # As with a claim, a statement that was sent again may have worked the first time.
         if holder != token:
             return Accepted(changed=False, state=State(state), owned=bool(owned))
         if hold is None or attempts == 1:
             return Accepted(changed=True, state=State(state))
         receipts = self._receipts_of(arrival.key)
-        return Accepted(changed=True, state=State.RUNNING, attempts=_whole(attempts), receipts=receipts)
-
-    def _now(self) -> float:
-        """The time; a store that has to look for it first, does."""
-        return self.clock()
+        return Accepted(changed=True, state=State.RUNNING, attempts=whole(attempts), receipts=receipts)
 
     @repeatable
     def take(self, key: Key, token: str, lease: float, *, early: bool = False) -> Taken | None:
@@ -193,7 +129,7 @@ class SqlStore(Store, ABC):
 
     @repeatable
     def take_due(self, endpoint: str, token: str, lease: float, limit: int) -> Sequence[Taken]:
-        """Claim up to ``limit`` of what is due and has not lapsed, together."""
+        """Claim up to ``limit`` due deliveries that have not lapsed, together."""
         now = self._now()
         values = {"endpoint": endpoint, "token": token, "until": now + lease, "now": now, "limit": limit}
         rows = self._claimed(self._statements.take_due, values)
@@ -202,38 +138,38 @@ class SqlStore(Store, ABC):
         return sorted(self._taken(rows), key=lambda taken: (taken.delivery.due_at, taken.delivery.key.id))
 
     def _claimed(self, statement: str, values: Values) -> Sequence[Row]:
-        """Run a statement that takes; what it gives, which is nothing in some databases."""
+        """Run a statement that claims; return its rows, of which some databases give none."""
         if self._statements.returns:
             return self._returning(statement, values)
         self._change(statement, values)
         return ()
 
     def _taken(self, rows: Sequence[Row]) -> list[Taken]:
-        stored = [_stored(row) for row in rows]
-        # What is taken for the first time has no receipts.
-        return [Taken(one, NO_RECEIPTS if one.attempts == 1 else self._receipts_of(one.key)) for one in stored]
+        stored = [stored_of(row) for row in rows]
+        # A delivery that is claimed for the first time has no receipts.
+        return [Taken(row, NO_RECEIPTS if row.attempts == 1 else self._receipts_of(row.key)) for row in stored]
 
     def _receipts_of(self, key: Key) -> dict[str, Receipt]:
         return {receipt.receiver: receipt for receipt in self.receipts(key)}
 
     @repeatable
     def put_back(self, key: Key, token: str) -> None:
-        """Let a delivery that was taken be due again, as if it had not been."""
+        """Make a claimed delivery due again, as if it had not been claimed."""
         self._change(self._statements.put_back, {**held_values(key, token), "now": self._now()})
 
     @repeatable
     def due(self, endpoint: str, limit: int) -> Sequence[Due]:
-        """Up to ``limit`` deliveries that :meth:`take` would give."""
+        """Return up to ``limit`` deliveries that :meth:`take` would claim."""
         values = {"endpoint": endpoint, "now": self._now(), "limit": limit}
         rows = self._select(self._statements.due, values)
-        left_behind = any(_whole(row[2]) > 0 and row[3] == 0 for row in rows)
+        left_behind = any(whole(row[2]) > 0 and row[3] == 0 for row in rows)
         if left_behind and self._change(self._statements.release, {"endpoint": endpoint, "now": values["now"]}):
             rows = self._select(self._statements.due, values)
-        return [Due(Key(str(row[0]), str(row[1])), alone=_whole(row[2]) > 0) for row in rows]
+        return [Due(Key(str(row[0]), str(row[1])), alone=whole(row[2]) > 0) for row in rows]
 
     @repeatable
     def postpone(self, key: Key, due_at: float) -> None:
-        """Let a delivery that is due be due at another time."""
+        """Make a due delivery due at another time."""
         self._change(self._statements.postpone, {**key._asdict(), "due_at": due_at})
 
     @repeatable
@@ -246,7 +182,7 @@ class SqlStore(Store, ABC):
 
     @repeatable
     def turn(self, key: Key, token: str, mark: Mark, lease: float) -> Turn:
-        """Let a receiver that wants its events in order go on, or tell why not."""
+        """Decide whether a receiver that wants its events in order may be called."""
         now = self._now()
         values = {**held_values(key, token, mark), "now": now, "until": now + lease}
         if self._change(self._statements.turn, values) and self._statements.tells:
@@ -259,7 +195,7 @@ class SqlStore(Store, ABC):
     def record(
         self, key: Key, token: str, receipt: Receipt, settlement: Settlement | None, mark: Mark | None = None
     ) -> None:
-        """Keep a receipt, and end the claim if asked to."""
+        """Record a receipt, and end the claim if asked to."""
         try:
             self._record(key, token, receipt, settlement, mark)
         except Unstorable:
@@ -303,7 +239,7 @@ class SqlStore(Store, ABC):
         else:
             self._end(connection, key, token, settlement)
             written = connection.change(self._statements.record, values) > 0
-        # Unless somebody else has been done with it meanwhile.
+        # Unless another holder has finished it meanwhile.
         if not written or self._is_done_already(connection.rows, key, receipt):
             raise claim_lost(key)
         if mark is not None:
@@ -311,11 +247,11 @@ class SqlStore(Store, ABC):
             connection.change(moved, held_values(key, token, mark))
 
     def _is_done_already(self, select: Select, key: Key, receipt: Receipt) -> bool:
-        """Whether a receipt was left as it is, since it is done, by a database that does not tell."""
+        """Return whether a database that doesn't report it left a receipt as it is, because it is done."""
         if self._statements.tells or receipt.state is ReceiptState.DONE:
             return False
-        kept = map(_receipt, select(self._statements.receipts, key._asdict()))
-        return any(one.receiver == receipt.receiver and one.state is ReceiptState.DONE for one in kept)
+        stored = map(receipt_of, select(self._statements.receipts, key._asdict()))
+        return any(row.receiver == receipt.receiver and row.state is ReceiptState.DONE for row in stored)
 
     def _end(self, connection: Connection, key: Key, token: str, settlement: Settlement) -> None:
         """End the claim on a delivery, if it is still held."""
@@ -332,7 +268,7 @@ class SqlStore(Store, ABC):
         return {"ends": settlement.state.value, "ends_due_at": settlement.due_at, "now": self.clock()}
 
     def _is_settled(self, select: Select, key: Key, token: str, settlement: Settlement) -> bool:
-        """Whether a settlement that is repeated after a lost connection had been written before."""
+        """Return whether a settlement that is repeated after a lost connection was already written."""
         rows = select(self._statements.standing, key._asdict())
         return bool(rows) and rows[0][3] == token and rows[0][0] == settlement.state.value
 
@@ -357,61 +293,8 @@ class SqlStore(Store, ABC):
 
         return self._transact(replay)
 
-    @repeatable
-    def is_stale(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
-        """Whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
-        values = {**key._asdict(), "resource": storable(mark.resource), "at": mark.at}
-        statement = self._statements.stale[mark.field]
-        return any(self._select(statement, {**values, "receiver": name}) for name in names)
-
-    @repeatable
-    def receivers(self, endpoint: str) -> Sequence[str]:
-        """The names in the receipts of deliveries that are not done."""
-        return [str(name) for (name,) in self._select(self._statements.receivers, {"endpoint": endpoint})]
-
-    @repeatable
-    def get(self, key: Key) -> Stored | None:
-        """The delivery, if it is kept."""
-        rows = self._select(self._statements.get, key._asdict())
-        return _stored(rows[0]) if rows else None
-
-    @repeatable
-    def receipts(self, key: Key) -> Sequence[Receipt]:
-        """The receipts of a delivery."""
-        return [_receipt(row) for row in self._select(self._statements.receipts, key._asdict())]
-
-    @repeatable
-    def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:
-        """Up to ``limit`` deliveries, the latest first."""
-        types = self._types_like(endpoint, wanted.event_type) if wanted.event_type is not None else None
-        conditions, values = searches(wanted, types)
-        if not conditions:
-            return []
-        rows = self._select(self._statements.find(conditions), {**values, "endpoint": endpoint, "limit": limit})
-        return [_stored(row) for row in rows]
-
-    def _types_like(self, endpoint: str, pattern: str) -> list[str]:
-        if "*" not in pattern:
-            return [pattern]
-        like = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
-        # From one type to the next by the index, however many deliveries there are of each.
-        known = [""]
-        while rows := self._select(self._statements.next_type, {"endpoint": endpoint, "after": known[-1]}):
-            known.append(str(rows[0][0]))
-        return [name for name in known[1:] if like.fullmatch(name)]
-
-    @repeatable
-    def stats(self, endpoint: str) -> Stats:
-        """Count the deliveries by state."""
-        counted = self._select(self._statements.counts, {"endpoint": endpoint})
-        since = {"endpoint": endpoint, "since": self.clock() - DONE_WITHIN}
-        [(done,)] = self._select(self._statements.done_since, since)
-        counts = dict.fromkeys(UNFINISHED, 0) | {State(state): _whole(count) for state, count, _ in counted}
-        waiting = [_number(since) for state, _, since in counted if state != State.DEAD.value]
-        return Stats(counts, _whole(done), max(0.0, self.clock() - min(waiting)) if waiting else None)
-
     def prune(self, endpoint: str, before: float, *, most: int | None = None) -> int:
-        """Delete what has not changed since ``before``, some at a time so that nobody waits for long."""
+        """Delete what has not changed since ``before``, in batches so nobody waits long."""
         pruned = dict.fromkeys((State.DONE, State.FAILED, State.DEAD), 0)
         for state in pruned:
             some = AT_ONCE
@@ -423,11 +306,11 @@ class SqlStore(Store, ABC):
 
     @repeatable
     def _prune_some(self, endpoint: str, before: float, state: State) -> int:
-        """Delete some of what is old and in one state; how many they were."""
+        """Delete a batch of old deliveries in one state; return how many."""
         values = {"endpoint": endpoint, "before": before, "state": state.value, "limit": AT_ONCE}
 
         def prune(connection: Connection) -> int:
-            # They are held until all of it is gone, so that no replay comes in between.
+            # They are locked until everything is deleted, so no replay comes in between.
             old = connection.rows(self._statements.old, values)
             if old:
                 last = old[-1][0]
@@ -437,140 +320,3 @@ class SqlStore(Store, ABC):
             return len(old)
 
         return self._transact(prune)
-
-
-_END_OF_TIME: Final = 1e12
-_FIRST: Final = Claim(granted=True)
-
-
-def standing_of(rows: Sequence[Row]) -> tuple[float | None, object]:
-    """The latest time that a mark tells, and who has the turn."""
-    if not rows:
-        return None, None
-    latest, holder = rows[0]
-    return (None if latest is None else _number(latest)), holder
-
-
-def renewed(connection: Connection, statements: Statements, held: Values, until: float) -> bool:
-    """Hold a claim, and a receiver's turn, until a time; False if the claim is not held any more."""
-    values = {**held, "until": until}
-    kept = connection.change(statements.renew, values) > 0
-    if "line" in held:
-        # Whoever has taken the delivery over wants its turn as well.
-        connection.change(statements.renew_turn if kept else statements.leave, values)
-    return kept
-
-
-def held_values(key: Key, token: str, mark: Mark | None = None) -> dict[str, object]:
-    """The values of a claim, and of the mark of one of its receivers."""
-    values: dict[str, object] = {"endpoint": key.endpoint, "id": key.id, "token": token}
-    if mark is not None:
-        values |= {"receiver": storable(mark.receiver), "line": storable(mark.line), "at": mark.at}
-    return values
-
-
-def receipt_values(key: Key, token: str, receipt: Receipt) -> dict[str, object]:
-    """The values of a receipt, and of the claim that has to hold for it to be written."""
-    return {
-        "endpoint": key.endpoint,
-        "id": key.id,
-        "receiver": storable(receipt.receiver),
-        "state": receipt.state.value,
-        "attempts": receipt.attempts,
-        "first_at": receipt.first_at,
-        "last_at": receipt.last_at,
-        "due_at": receipt.due_at,
-        "error": receipt.error,
-        "token": token,
-    }
-
-
-def _arrived(arrival: Arrival, now: float) -> dict[str, object]:
-    key, event_type, account_id, resource, occurred_at, updated_at, signed_at, secret_index, body = arrival[:9]
-    return {
-        "endpoint": key.endpoint,
-        "id": key.id,
-        "event_type": storable(event_type),
-        "account_id": account_id and storable(account_id),
-        "resource": resource and storable(resource),
-        "occurred_at": occurred_at,
-        "updated_at": updated_at,
-        "signed_at": signed_at,
-        "secret_index": secret_index,
-        "body": body,
-        "receivers": json.dumps(arrival.receivers) if arrival.receivers else None,
-        "signer": arrival.signer,
-        "now": now,
-    }
-
-
-def searches(wanted: Filter, types: Sequence[str] | None) -> tuple[list[str], dict[str, object]]:
-    """The conditions of the searches that find what is wanted together, and their values.
-
-    ``types`` are those of the events; None takes all. Each search goes by an index: that of
-    the state where only unfinished ones are wanted, of the account, of the type, or again of
-    the state; what else is wanted is sifted.
-    """
-    if types is not None and not types:
-        return [], {}
-    values: dict[str, object] = {f"type_{number}": name for number, name in enumerate(types or ())}
-    by_type = [f"{BY_TYPE} AND event_type = :{name}" for name in values]
-    by_state = [f"{BY_STATE} AND state = '{state.value}'" for state in wanted.states or State]
-    filters = [f"event_type IN ({', '.join(f':{name}' for name in values)})"] if values else []
-    if wanted.states:
-        named = ", ".join(f"'{state.value}'" for state in wanted.states)
-        filters.append(f"state IN ({named})")
-    for name, condition in (("account_id", "account_id ="), ("since", "received_at >="), ("until", "received_at <")):
-        if (value := getattr(wanted, name)) is not None:
-            filters.append(f"{condition} :{name}")
-            values[name] = value
-    indexed = by_state
-    if not wanted.states or State.DONE in wanted.states:
-        indexed = [""] if wanted.account_id is not None else by_type or by_state
-    return [" AND ".join(filter(None, [one, *filters])) for one in indexed], values
-
-
-def _stored(row: Row) -> Stored:
-    receivers, signer, body = row[13:16]
-    return Stored(
-        Key(str(row[0]), str(row[1])),
-        event_type=str(row[2]),
-        account_id=_text(row[3]),
-        state=State(row[4]),
-        owned=bool(row[5]),
-        attempts=_whole(row[6]),
-        received_at=_number(row[7]),
-        opened_at=_number(row[8]),
-        changed_at=_number(row[9]),
-        due_at=None if row[10] is None else _number(row[10]),
-        signed_at=_whole(row[11]),
-        secret_index=_whole(row[12]),
-        body=None if body is None else bytes(body),  # type: ignore[call-overload]  # bytes, or a memoryview by some drivers
-        receivers=tuple(json.loads(str(receivers))) if receivers else (),
-        signer=_text(signer),
-    )
-
-
-def _receipt(row: Row) -> Receipt:
-    receiver, state, attempts, first_at, last_at, due_at, error = row
-    return Receipt(
-        str(receiver),
-        ReceiptState(state),
-        _whole(attempts),
-        _number(first_at),
-        _number(last_at),
-        None if due_at is None else _number(due_at),
-        _text(error),
-    )
-
-
-def _whole(value: object) -> int:
-    return int(value)  # type: ignore[call-overload,no-any-return]  # what the column's type makes sure of
-
-
-def _number(value: object) -> float:
-    return float(value)  # type: ignore[arg-type]  # what the column's type makes sure of
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)

@@ -1,4 +1,4 @@
-"""The default store: one SQLite file, by the standard library."""
+"""The default store: one SQLite file, with the standard library."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from flask_whop.errors import ConfigError, StoreUnavailable
-from flask_whop.stores import tables
+from flask_whop.forks import process
+from flask_whop.stores import schema
+from flask_whop.stores.files import GONE, FileWaker, Identity, identity, make_private
 from flask_whop.stores.group_commit import GroupCommit, Wish
-from flask_whop.stores.sql import Connection, ResultT, Row, Select, SqlStore, Values
+from flask_whop.stores.lookups import ResultT
+from flask_whop.stores.rows import Connection, Row, Select, Values
+from flask_whop.stores.schema import Kind
+from flask_whop.stores.sql import SqlStore
 from flask_whop.stores.statements import Names, SqliteStatements
-from flask_whop.stores.tables import Kind
 from flask_whop.stores.waking import Waker
 
 log: logging.Logger = logging.getLogger("flask_whop")
@@ -26,14 +30,6 @@ log: logging.Logger = logging.getLogger("flask_whop")
 BUSY_SECONDS: Final = 3.0
 """How long to wait for another writer: less than the 5 seconds within which Whop wants its answer."""
 
-GONE: Final = (
-    "The file of the store, {}, has been deleted or replaced, so that what was written last may be kept nowhere. Put"
-    " it back, or restart the app, which makes a new one."
-)
-
-Identity: TypeAlias = tuple[int, int]
-
-_LOOK_EVERY: Final = 0.01
 _WAL_PAUSE: Final = 0.02
 _SHORTEST_PAUSE: Final = 0.0003
 _LONGEST_PAUSE: Final = 0.003
@@ -59,7 +55,7 @@ _BODIES: Final = (
         " BEGIN DELETE FROM whop_bodies WHERE endpoint = OLD.endpoint AND id = OLD.id; END"
     ),
 )
-"""Where large bodies are kept, which go with what they belong to."""
+"""The table of large bodies, which are deleted with their deliveries."""
 _TYPES: Final = {
     **dict.fromkeys((Kind.SHORT, Kind.NAME, Kind.TEXT), "TEXT"),
     Kind.NUMBER: "REAL",
@@ -69,30 +65,28 @@ _TYPES: Final = {
 
 
 class SqliteStore(SqlStore):
-    """Remembers in the SQLite file ``path``, which is made if it is not there.
+    """Remembers in the SQLite file ``path``, which is made if it is missing.
 
-    The file is in WAL mode, so that its folder has to be on a disk of this machine and
-    not on a network share. Where the retry of what has been accepted is ours, each
-    transaction is on the disk before it is answered (``synchronous=FULL``); where it is
-    Whop's, a power cut may forget the last ones, and Whop sends them again or had them
-    done (``NORMAL``). A crash of the process forgets nothing in either.
+    The file is in WAL mode, so its folder must be on a disk of this machine, not on a network
+    share. If deliveries are owned, each transaction is on the disk before it is answered
+    (``synchronous=FULL``). Otherwise (``NORMAL``) a power cut may lose the last ones, which
+    Whop sends again or which were done. A crash of the process loses nothing either way.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
         super().__init__(clock=clock)
         self.path: Path = Path(path)
-        self._durable = True
-        self._pid = os.getpid()
-        # Whoever needs one takes the connection that was used last, so that there are no
-        # more of them than there have been users at once; also where each request has a
-        # thread of its own.
-        self._idle: deque[_Kept] = deque()
-        self._inherited: list[_Kept] = []
+        self._owned = True
+        self._process = process.current
+        # A user takes the connection that was used last, so there are never more of them than
+        # simultaneous users, even if each request has its own thread.
+        self._idle: deque[_FileConnection] = deque()
+        self._inherited: list[_FileConnection] = []
         self._group: GroupCommit[Connection] = GroupCommit(self._commit_one, self._commit_all, patience=BUSY_SECONDS)
 
-    def open(self, *, durable: bool, keep_bodies: bool) -> None:
+    def open(self, *, owned: bool, keep_bodies: bool) -> None:
         """Make the file ready: create its tables, or migrate them."""
-        self._durable = durable
+        self._owned = owned
         self._keeps_bodies = keep_bodies
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise ConfigError(
@@ -114,20 +108,20 @@ class SqliteStore(SqlStore):
         try:
             self._transact(partial(_migrate, self.path))
         except StoreUnavailable as error:
-            # Another process may hold the file, frozen perhaps. That is no reason not to start
-            # where there is nothing to make: deliveries are answered 503 until it lets go.
+            # Another process, perhaps a frozen one, may hold the file. If there is nothing to
+            # make, start anyway: deliveries are answered 503 until it lets go.
             if "locked" not in str(error.__cause__) or not self._has_tables():
                 raise
             log.warning("%s is held by another process; deliveries are answered 503 until it lets go.", self.path)
 
     def _has_tables(self) -> bool:
         try:
-            return _version(self._select, self.path) >= tables.VERSION
+            return _version(self._select, self.path) >= schema.VERSION
         except StoreUnavailable:
             return False
 
-    def waker(self, endpoint: str) -> Waker:  # noqa: ARG002  # the file is all that is looked at
-        """What looks whether somebody has written."""
+    def waker(self, endpoint: str) -> Waker:  # noqa: ARG002  # it only looks at the file
+        """Return what notices when anyone writes to the file."""
         return FileWaker(self.path)
 
     def _upsert(self, statement: str, values: Values) -> Row | None:
@@ -162,43 +156,43 @@ class SqliteStore(SqlStore):
         return self._group.do(job)
 
     def _commit_one(self, job: Callable[[Connection], ResultT], alone: bool) -> ResultT:  # as it is called
-        """Do what one thread wants; ``alone`` is one statement, which is a transaction by itself."""
+        """Do one thread's job; ``alone`` means one statement, which is its own transaction."""
         with _Use(self) as connection:
             if alone:
                 return job(connection)
-            # IMMEDIATE, since a transaction that reads first and writes then is refused at
-            # once, without any waiting, when another one has written in between.
+            # IMMEDIATE, because a transaction that reads first and then writes is refused at
+            # once, without waiting, if another one has written in between.
             connection.change("BEGIN IMMEDIATE", _NO_VALUES)
             result = job(connection)
             connection.change("COMMIT", _NO_VALUES)
             return result
 
     def _commit_all(self, wishes: list[Wish[Connection, Any]]) -> None:
-        """Do what several threads want in one transaction, each with a savepoint of its own."""
+        """Do several threads' jobs in one transaction, each with its own savepoint."""
         with _Use(self) as connection:
             connection.change("BEGIN IMMEDIATE", _NO_VALUES)
             for wish in wishes:
                 connection.do_apart(wish)
             connection.change("COMMIT", _NO_VALUES)
 
-    def _take(self) -> _Kept:
-        if self._pid != os.getpid():
+    def _take(self) -> _FileConnection:
+        if self._process is not process.current:
             # Closing a connection of the parent would release the locks of this process, and
-            # using it would break the file: it is kept, and never touched again.
+            # using it would corrupt the file: keep it, and never touch it again.
             self._inherited += self._idle
             self._idle = deque()
-            self._pid = os.getpid()
+            self._process = process.current
         try:
             return self._idle.pop()
         except IndexError:
             return self._connect()
 
-    def _connect(self) -> _Kept:
+    def _connect(self) -> _FileConnection:
         try:
             connection = sqlite3.connect(
-                f"{self.path.absolute().as_uri()}?mode=rw",  # made at start alone: an empty one keeps nothing
+                f"{self.path.absolute().as_uri()}?mode=rw",  # only made at start: an empty one would store nothing
                 uri=True,
-                factory=_Kept,
+                factory=_FileConnection,
                 timeout=0,  # _patiently waits
                 isolation_level=None,
                 check_same_thread=False,
@@ -207,7 +201,7 @@ class SqliteStore(SqlStore):
             connection.file = identity(self.path)
             _enter_wal(connection)
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-            connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if self._owned else 'NORMAL'}")
         except sqlite3.Error as error:
             raise _unavailable(error) from error
         return connection
@@ -220,13 +214,13 @@ class SqliteStore(SqlStore):
             log.debug("A connection to the store could not be closed.", exc_info=True)
 
     def close(self) -> None:
-        """Close what is open; the next use opens anew."""
+        """Close what is open; the next use opens it again."""
         while self._idle:
             self._drop(self._idle.pop())
 
 
 class _Use:
-    """The use of a connection, which is dropped after a fault, and where its file is gone."""
+    """The use of a connection, which is dropped after a fault, or if its file is gone."""
 
     __slots__ = ("_connection", "_store")
 
@@ -234,7 +228,7 @@ class _Use:
         self._store = store
         self._connection = store._take()  # noqa: SLF001  # ours
 
-    def __enter__(self) -> _Kept:
+    def __enter__(self) -> _FileConnection:
         return self._connection
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
@@ -250,8 +244,8 @@ class _Use:
             raise _unavailable(error) from error
 
 
-class _Kept(sqlite3.Connection):
-    """A connection as the statements want it, that knows which file it has opened, whatever stands there later."""
+class _FileConnection(sqlite3.Connection):
+    """A connection for the statements, which knows which file it opened, whatever is at its path later."""
 
     file: Identity | None = None
 
@@ -262,19 +256,19 @@ class _Kept(sqlite3.Connection):
         return self._patiently(statement, values).rowcount
 
     def do_apart(self, wish: Wish[Connection, Any]) -> None:
-        """Do what one of several wants, or undo it and keep what is wrong with it."""
+        """Do one of several jobs, or undo it and note its error."""
         self.execute("SAVEPOINT one")
         try:
             wish.do(self)
         except Exception as error:
             if not self.in_transaction:
-                raise  # such as a full disk, which ends it for all
+                raise  # such as a full disk, which fails all of them
             self.execute("ROLLBACK TO one")
             wish.error = _unavailable(error) if isinstance(error, sqlite3.Error) else error
         self.execute("RELEASE one")
 
     def _patiently(self, statement: str, values: Values) -> sqlite3.Cursor:
-        """Run a statement; while another process writes, look again soon, and not in step with others that wait.
+        """Run a statement; while another process writes, retry soon, out of step with others that wait.
 
         SQLite's own waiting has pauses that grow to a tenth of a second.
         """
@@ -287,62 +281,11 @@ class _Kept(sqlite3.Connection):
                 until = until or now + BUSY_SECONDS
                 if "locked" not in str(error) or now > until:
                     raise
-            time.sleep(random.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE))  # noqa: S311  # nobody gains from guessing it
-
-
-class FileWaker:
-    """Looks whether somebody has written to a SQLite file, which takes a few microseconds."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
-        self._version = self._look()
-
-    def wait(self, seconds: float) -> bool:
-        """Look a hundred times a second."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            version = self._look()
-            if version != self._version:
-                self._version = version
-                return True
-            time.sleep(_LOOK_EVERY)
-        return False
-
-    def _look(self) -> int | None:
-        try:
-            if self._connection is None:
-                uri = f"{self._path.absolute().as_uri()}?mode=ro"
-                self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
-            [(version,)] = self._connection.execute("PRAGMA data_version")
-        except sqlite3.Error:
-            self.close()
-            return None
-        return int(version)
-
-    def close(self) -> None:
-        """Close its connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def make_private(path: Path) -> None:
-    """Make a file for its owner alone, if it is not there; SQLite gives ``-wal`` and ``-shm`` the same mode."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-
-
-def identity(path: Path) -> Identity | None:
-    """Which file stands at a path; None if none does."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
+            time.sleep(random.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE))  # noqa: S311  # guessing it gains nothing
 
 
 def _enter_wal(connection: sqlite3.Connection) -> None:
-    """Put a new file into WAL mode, of which it is known that SQLite does not wait for others there."""
+    """Put a new file into WAL mode, for which SQLite does not wait for other processes."""
     until = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -360,17 +303,17 @@ def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
 
 
 def _migrate(path: Path, transaction: Connection) -> None:
-    """Make the tables, or add what those of an older release lack."""
+    """Make the tables, or add what an older release's tables lack."""
     version = _version(transaction.rows, path)
-    if version >= tables.VERSION:
+    if version >= schema.VERSION:
         return
-    for table in tables.TABLES:
+    for table in schema.TABLES:
         name = f"{PREFIX}{table.name}"
         known = {row[0] for row in transaction.rows(f"SELECT name FROM pragma_table_info('{name}')", {})}
         if not known:
             parts = [_definition(column) for column in table.columns] + [f"PRIMARY KEY ({', '.join(table.key)})"]
-            # Of rows that are as short as their keys, one copy is enough.
-            tail = "" if table is tables.DELIVERIES else " WITHOUT ROWID"
+            # Rows that are little more than their keys need only one copy.
+            tail = "" if table is schema.DELIVERIES else " WITHOUT ROWID"
             transaction.change(f"CREATE TABLE {name} ({', '.join(parts)}){tail}", {})
         for column in table.columns if known else ():
             if column.name not in known:
@@ -382,21 +325,21 @@ def _migrate(path: Path, transaction: Connection) -> None:
     for statement in _BODIES:
         transaction.change(statement, {})
     transaction.change(f"DELETE FROM {PREFIX}schema", {})
-    transaction.change(f"INSERT INTO {PREFIX}schema (version, oldest) VALUES ({tables.VERSION}, {tables.OLDEST})", {})
+    transaction.change(f"INSERT INTO {PREFIX}schema (version, oldest) VALUES ({schema.VERSION}, {schema.OLDEST})", {})
 
 
 def _version(select: Select, path: Path) -> int:
-    """The version of the tables in a file; 0 if there are none."""
+    """Return the version of the tables in a file; 0 if there are none."""
     if not select("SELECT 1 FROM sqlite_master WHERE name = 'whop_schema'", {}):
         return 0
     rows = select(f"SELECT version, oldest FROM {PREFIX}schema", {})
     if not rows:
         return 0
     version, oldest = (int(str(value)) for value in rows[0])
-    tables.check_version(version, oldest, str(path))
+    schema.check_version(version, oldest, str(path))
     return version
 
 
-def _definition(column: tables.Column) -> str:
+def _definition(column: schema.Column) -> str:
     default = "" if column.default is None else f" DEFAULT '{column.default}'"
     return f"{column.name} {_TYPES[column.kind]}{'' if column.nullable else ' NOT NULL'}{default}"

@@ -1,7 +1,7 @@
 """The statements of the stores in databases, with named parameters.
 
-They are written once for SQLite and PostgreSQL, whose upserts read alike, and differ for
-MySQL and MariaDB where those have no words for it.
+They are written once for SQLite and PostgreSQL, whose upserts are alike; MySQL and MariaDB
+have others where their SQL differs.
 """
 
 from __future__ import annotations
@@ -10,68 +10,46 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from flask_whop.stores.schema import BY_STATE, BY_TYPE, UNFINISHED_ROWS
+
 _STORED = (
     "endpoint, id, event_type, account_id, state, owned, attempts, received_at, opened_at, changed_at,"
     " due_at, signed_at, secret_index, receivers, signer"
 )
-_ARRIVED = (
+ARRIVED = (
     "endpoint, id, event_type, account_id, resource, occurred_at, updated_at, signed_at, secret_index, body,"
     " receivers, signer, received_at, opened_at, changed_at, lapses"
 )
-_ARRIVED_VALUES = (
+ARRIVED_VALUES = (
     ":endpoint, :id, :event_type, :account_id, :resource, :occurred_at, :updated_at, :signed_at, :secret_index, :body,"
     " :receivers, :signer, :now, :now, :now, 0"
 )
-_TAKING = (
+TAKING = (
     "opened_at = CASE WHEN owned = 1 THEN opened_at ELSE :now END, owned = 1,"
     " lapses = lapses + CASE WHEN state = 'running' THEN 1 ELSE 0 END, state = 'running',"
     " lease = :token, lease_until = :until, attempts = attempts + 1, changed_at = :now"
 )
-_STANDING = "state, owned, attempts, lease"
+STANDING = "state, owned, attempts, lease"
 _RECEIPT = "endpoint, delivery_id, receiver, state, attempts, first_at, last_at, due_at, error"
-_RECEIPT_TOLD = ":receiver, :state, :attempts, :first_at, :last_at, :due_at, :error"
-_RECEIPT_VALUES = f":endpoint, :id, {_RECEIPT_TOLD}"
-_RECEIPT_NEW = ("state", "attempts", "first_at", "last_at", "due_at", "error")
-_MARK = "endpoint, receiver, line, delivery_id, latest_at, token, held_until"
-_KEY = "endpoint = :endpoint AND id = :id"
+_RECEIPT_OUTCOME = ":receiver, :state, :attempts, :first_at, :last_at, :due_at, :error"
+_RECEIPT_VALUES = f":endpoint, :id, {_RECEIPT_OUTCOME}"
+RECEIPT_NEW = ("state", "attempts", "first_at", "last_at", "due_at", "error")
+MARK = "endpoint, receiver, line, delivery_id, latest_at, token, held_until"
+KEY = "endpoint = :endpoint AND id = :id"
 _LINE = "endpoint = :endpoint AND receiver = :receiver AND line = :line"
 # CASE keeps the state out of the choice of an index: the key alone finds the row, however
-# many there are in that state, and also where the plan was made while the table was empty.
-_HELD = f"{_KEY} AND CASE state WHEN 'running' THEN lease = :token ELSE 1 = 0 END"
-_TAKEABLE = "CASE state WHEN 'due' THEN due_at <= :latest WHEN 'running' THEN lease_until < :now ELSE 1 = 0 END"
-# What is over, and goes when it is old.
-_OVER = "state IN ('failed', 'done', 'dead')"
+# many rows are in that state, even if the plan was made while the table was empty.
+_HELD = f"{KEY} AND CASE state WHEN 'running' THEN lease = :token ELSE 1 = 0 END"
+TAKEABLE = "CASE state WHEN 'due' THEN due_at <= :latest WHEN 'running' THEN lease_until < :now ELSE 1 = 0 END"
+# Over: pruned when it is old.
+OVER = "state IN ('failed', 'done', 'dead')"
 AT_ONCE: Final = 100
-"""How many deliveries a statement that names them is for, so that nobody waits for long."""
-_SEVERAL = ", ".join(f":id_{number}" for number in range(AT_ONCE))
-
-
-class Index(NamedTuple):
-    """An index of the deliveries."""
-
-    name: str
-    columns: tuple[str, ...]
-    rows: str
-    """The condition on the rows that it has, which a query repeats that it serves, where the database can."""
-
-
-UNFINISHED_ROWS: Final = "state <> 'done'"
-# True of all rows, and said by one kind of search each: while the table is empty, PostgreSQL
-# takes every index that begins with the endpoint for as good as any other, or as the key, and
-# goes on with that plan when it is full.
-BY_STATE: Final = "changed_at > 0"
-BY_TYPE: Final = "received_at > 0"
-INDEXES: Final = (
-    Index("unfinished", ("endpoint", "state", "lapses", "due_at"), UNFINISHED_ROWS),
-    Index("state", ("endpoint", "state", "received_at", "id"), BY_STATE),
-    Index("type", ("endpoint", "event_type", "received_at", "id"), BY_TYPE),
-    Index("account", ("endpoint", "account_id", "received_at", "id"), "account_id IS NOT NULL"),
-    Index("resource", ("endpoint", "resource"), "resource IS NOT NULL"),
-)
+"""How many deliveries one statement names, so nobody waits long."""
+_BATCH = ", ".join(f":id_{number}" for number in range(AT_ONCE))
 
 
 class Names(NamedTuple):
-    """What the tables are called, quoted and with their schema where they need it."""
+    """The names of the tables, quoted and with their schema where needed."""
 
     deliveries: str
     receipts: str
@@ -79,74 +57,95 @@ class Names(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How a claim ends: by a statement of its own, or together with a receipt."""
+    """The statements that end a claim, alone or together with a receipt."""
 
     alone: str
     with_receipt: str | None
-    """One statement, which gives a row if it wrote both; None where that takes two."""
+    """One statement that returns a row if it wrote both; None where that takes two."""
     with_receipt_committed: str | None
-    """The same, which has to have a transaction of its own."""
+    """The same, which must have a transaction of its own."""
 
 
 class Statements:
     """The statements of SQLite, and what others have in common with it."""
 
     locking: str = ""
-    """What holds a row that is read until the transaction ends; SQLite has one writer at a time."""
+    """Locks the rows that are read until the transaction ends; SQLite has one writer at a time."""
     passing: str = ""
-    """The same, passing over what somebody else holds."""
+    """The same, skipping rows that others have locked."""
     tells: bool = True
-    """Whether an upsert tells by its count of rows if its condition was met."""
+    """Whether an upsert's row count says if its condition was met."""
     returns: bool = True
-    """Whether :attr:`take` and :attr:`take_due` give what they took."""
+    """Whether :attr:`take` and :attr:`take_due` return what they claimed."""
     upserts: bool = True
-    """Whether :attr:`claim` and :attr:`accept` give how the delivery stands, if they changed it."""
+    """Whether :attr:`claim` and :attr:`accept` return the delivery's standing, if they changed it."""
 
     def __init__(self, names: Names) -> None:
-        deliveries, receipts, marks = self._names = names
-        # A claim is granted where nobody holds the delivery and its retry is not ours already.
+        self._names = names
+        self._write_claims()
+        self._write_takes()
+        self._write_due()
+        self._write_holds()
+        self._write_receipts()
+        self._write_marks()
+        self._write_replays()
+        self._write_searches()
+        self._write_counts()
+
+    def _write_claims(self) -> None:
+        """Write what makes a delivery a running one, or ours."""
+        deliveries = self._names.deliveries
+        # A claim is granted if nobody holds the delivery and it isn't due here.
         lapsed = f"({deliveries}.state = 'running' AND {deliveries}.lease_until < :now)"
         lapses = f"lapses = {deliveries}.lapses + CASE WHEN {deliveries}.state = 'running' THEN 1 ELSE 0 END"
         self.claim: str = (
-            f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, lease, lease_until)"
-            f" VALUES ({_ARRIVED_VALUES}, 'running', 0, 1, :token, :until)"
+            f"INSERT INTO {deliveries} ({ARRIVED}, state, owned, attempts, lease, lease_until)"
+            f" VALUES ({ARRIVED_VALUES}, 'running', 0, 1, :token, :until)"
             f" ON CONFLICT (endpoint, id) DO UPDATE SET state = 'running', owned = 0, lease = :token,"
             f" lease_until = :until, attempts = {deliveries}.attempts + 1, changed_at = :now, due_at = NULL,"
-            f" {lapses}, body = :body WHERE {deliveries}.{_OVER} OR {lapsed} RETURNING {_STANDING}"
+            f" {lapses}, body = :body WHERE {deliveries}.{OVER} OR {lapsed} RETURNING {STANDING}"
         )
-        # Due, or running already where whoever accepts it runs it at once.
+        # Due, or already running if the caller runs it at once.
         self.accept: str = (
-            f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, due_at, lease, lease_until)"
-            f" VALUES ({_ARRIVED_VALUES}, :state, 1, :attempts, :due_at, :token, :until)"
+            f"INSERT INTO {deliveries} ({ARRIVED}, state, owned, attempts, due_at, lease, lease_until)"
+            f" VALUES ({ARRIVED_VALUES}, :state, 1, :attempts, :due_at, :token, :until)"
             f" ON CONFLICT (endpoint, id) DO UPDATE SET state = :state, owned = 1, due_at = :due_at,"
             f" attempts = {deliveries}.attempts + :attempts, {lapses}, opened_at = :now, changed_at = :now,"
             f" body = :body, receivers = :receivers, lease = :token, lease_until = :until"
-            f" WHERE {deliveries}.state = 'failed' OR {lapsed} RETURNING {_STANDING}"
+            f" WHERE {deliveries}.state = 'failed' OR {lapsed} RETURNING {STANDING}"
         )
-        self.standing: str = f"SELECT {_STANDING} FROM {deliveries} WHERE {_KEY}"
-        self.take: str = f"{self._taking} WHERE {_KEY} AND body IS NOT NULL AND {_TAKEABLE} RETURNING {self._taken}"
-        # What was taken by a statement whose answer was lost, or that gives none.
+        self.standing: str = f"SELECT {STANDING} FROM {deliveries} WHERE {KEY}"
+
+    def _write_takes(self) -> None:
+        """Write what claims what is due, and gives it back."""
+        deliveries = self._names.deliveries
+        self.take: str = f"{self._taking} WHERE {KEY} AND body IS NOT NULL AND {TAKEABLE} RETURNING {self._taken}"
+        # What was claimed by a statement whose answer was lost, or that returns none.
         self.taken: str = f"SELECT {self._taken} FROM {deliveries} WHERE {_HELD} AND owned = 1"
-        # SQLite uses the index of what is unfinished for a query alone that repeats its condition.
+        # SQLite only uses the index of unfinished rows for a query that repeats its condition.
         self._unfinished = f"FROM {deliveries} WHERE endpoint = :endpoint AND {UNFINISHED_ROWS}"
-        waiting = f"{self._unfinished} AND state = 'due' AND due_at <= :now"
-        self._next = f"{waiting} AND lapses = 0 ORDER BY due_at LIMIT :limit"
+        self._waiting = f"{self._unfinished} AND state = 'due' AND due_at <= :now"
+        self._next = f"{self._waiting} AND lapses = 0 ORDER BY due_at LIMIT :limit"
         self.take_due: str = f"{self._taking} WHERE rowid IN (SELECT rowid {self._next}) RETURNING {self._taken}"
         self.taken_due: str = f"SELECT {self._taken} {self._unfinished} AND state = 'running' AND lease = :token"
         self.put_back: str = (
             f"UPDATE {deliveries} SET state = 'due', attempts = attempts - 1, lease = NULL WHERE {_HELD}"
         )
-        # In parts, each of which finds its rows by the index of what is unfinished: neither
-        # what is done nor what is due later costs anything.
+
+    def _write_due(self) -> None:
+        """Write what looks for what is due, and what changes when."""
+        deliveries = self._names.deliveries
+        # In parts, each of which uses the index of unfinished rows: neither done rows nor
+        # those due later cost anything.
         self.due: str = (
             f"SELECT * FROM (SELECT endpoint, id, lapses, due_at {self._next}) AS together"
-            f" UNION ALL SELECT * FROM (SELECT endpoint, id, lapses, due_at {waiting} AND lapses > 0"
+            f" UNION ALL SELECT * FROM (SELECT endpoint, id, lapses, due_at {self._waiting} AND lapses > 0"
             f" ORDER BY lapses, due_at LIMIT :limit) AS alone"
             f" UNION ALL SELECT endpoint, id, lapses + 1, 0 FROM (SELECT endpoint, id, lapses {self._unfinished}"
             f" AND state = 'running' AND lease_until < :now LIMIT :limit) AS left_behind ORDER BY 4"
         )
-        # What one claim took together runs in order, the longest due first: when its process
-        # died, all behind the first were merely claimed.
+        # Deliveries claimed together run in order, the longest due first: if their process
+        # died, all but the first were only claimed.
         self.release: str = (
             f"UPDATE {deliveries} SET state = 'due', attempts = attempts - 1, lease = NULL"
             f" WHERE endpoint = :endpoint AND state = 'running' AND {UNFINISHED_ROWS} AND id IN (SELECT id FROM ("
@@ -158,8 +157,12 @@ class Statements:
             f" AND lease_until < :now"
         )
         self.postpone: str = (
-            f"UPDATE {deliveries} SET due_at = :due_at WHERE {_KEY} AND CASE state WHEN 'due' THEN 1 = 1 ELSE 1 = 0 END"
+            f"UPDATE {deliveries} SET due_at = :due_at WHERE {KEY} AND CASE state WHEN 'due' THEN 1 = 1 ELSE 1 = 0 END"
         )
+
+    def _write_holds(self) -> None:
+        """Write what renews a claim, and what ends it."""
+        deliveries, _, marks = self._names
         self.renew: str = f"UPDATE {deliveries} SET lease_until = :until WHERE {_HELD}"
         self.renew_turn: str = f"UPDATE {marks} SET held_until = :until WHERE {_LINE} AND token = :token"
         # The fence is the condition that the token still holds the delivery.
@@ -167,13 +170,21 @@ class Statements:
         settled = f"UPDATE {deliveries} SET state = :ends, due_at = :ends_due_at, changed_at = :now"
         self.settle: str = f"{settled} WHERE {_HELD}"
         self.settle_without_body: str = f"{settled}, body = NULL WHERE {_HELD}"
+
+    def _write_receipts(self) -> None:
+        """Write what records a receipt."""
+        deliveries, receipts, _ = self._names
         self.record: str = f"INSERT INTO {receipts} ({_RECEIPT}) VALUES ({_RECEIPT_VALUES}){self._replaced}"
         self.record_held: str = (
-            f"INSERT INTO {receipts} ({_RECEIPT}) SELECT endpoint, id, {_RECEIPT_TOLD}"
+            f"INSERT INTO {receipts} ({_RECEIPT}) SELECT endpoint, id, {_RECEIPT_OUTCOME}"
             f" FROM {deliveries} WHERE {_HELD}{self.locking}{self._replaced}"
         )
+
+    def _write_marks(self) -> None:
+        """Write what keeps the events of a resource in order."""
+        marks = self._names.marks
         self.turn: str = (
-            f"INSERT INTO {marks} ({_MARK}) VALUES (:endpoint, :receiver, :line, :id, NULL, :token, :until)"
+            f"INSERT INTO {marks} ({MARK}) VALUES (:endpoint, :receiver, :line, :id, NULL, :token, :until)"
             f" ON CONFLICT (endpoint, receiver, line) DO UPDATE"
             f" SET token = :token, held_until = :until, delivery_id = :id"
             f" WHERE ({marks}.latest_at IS NULL OR {marks}.latest_at <= :at)"
@@ -187,13 +198,17 @@ class Statements:
         )
         self.leave: str = f"UPDATE {marks} SET token = NULL WHERE {_LINE} AND token = :token"
         self.advance: str = (
-            f"INSERT INTO {marks} ({_MARK}) VALUES (:endpoint, :receiver, :line, :id, :at, NULL, NULL)"
+            f"INSERT INTO {marks} ({MARK}) VALUES (:endpoint, :receiver, :line, :id, :at, NULL, NULL)"
             f" ON CONFLICT (endpoint, receiver, line) DO UPDATE SET latest_at = :at, delivery_id = :id"
             f" WHERE {marks}.latest_at IS NULL OR {marks}.latest_at <= :at"
         )
+
+    def _write_replays(self) -> None:
+        """Write what runs a delivery again, and what asks whether it is stale."""
+        deliveries, receipts, _ = self._names
         self.replay: str = (
             f"UPDATE {deliveries} SET state = 'due', owned = 1, due_at = :now, opened_at = :now, changed_at = :now,"
-            f" lease = NULL WHERE {_KEY} AND state IN ('failed', 'done', 'dead', 'due') AND body IS NOT NULL"
+            f" lease = NULL WHERE {KEY} AND state IN ('failed', 'done', 'dead', 'due') AND body IS NOT NULL"
         )
         self.call_again: str = (
             f"UPDATE {receipts} SET state = 'failed', due_at = :now WHERE endpoint = :endpoint AND delivery_id = :id"
@@ -209,25 +224,33 @@ class Statements:
             "updated_at": f"{done_later} AND later.updated_at > :at LIMIT 1",
             "timestamp": f"{done_later} AND later.updated_at IS NULL AND later.occurred_at > :at LIMIT 1",
         }
+
+    def _write_searches(self) -> None:
+        """Write what reads deliveries and receipts."""
+        deliveries, receipts, _ = self._names
         self.receivers: str = (
             f"SELECT DISTINCT kept.receiver FROM {deliveries} AS unfinished JOIN {receipts} AS kept"
             f" ON kept.endpoint = unfinished.endpoint AND kept.delivery_id = unfinished.id"
             f" WHERE unfinished.endpoint = :endpoint AND unfinished.state <> 'done' ORDER BY kept.receiver"
         )
-        self.get: str = f"SELECT {self._taken} FROM {deliveries} WHERE {_KEY}"
+        self.get: str = f"SELECT {self._taken} FROM {deliveries} WHERE {KEY}"
         self.receipts: str = (
             f"SELECT receiver, state, attempts, first_at, last_at, due_at, error FROM {receipts}"
             f" WHERE endpoint = :endpoint AND delivery_id = :id ORDER BY first_at, receiver"
         )
+
+    def _write_counts(self) -> None:
+        """Write what forgets what is old, and what counts the rest."""
+        deliveries, receipts, marks = self._names
         self.old: str = (
             f"SELECT id FROM {deliveries} WHERE endpoint = :endpoint AND received_at < :before"
             f" AND changed_at < :before AND {BY_STATE} AND state = :state"
             f" ORDER BY received_at, id LIMIT :limit{self.passing}"
         )
         self.forget: tuple[str, ...] = (
-            f"DELETE FROM {receipts} WHERE endpoint = :endpoint AND delivery_id IN ({_SEVERAL})",
-            f"DELETE FROM {marks} WHERE endpoint = :endpoint AND delivery_id IN ({_SEVERAL})",
-            f"DELETE FROM {deliveries} WHERE endpoint = :endpoint AND id IN ({_SEVERAL})",
+            f"DELETE FROM {receipts} WHERE endpoint = :endpoint AND delivery_id IN ({_BATCH})",
+            f"DELETE FROM {marks} WHERE endpoint = :endpoint AND delivery_id IN ({_BATCH})",
+            f"DELETE FROM {deliveries} WHERE endpoint = :endpoint AND id IN ({_BATCH})",
         )
         self.counts: str = f"SELECT state, COUNT(*), MIN(received_at) {self._unfinished} GROUP BY state"
         self.done_since: str = (
@@ -245,13 +268,13 @@ class Statements:
 
     @property
     def _taking(self) -> str:
-        return f"UPDATE {self._names.deliveries} SET {_TAKING}"
+        return f"UPDATE {self._names.deliveries} SET {TAKING}"
 
     @property
     def _replaced(self) -> str:
-        """How a receipt replaces the one before: what is done stays done, but for a repetition of the same."""
+        """Return how a receipt replaces the previous one: done stays done, unless the same write is repeated."""
         receipts = self._names.receipts
-        new = ", ".join(f"{column} = excluded.{column}" for column in _RECEIPT_NEW)
+        new = ", ".join(f"{column} = excluded.{column}" for column in RECEIPT_NEW)
         return (
             f" ON CONFLICT (endpoint, delivery_id, receiver) DO UPDATE SET {new} WHERE {receipts}.state <> 'done'"
             f" OR (excluded.state = 'done' AND {receipts}.attempts = excluded.attempts)"
@@ -259,21 +282,21 @@ class Statements:
 
     @cached_property
     def ending(self) -> Ending:
-        """How a claim ends."""
+        """The statements that end a claim."""
         return self._ending(self.settle)
 
     @cached_property
     def ending_without_body(self) -> Ending:
-        """How the claim ends of a delivery whose body goes with it."""
+        """The statements that end a claim and drop the delivery's body."""
         return self._ending(self.settle_without_body)
 
     def _ending(self, settle: str) -> Ending:
         return Ending(settle, None, None)
 
     def find(self, conditions: Sequence[str]) -> str:
-        """The latest deliveries that meet one of several conditions, each of which has an index.
+        """Return a search for the latest deliveries that meet one of the conditions, each of which has an index.
 
-        Each of them is a search of its own, which stops when it has found enough.
+        Each condition is a search of its own, which stops when it has found enough.
         """
         parts = (
             f"SELECT * FROM (SELECT {_STORED}, NULL AS body FROM {self._names.deliveries} WHERE endpoint = :endpoint"
@@ -284,9 +307,9 @@ class Statements:
 
 
 class SqliteStatements(Statements):
-    """The statements of a file of ours, in which large bodies have a table of their own.
+    """The statements of our own file, in which large bodies have a separate table.
 
-    SQLite writes a row anew with each change, and all of its body with it.
+    Each change makes SQLite write the whole row again, including its body.
     """
 
     def __init__(self, names: Names, bodies: str) -> None:
@@ -296,7 +319,7 @@ class SqliteStatements(Statements):
 
     @property
     def _taken(self) -> str:
-        """An empty body stands for one that is in the other table."""
+        """An empty body means that it is in the other table."""
         deliveries, key = self._names.deliveries, "large.endpoint = {0}.endpoint AND large.id = {0}.id"
         large = f"SELECT large.body FROM {self._bodies} AS large WHERE {key.format(deliveries)}"
         return f"{_STORED}, CASE WHEN LENGTH(body) > 0 THEN body ELSE ({large}) END AS body"
@@ -312,7 +335,7 @@ class PostgreSQLStatements(Statements):
         super().__init__(names)
         chosen = f"SELECT id AS next_id {self._next}{self.passing}"
         self.take_due: str = (
-            # As an expression, the endpoint leaves the choice of the row to the id.
+            # As an expression, the endpoint can't be used to choose the row, so the id does.
             f"{self._taking} FROM ({chosen}) AS chosen"
             f" WHERE id = next_id AND endpoint || '' = :endpoint RETURNING {self._taken}"
         )
@@ -320,97 +343,6 @@ class PostgreSQLStatements(Statements):
     def _ending(self, settle: str) -> Ending:
         together = (
             f"WITH held AS ({settle} RETURNING endpoint, id) INSERT INTO {self._names.receipts} ({_RECEIPT})"
-            f" SELECT endpoint, id, {_RECEIPT_TOLD} FROM held{self._replaced} RETURNING 1"
+            f" SELECT endpoint, id, {_RECEIPT_OUTCOME} FROM held{self._replaced} RETURNING 1"
         )
         return Ending(settle, together, together)
-
-
-class MySQLStatements(Statements):
-    """The statements of MySQL and MariaDB, whose upsert knows no condition.
-
-    It assigns from left to right: what counts goes first, by what the row was, so that a
-    statement that is sent twice counts once; then the token, and what follows goes by whether
-    it was taken.
-    """
-
-    locking: str = " FOR UPDATE"
-    passing: str = " FOR UPDATE"
-    tells: bool = False
-    returns: bool = False
-    upserts: bool = False
-
-    def __init__(self, names: Names) -> None:
-        super().__init__(names)
-        deliveries, _, marks = names
-        lapsed = "(state = 'running' AND lease_until < :now)"
-        counted = f"lapses = lapses + IF({lapsed}, 1, 0)"
-        granted, accepted = f"({_OVER} OR {lapsed})", f"(state = 'failed' OR {lapsed})"
-        self.claim: str = (
-            f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, lease, lease_until)"
-            f" VALUES ({_ARRIVED_VALUES}, 'running', 0, 1, :token, :until) ON DUPLICATE KEY UPDATE"
-            f" {counted}, attempts = attempts + IF({granted}, 1, 0), lease = IF({granted}, :token, lease),"
-            f" owned = IF(lease <=> :token, 0, owned),"
-            f" changed_at = IF(lease <=> :token, :now, changed_at), due_at = IF(lease <=> :token, NULL, due_at),"
-            f" body = IF(lease <=> :token, :body, body), lease_until = IF(lease <=> :token, :until, lease_until),"
-            f" state = IF(lease <=> :token, 'running', state)"
-        )
-        self.accept: str = (
-            f"INSERT INTO {deliveries} ({_ARRIVED}, state, owned, attempts, due_at, lease, lease_until)"
-            f" VALUES ({_ARRIVED_VALUES}, :state, 1, :attempts, :due_at, :token, :until) ON DUPLICATE KEY UPDATE"
-            f" {counted}, attempts = attempts + IF({accepted}, :attempts, 0), lease = IF({accepted}, :token, lease),"
-            f" owned = IF(lease <=> :token, 1, owned),"
-            f" changed_at = IF(lease <=> :token, :now, changed_at), opened_at = IF(lease <=> :token, :now, opened_at),"
-            f" due_at = IF(lease <=> :token, :due_at, due_at), body = IF(lease <=> :token, :body, body),"
-            f" receivers = IF(lease <=> :token, :receivers, receivers),"
-            f" lease_until = IF(lease <=> :token, :until, lease_until), state = IF(lease <=> :token, :state, state)"
-        )
-        self.take: str = f"{self._taking} WHERE {_KEY} AND body IS NOT NULL AND {_TAKEABLE}"
-        # By keys found before, since MySQL looks through an index to its end that it changes meanwhile.
-        self.take_due: str = (
-            f"UPDATE (SELECT id AS next_id {self._next}{self.passing}) AS chosen STRAIGHT_JOIN {deliveries}"
-            f" ON id = next_id AND endpoint = :endpoint SET {_TAKING} WHERE {_TAKEABLE.replace(':latest', ':now')}"
-        )
-        # A transaction sees what was there when it began, unless it asks for what is there now.
-        self.mark_now: str = f"{self.mark} FOR UPDATE"
-        self.turn: str = (
-            f"INSERT INTO {marks} ({_MARK}) VALUES (:endpoint, :receiver, :line, :id, NULL, :token, :until)"
-            f" ON DUPLICATE KEY UPDATE token = IF((latest_at IS NULL OR latest_at <= :at)"
-            f" AND (token IS NULL OR token = :token OR held_until < :now), :token, token),"
-            f" delivery_id = IF(token <=> :token, :id, delivery_id),"
-            f" held_until = IF(token <=> :token, :until, held_until)"
-        )
-        self.advance: str = (
-            f"INSERT INTO {marks} ({_MARK}) VALUES (:endpoint, :receiver, :line, :id, :at, NULL, NULL)"
-            f" ON DUPLICATE KEY UPDATE delivery_id = IF(latest_at IS NULL OR latest_at <= :at, :id, delivery_id),"
-            f" latest_at = IF(latest_at IS NULL OR latest_at <= :at, :at, latest_at)"
-        )
-
-    @property
-    def _replaced(self) -> str:
-        # The state goes last, since the others go by it.
-        receipts = self._names.receipts
-        same = f"VALUES(state) = 'done' AND {receipts}.attempts = VALUES(attempts)"
-        kept = f"{receipts}.state = 'done' AND NOT ({same})"
-        new = (f"{column} = IF({kept}, {receipts}.{column}, VALUES({column}))" for column in reversed(_RECEIPT_NEW))
-        return f" ON DUPLICATE KEY UPDATE {', '.join(new)}"
-
-
-class MariaDBStatements(MySQLStatements):
-    """The statements of MariaDB since 10.6, which gives what an upsert made of a row, and passes over locks."""
-
-    passing: str = " FOR UPDATE SKIP LOCKED"
-    upserts: bool = True
-
-    def __init__(self, names: Names) -> None:
-        super().__init__(names)
-        self.claim: str = f"{self.claim} RETURNING {_STANDING}"
-        self.accept: str = f"{self.accept} RETURNING {_STANDING}"
-
-    def _ending(self, settle: str) -> Ending:
-        # A block, which is one statement to whoever sends it.
-        together = (
-            f"BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;"
-            f" START TRANSACTION; {settle}; IF ROW_COUNT() > 0 THEN {self.record}; COMMIT; SELECT 1;"
-            f" ELSE ROLLBACK; SELECT 1 FROM DUAL WHERE 1 = 0; END IF; END"
-        )
-        return Ending(settle, None, together)

@@ -1,4 +1,4 @@
-"""How a worker that sleeps hears at once that something has been accepted; it also looks by itself, now and then."""
+"""Wakes a sleeping worker as soon as a delivery is accepted; the worker also looks from time to time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _AGAIN_AFTER: Final = 5.0
 
 
 class Waker(Protocol):
-    """Waits for something to be accepted; used by one thread."""
+    """Waits for a delivery to be accepted; used by one thread."""
 
     def wait(self, seconds: float) -> bool:
-        """Wait for up to so many seconds; whether something may have been accepted meanwhile."""
+        """Wait for up to ``seconds``; return whether a delivery may have been accepted meanwhile."""
         ...
 
     def close(self) -> None:
@@ -27,7 +27,7 @@ class Waker(Protocol):
 
 
 class Sleeper:
-    """Hears nothing, and waits."""
+    """Only waits: no notification ever comes."""
 
     def wait(self, seconds: float) -> bool:
         """Wait."""
@@ -39,12 +39,12 @@ class Sleeper:
 
 
 def channel_of(table: str, endpoint: str) -> str:
-    """The channel of PostgreSQL on which what is accepted is told of."""
+    """Return the PostgreSQL channel that announces accepted deliveries."""
     return f"whop_{hashlib.sha256(f'{table} {endpoint}'.encode()).hexdigest()[:24]}"
 
 
 class ListeningWaker:
-    """Listens to a channel of PostgreSQL, by a connection of psycopg's that is its own and commits by itself."""
+    """Listens to a PostgreSQL channel, over its own psycopg connection in autocommit mode."""
 
     def __init__(self, connect: Any, channel: str) -> None:
         self._connect = connect
@@ -54,7 +54,7 @@ class ListeningWaker:
         self._listen()
 
     def _listen(self) -> None:
-        """Listen, and look whether a message comes through: some poolers take them, and pass none on."""
+        """Listen, and check that a message comes through: some poolers accept them but pass none on."""
         self._again_at = time.monotonic() + _AGAIN_AFTER
         try:
             self._connection = self._connect()
@@ -71,15 +71,15 @@ class ListeningWaker:
                 )
                 self._again_at = math.inf
                 self.close()
-        except Exception as error:  # noqa: BLE001  # whatever it is: the worker looks by itself as well
+        except Exception as error:  # noqa: BLE001  # whatever it is, the worker also looks from time to time
             log.debug("The worker cannot listen to PostgreSQL: %s", type(error).__name__)
             self.close()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a message; where none can come, just wait, and listen again after a while."""
+        """Wait for a message; if none can come, just wait, and listen again after a while."""
         if self._connection is None and time.monotonic() > self._again_at:
             self._listen()
-            return True  # what came while nobody listened
+            return True  # deliveries may have come while nobody listened
         if self._connection is not None:
             try:
                 return self._hear(seconds)

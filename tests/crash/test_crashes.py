@@ -109,7 +109,7 @@ def test_400_deliveries_that_come_8_times_at_once_are_each_done_once_by_8_proces
         log.close()
         if store == "PostgreSQL":
             kept = SQLAlchemyStore(url)
-            kept.open(durable=False, keep_bodies=True)
+            kept.open(owned=False, keep_bodies=True)
             kept.prune(endpoint, time.time() + 9)
             kept.close()
 

@@ -240,7 +240,7 @@ def test_a_lease_is_renewed_though_receivers_have_taken_every_connection(host):
 
     held = []
     watcher = SQLAlchemyStore(url_of("PostgreSQL"), prefix=shop.prefix, create=False)
-    watcher.open(durable=True, keep_bodies=True)
+    watcher.open(owned=True, keep_bodies=True)
     try:
         assert shop.deliver().status_code == 200
     finally:
@@ -283,7 +283,7 @@ def test_machines_whose_clocks_differ_by_ten_minutes_respect_each_others_claims(
     for shift in (0, 600, -600):
         monkeypatch.setattr(time, "time", lambda shift=shift: real() + shift)
         stores.append(SQLAlchemyStore(url_of("PostgreSQL"), prefix=prefix))
-        stores[-1].open(durable=True, keep_bodies=True)
+        stores[-1].open(owned=True, keep_bodies=True)
         assert abs(stores[-1].clock() - real()) < 5
     from tests.stores.rows import LEASE, arrival
 
@@ -299,7 +299,7 @@ def test_machines_whose_clocks_differ_by_ten_minutes_respect_each_others_claims(
 
 def test_a_machine_that_slept_asks_the_database_for_the_time_again(monkeypatch):
     store = SQLAlchemyStore(url_of("PostgreSQL"), prefix=new_prefix())
-    store.open(durable=True, keep_bodies=True)
+    store.open(owned=True, keep_bodies=True)
     # While it sleeps the monotonic clock stands still, and the wall clock is set afterwards.
     slept = SimpleNamespace(time=time.time, monotonic=lambda: time.monotonic() - 3600)
     monkeypatch.setattr("flask_whop.stores.database.time", slept)
@@ -313,7 +313,7 @@ def test_a_machine_that_slept_asks_the_database_for_the_time_again(monkeypatch):
 def test_the_time_zone_of_a_connection_does_not_matter():
     engine = sa.create_engine(URLS["MariaDB"](), connect_args={"init_command": "SET time_zone = '+05:00'"})
     store = SQLAlchemyStore(engine, prefix=new_prefix())
-    store.open(durable=True, keep_bodies=True)
+    store.open(owned=True, keep_bodies=True)
     assert abs(store.clock() - time.time()) < 5
     store.metadata.drop_all(engine)
     engine.dispose()
@@ -364,7 +364,7 @@ def test_claims_that_are_held_for_the_first_time_at_once_are_all_renewed():
 @pytest.mark.parametrize("service", ["PostgreSQL", "MariaDB"])
 def test_the_clock_is_the_databases(service):
     store = SQLAlchemyStore(url_of(service), prefix=new_prefix())
-    store.open(durable=True, keep_bodies=True)
+    store.open(owned=True, keep_bodies=True)
     assert store.clock() != time.time()
     assert store.clock() == pytest.approx(time.time(), abs=2)
     store.metadata.drop_all(store._engine)

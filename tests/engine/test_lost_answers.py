@@ -19,7 +19,7 @@ def cut(request):
     port, url, _ = SERVICES[request.param]
     cutter = Cutter(port, at_commit=0.0, rarely=0.0)
     store = SQLAlchemyStore(url.replace(f":{port}/", f":{cutter.port}/"), prefix=new_prefix())
-    store.open(durable=False, keep_bodies=True)
+    store.open(owned=False, keep_bodies=True)
 
     def cut_after(words):
         cutter.cut_after = words.encode()

@@ -132,7 +132,7 @@ def apps(tmp_path):
     (tmp_path / "two_app.py").write_text(APP)
     prefix = new_prefix()
     store = SQLAlchemyStore(database, prefix=prefix)
-    store.open(durable=True, keep_bodies=True)
+    store.open(owned=True, keep_bodies=True)
     environment = os.environ | {
         "TWO_DATABASE": database,
         "TWO_PREFIX": prefix,

@@ -57,7 +57,7 @@ def close_what_is_idle(engine):
 def test_a_connection_that_the_database_has_closed_is_opened_again_for_every_call(name, call, tmp_path):
     app = Flask("shop", instance_path=str(tmp_path))
     with opened(name, app) as store, app.app_context():
-        store.open(durable=False, keep_bodies=True)
+        store.open(owned=False, keep_bodies=True)
         store.claim(arrival(), "mine", LEASE)
         store.accept(arrival(3), 0)
         store.lifeline().renew(key(), "mine", LEASE)

@@ -25,7 +25,7 @@ DONE = Settlement(State.DONE)
 @pytest.fixture
 def store(tmp_path):
     made = SqliteStore(tmp_path / "whop.sqlite3")
-    made.open(durable=True, keep_bodies=True)
+    made.open(owned=True, keep_bodies=True)
     yield made
     made.close()
 
@@ -113,7 +113,7 @@ from flask_whop.stores import Filter
 from flask_whop.stores.sqlite import SqliteStore
 from tests.stores.rows import LEASE, arrival
 store = SqliteStore(sys.argv[1])
-store.open(durable=True, keep_bodies=True)
+store.open(owned=True, keep_bodies=True)
 jobs = [gevent.spawn(store.claim, arrival(number % 50), f"token {number}", LEASE) for number in range(200)]
 gevent.joinall(jobs, raise_error=True)
 print(sum(job.value.granted for job in jobs), len(store.find("shop", Filter(), 999)))
@@ -131,7 +131,7 @@ def test_processes_that_write_at_once_lose_nothing_to_each_other(tmp_path):
     code = (
         "import sys; from flask_whop.stores.sqlite import SqliteStore; from tests.stores.rows import LEASE, arrival\n"
         "from concurrent.futures import ThreadPoolExecutor\n"
-        "store = SqliteStore(sys.argv[1]); store.open(durable=False, keep_bodies=True)\n"
+        "store = SqliteStore(sys.argv[1]); store.open(owned=False, keep_bodies=True)\n"
         "with ThreadPoolExecutor(8) as pool:\n"
         "    claims = pool.map(lambda n: store.claim(arrival(n), sys.argv[2] + str(n), LEASE).granted, range(200))\n"
         "    print(sum(claims))\n"

@@ -189,7 +189,7 @@ def make(name, tmp_path):
         store = SqliteStore(tmp_path / "whop.sqlite3", clock=clock)
     else:
         store = SQLAlchemyStore(url_of(name.split()[0]), prefix=new_prefix(), clock=clock)
-    store.open(durable=False, keep_bodies=True)
+    store.open(owned=False, keep_bodies=True)
     return store
 
 

@@ -11,11 +11,10 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_whop.errors import ConfigError, StoreUnavailable
-from flask_whop.stores import Filter, Settlement, State, tables
+from flask_whop.stores import Filter, Settlement, State, schema
+from flask_whop.stores.schema import Column, Index, Kind
 from flask_whop.stores.sqlalchemy import SessionStore, SQLAlchemyStore
 from flask_whop.stores.sqlite import SqliteStore
-from flask_whop.stores.statements import Index
-from flask_whop.stores.tables import Column, Kind
 from tests.services import url_of
 from tests.stores import new_prefix, psycopg
 from tests.stores.rows import LEASE, arrival, key, receipt
@@ -47,20 +46,20 @@ class Releases:
         else:
             store = SQLAlchemyStore(url_of(self.kind), prefix=self.prefix)
         self.made.append(store)
-        store.open(durable=True, keep_bodies=True)
+        store.open(owned=True, keep_bodies=True)
         store.stats("shop")  # where the database is that of the session, it is reached with the first use
         return store
 
     def update(self, *, oldest=1):
         """Install the next release, whose deliveries have a note and an index more."""
         stars = Column("stars", Kind.WHOLE, nullable=False, default="0")
-        more = (*tables.DELIVERIES.columns, Column("note", Kind.TEXT), stars)
-        indexes = (*tables.DELIVERIES.indexes, Index("stars", ("endpoint", "stars"), "stars > 0"))
-        newer = tables.DELIVERIES._replace(columns=more, indexes=indexes)
-        self.monkeypatch.setattr(tables, "TABLES", (newer, *tables.TABLES[1:]))
-        self.monkeypatch.setattr(tables, "DELIVERIES", newer)
-        self.monkeypatch.setattr(tables, "VERSION", 2)
-        self.monkeypatch.setattr(tables, "OLDEST", oldest)
+        more = (*schema.DELIVERIES.columns, Column("note", Kind.TEXT), stars)
+        indexes = (*schema.DELIVERIES.indexes, Index("stars", ("endpoint", "stars"), "stars > 0"))
+        newer = schema.DELIVERIES._replace(columns=more, indexes=indexes)
+        self.monkeypatch.setattr(schema, "TABLES", (newer, *schema.TABLES[1:]))
+        self.monkeypatch.setattr(schema, "DELIVERIES", newer)
+        self.monkeypatch.setattr(schema, "VERSION", 2)
+        self.monkeypatch.setattr(schema, "OLDEST", oldest)
 
     def roll_back(self):
         """Install the release before again."""
@@ -139,7 +138,7 @@ def test_tables_that_this_release_would_spoil_are_refused_and_left_alone(release
 def test_every_column_may_be_added_to_tables_that_are_in_use():
     first = {"endpoint", "id", "event_type", "state", "owned", "attempts", "lapses"}
     first |= {"received_at", "opened_at", "changed_at"}
-    required = {one.name for one in tables.DELIVERIES.columns if not one.nullable and one.default is None}
+    required = {one.name for one in schema.DELIVERIES.columns if not one.nullable and one.default is None}
     assert required == first, "what is added later is nullable or has a default"
 
 
@@ -191,6 +190,56 @@ def test_a_file_of_before_any_release_is_made_anew_where_it_is_empty(tmp_path):
     with closing(sqlite3.connect(tmp_path / "whop.sqlite3")) as connection:
         connection.execute("CREATE TABLE another (id INTEGER)")
     store = SqliteStore(tmp_path / "whop.sqlite3")
-    store.open(durable=True, keep_bodies=True)
+    store.open(owned=True, keep_bodies=True)
     work(store, 1)
     store.close()
+
+
+def affinity(declared):
+    """How SQLite reads the type of a column: two that it reads alike are the same to it."""
+    declared = declared.upper()
+    words = (
+        ("INT", "INTEGER"),
+        ("CHAR", "TEXT"),
+        ("TEXT", "TEXT"),
+        ("BLOB", "BLOB"),
+        ("DOUB", "REAL"),
+        ("REAL", "REAL"),
+    )
+    return next(name for word, name in words if word in declared)
+
+
+def description(file):
+    """Everything SQLite knows of our tables in a file, but for the order in which they were made."""
+    with closing(sqlite3.connect(file)) as connection:
+
+        def rows(statement, *values):
+            return connection.execute(statement, values).fetchall()
+
+        described = {}
+        for table in schema.TABLES:
+            name = f"whop_{table.name}"
+            columns = [
+                (column, affinity(kind), bool(required), default, key)
+                for _, column, kind, required, default, key in rows(f"PRAGMA table_info({name})")
+            ]
+            indexes = {}
+            for _, index, unique, _, partial in rows(f"PRAGMA index_list({name})"):
+                [(sql,)] = rows("SELECT sql FROM sqlite_master WHERE name = ?", index) or [(None,)]
+                if sql is not None:  # the others are those of the keys
+                    condition = " ".join(sql.partition(" WHERE ")[2].split())
+                    parts = [part for _, _, part in rows(f"PRAGMA index_info({index})")]
+                    indexes[index] = (parts, bool(unique), bool(partial), condition)
+            described[name] = columns, indexes
+        return described
+
+
+def test_both_stores_make_the_same_tables_in_a_sqlite_file(tmp_path):
+    ours, theirs = tmp_path / "ours.sqlite3", tmp_path / "theirs.sqlite3"
+    for store in (SqliteStore(ours), SQLAlchemyStore(f"sqlite:///{theirs}")):
+        store.open(owned=True, keep_bodies=True)
+        store.close()
+    made = description(ours)
+    assert made == description(theirs)
+    assert [name for name, *_ in made["whop_deliveries"][0]] == [column.name for column in schema.DELIVERIES.columns]
+    assert {f"whop_deliveries_{index.name}" for index in schema.INDEXES} == set(made["whop_deliveries"][1])

@@ -71,7 +71,7 @@ def bouncer():
 @pytest.mark.parametrize("more", ["", "ignore_startup_parameters = options"], ids=["refused", "ignored"])
 def test_without_its_word_in_the_url_it_is_named_with_the_setting_that_helps(bouncer, more):
     with pytest.raises(ConfigError, match=r"PgBouncer.*Add \?pgbouncer=true to the URL"):
-        SQLAlchemyStore(bouncer(more), prefix=new_prefix()).open(durable=False, keep_bodies=True)
+        SQLAlchemyStore(bouncer(more), prefix=new_prefix()).open(owned=False, keep_bodies=True)
 
 
 @pytest.mark.parametrize("dispatch", ["inline", "worker"])
@@ -121,7 +121,7 @@ def left_on_a_connection(url):
 def test_a_lock_that_somebody_holds_is_not_waited_for_without_end(bouncer):
     url = bouncer()
     store = SQLAlchemyStore(f"{url}?pgbouncer=true", prefix=new_prefix())
-    store.open(durable=True, keep_bodies=True)
+    store.open(owned=True, keep_bodies=True)
     with store._database().single() as connection:
         assert connection.rows("SHOW lock_timeout", {})[0][0] == "3s"
     store.metadata.drop_all(store._engine)

@@ -6,7 +6,7 @@ import tracemalloc
 
 from flask_whop import WhopWebhooks
 from flask_whop.stores import Mark, MemoryStore, State, Turn
-from flask_whop.stores.memory import DAY
+from flask_whop.stores.memory_contents import DAY
 from tests.shop import Sender
 from tests.stores.rows import DONE, FAILED, Clock, World, arrival, key, receipt
 

@@ -71,7 +71,7 @@ def test_a_driver_that_is_not_installed_is_named_with_its_extra():
 )
 def test_a_url_that_is_no_good_is_a_config_error_and_shows_no_password(url, advice):
     with pytest.raises(ConfigError, match=advice) as raised:
-        SQLAlchemyStore(url).open(durable=True, keep_bodies=True)
+        SQLAlchemyStore(url).open(owned=True, keep_bodies=True)
     assert "hunter2" not in "".join(traceback.format_exception(raised.value))
 
 
@@ -138,11 +138,11 @@ def test_init_db_makes_the_tables_where_the_app_does_not(file, tmp_path):
 
 def test_tables_of_a_newer_release_are_refused(file):
     store = SQLAlchemyStore(file)
-    store.open(durable=True, keep_bodies=True)
+    store.open(owned=True, keep_bodies=True)
     with store._engine.begin() as connection:
         connection.execute(sa.text("UPDATE whop_schema SET version = 99, oldest = 99"))
     with pytest.raises(ConfigError, match="version 99, which a newer release"):
-        SQLAlchemyStore(file).open(durable=True, keep_bodies=True)
+        SQLAlchemyStore(file).open(owned=True, keep_bodies=True)
 
 
 def test_several_processes_that_start_at_once_make_the_tables_once(tmp_path):
@@ -150,7 +150,7 @@ def test_several_processes_that_start_at_once_make_the_tables_once(tmp_path):
     url = url_of("PostgreSQL")
     code = (
         "from flask_whop.stores.sqlalchemy import SQLAlchemyStore\n"
-        f"SQLAlchemyStore({url!r}, prefix={named!r}).open(durable=True, keep_bodies=True)"
+        f"SQLAlchemyStore({url!r}, prefix={named!r}).open(owned=True, keep_bodies=True)"
     )
     started = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(6)]
     errors = [process.communicate()[1] for process in started]

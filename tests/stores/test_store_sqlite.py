@@ -13,6 +13,7 @@ import pytest
 
 from flask_whop import ConfigError
 from flask_whop.errors import StoreUnavailable
+from flask_whop.forks import process
 from flask_whop.stores import Filter, sqlite
 from flask_whop.stores.sqlite import SqliteStore
 from tests.stores.rows import Clock, World, arrival, key
@@ -23,9 +24,9 @@ def file(tmp_path):
     return tmp_path / "folder" / "whop.sqlite3"
 
 
-def opened(file, *, durable=True, keep_bodies=True):
+def opened(file, *, owned=True, keep_bodies=True):
     store = SqliteStore(file)
-    store.open(durable=durable, keep_bodies=keep_bodies)
+    store.open(owned=owned, keep_bodies=keep_bodies)
     return World(store, Clock())
 
 
@@ -33,9 +34,9 @@ def pragma(store, name):
     return store._select(f"PRAGMA {name}", {})[0][0]
 
 
-@pytest.mark.parametrize(("durable", "synchronous"), [(True, 2), (False, 1)])
-def test_what_is_ours_is_on_the_disk_before_the_answer_and_what_is_whops_need_not_be(file, durable, synchronous):
-    store = opened(file, durable=durable).store
+@pytest.mark.parametrize(("owned", "synchronous"), [(True, 2), (False, 1)])
+def test_what_is_ours_is_on_the_disk_before_the_answer_and_what_is_whops_need_not_be(file, owned, synchronous):
+    store = opened(file, owned=owned).store
     assert pragma(store, "journal_mode") == "wal"
     assert pragma(store, "synchronous") == synchronous
 
@@ -170,7 +171,7 @@ def test_a_fork_does_not_touch_the_connections_of_its_parent(file):
     if child == 0:
         try:
             world.done(2)
-            os._exit(0 if world.store._inherited and world.store._pid == os.getpid() else 3)
+            os._exit(0 if world.store._inherited and world.store._process is process.current else 3)
         except BaseException:  # noqa: BLE001  # the child must not run the rest of the tests
             os._exit(4)
     for number in range(10, 30):
@@ -185,18 +186,18 @@ def test_a_fork_does_not_touch_the_connections_of_its_parent(file):
 def test_many_processes_that_start_at_once_make_the_file_once(file):
     code = (
         "import sys; from flask_whop.stores.sqlite import SqliteStore; sys.stdin.read()\n"
-        f"SqliteStore({str(file)!r}).open(durable=False, keep_bodies=True)"
+        f"SqliteStore({str(file)!r}).open(owned=False, keep_bodies=True)"
     )
     started = [
         subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(8)
     ]
-    for process in started:
-        process.stdin.close()
-    errors = [process.stderr.read() for process in started]
-    for process in started:
-        process.stderr.close()
-        process.wait()
+    for other in started:
+        other.stdin.close()
+    errors = [other.stderr.read() for other in started]
+    for other in started:
+        other.stderr.close()
+        other.wait()
     assert errors == [""] * 8
 
 
@@ -227,11 +228,11 @@ def test_busy_is_answered_within_whops_five_seconds(file):
 def test_a_writer_that_is_frozen_keeps_no_process_from_starting(tmp_path):
     """What stops a booting worker of gunicorn makes it stop the whole server."""
     path = tmp_path / "whop.sqlite3"
-    SqliteStore(path).open(durable=False, keep_bodies=True)
+    SqliteStore(path).open(owned=False, keep_bodies=True)
     with closing(sqlite3.connect(path, isolation_level=None)) as frozen:
         frozen.execute("BEGIN IMMEDIATE")
         store = SqliteStore(path)
-        store.open(durable=False, keep_bodies=True)
+        store.open(owned=False, keep_bodies=True)
         assert store.due("shop", 1) == []
         with pytest.raises(StoreUnavailable, match="locked"):
             store.claim(arrival(), "mine", 30)
@@ -246,7 +247,7 @@ def test_a_file_without_tables_that_a_writer_holds_is_refused(tmp_path):
         frozen.execute("PRAGMA journal_mode = WAL")
         frozen.execute("BEGIN IMMEDIATE")
         with pytest.raises(ConfigError, match="locked"):
-            SqliteStore(path).open(durable=False, keep_bodies=True)
+            SqliteStore(path).open(owned=False, keep_bodies=True)
 
 
 def test_whoever_only_looks_does_not_wait_for_a_writer(file):

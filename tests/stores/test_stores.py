@@ -20,7 +20,7 @@ from flask_whop.stores import (
     State,
     Turn,
 )
-from flask_whop.stores.statements import MySQLStatements
+from flask_whop.stores.statements_mysql import MySQLStatements
 from tests.stores import JOINED, STORES, opened
 from tests.stores.rows import DEAD, DONE, FAILED, LEASE, Clock, World, arrival, key, receipt
 
@@ -32,7 +32,7 @@ def world(request, tmp_path):
     clock = Clock()
     app = Flask("host", instance_path=str(tmp_path))
     with opened("MariaDB" if request.param == OLDER else request.param, app, clock=clock) as store, app.app_context():
-        store.open(durable=False, keep_bodies=True)
+        store.open(owned=False, keep_bodies=True)
         if request.param == OLDER:
             database = store._database()
             database.statements = MySQLStatements(store._tables.names(store._engine.dialect))

@@ -51,7 +51,7 @@ def test_the_files_of_the_store_and_of_the_example_are_for_their_owner_alone(tmp
 
 def test_a_file_that_sqlalchemy_opens_for_us_is_for_its_owner_alone(tmp_path):
     store = SQLAlchemyStore(f"sqlite:///{tmp_path / 'whop.sqlite3'}")
-    store.open(durable=True, keep_bodies=True)
+    store.open(owned=True, keep_bodies=True)
     assert modes(tmp_path)["whop.sqlite3"] == "0o600"
     store.close()
 
@@ -80,7 +80,7 @@ def test_what_would_be_kept_nowhere_is_not_answered_200(name, what, tmp_path):
             assert sender.deliver("payment.succeeded").status_code == 503
             with app.app_context():
                 if name == "SQLite":
-                    store.open(durable=False, keep_bodies=True)
+                    store.open(owned=False, keep_bodies=True)
                 else:
                     store.create_tables()
         assert sender.deliver("payment.succeeded", id="msg_last").status_code == 200
@@ -109,7 +109,7 @@ if url.startswith("/"):
 else:
     sa.event.listen(sa.Engine, "before_cursor_execute", lambda c, cursor, statement, *rest: count(statement))
     store = SQLAlchemyStore(url, prefix=prefix)
-store.open(durable=False, keep_bodies=True)
+store.open(owned=False, keep_bodies=True)
 """
 
 
@@ -123,7 +123,7 @@ def test_a_process_that_is_killed_while_it_makes_the_tables_leaves_them_to_the_n
         ended = subprocess.run([sys.executable, "-c", KILLED, url, prefix, str(left)], check=False).returncode
         assert ended in (0, -signal.SIGKILL)
         store = SqliteStore(url) if name == "SQLite" else SQLAlchemyStore(url, prefix=prefix)
-        store.open(durable=False, keep_bodies=True)
+        store.open(owned=False, keep_bodies=True)
         engine = sa.create_engine(f"sqlite:///{url}") if name == "SQLite" else store._engine
         inspected = sa.inspect(engine)
         tables = [f"{prefix}{table}" for table in ("deliveries", "receipts", "marks", "schema")]

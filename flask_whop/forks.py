@@ -1,0 +1,56 @@
+"""What a process that was forked has to renew.
+
+A fork copies the memory of its parent, but only the thread that called it: locks that other
+threads held are never released in the child, and what the parent has opened stays the
+parent's. Servers such as gunicorn fork after the app is made, so everything that holds
+locks, threads, connections or random numbers for a process starts over in the child.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Final
+from weakref import WeakMethod
+
+
+class Process:
+    """The identity of this process: compare :attr:`current` with ``is``.
+
+    ``os.getpid()`` is a system call each time, and numbers are used again. Where the system
+    can't fork, such as on Windows, the identity never changes.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Take a new identity."""
+        self.current: object = object()
+
+
+process: Final = Process()
+"""The identity of the process that runs this."""
+
+
+_renewals: Final[dict[int, WeakMethod[Callable[[], Any]]]] = {}
+
+
+def renew_after_fork(renew: Callable[[], Any]) -> None:
+    """Call ``renew``, a bound method, in each child that is forked while its object lives.
+
+    The object is held weakly. Where the system can't fork, nothing ever calls it.
+    """
+    method = WeakMethod(renew, lambda dead: _renewals.pop(id(dead), None))
+    _renewals[id(method)] = method
+
+
+def _renew_all() -> None:
+    process.renew()  # first, so what is renewed next sees the new identity
+    for method in list(_renewals.values()):
+        if (renew := method()) is not None:
+            renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)

@@ -1,0 +1,143 @@
+"""How a store in a database is read, by statements that others run."""
+
+from __future__ import annotations
+
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+from flask_whop.names import storable
+from flask_whop.stores.records import (
+    DONE_WITHIN,
+    UNFINISHED,
+    Filter,
+    Key,
+    Mark,
+    Receipt,
+    State,
+    Stats,
+    Stored,
+)
+from flask_whop.stores.rows import (
+    Connection,
+    Row,
+    Values,
+    number,
+    receipt_of,
+    searches,
+    stored_of,
+    whole,
+)
+from flask_whop.stores.statements import Statements
+
+StoreT = TypeVar("StoreT", bound="Lookups")
+Asked = ParamSpec("Asked")
+ResultT = TypeVar("ResultT")
+
+
+def repeatable(
+    method: Callable[Concatenate[StoreT, Asked], ResultT],
+) -> Callable[Concatenate[StoreT, Asked], ResultT]:
+    """Mark a store's method as safe to repeat, even if the first try reached the database after all."""
+
+    @wraps(method)
+    def call(self: StoreT, /, *args: Asked.args, **keywords: Asked.kwargs) -> ResultT:
+        return self._persist(partial(method, self, *args, **keywords))
+
+    return call
+
+
+class Lookups(ABC):
+    """What reads a store in any database; a subclass runs the statements.
+
+    ``clock`` gives the unix time that leases use.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
+        self._keeps_bodies = True
+
+    @property
+    @abstractmethod
+    def _statements(self) -> Statements:
+        """The statements for this database."""
+
+    @abstractmethod
+    def _select(self, statement: str, values: Values) -> Sequence[Row]:
+        """Run a statement that returns rows, and changes none."""
+
+    @abstractmethod
+    def _returning(self, statement: str, values: Values) -> Sequence[Row]:
+        """Run a statement that changes rows and returns them, as a transaction of its own."""
+
+    @abstractmethod
+    def _change(self, statement: str, values: Values) -> int:
+        """Run a statement that changes rows, as a transaction of its own; return how many it found."""
+
+    @abstractmethod
+    def _transact(self, job: Callable[[Connection], ResultT]) -> ResultT:
+        """Run several statements: all of it happens, or nothing if ``job`` raises."""
+
+    def _persist(self, call: Callable[[], ResultT]) -> ResultT:
+        """Call what is :func:`repeatable`; a store whose connection can be lost calls it again then."""
+        return call()
+
+    def _now(self) -> float:
+        """Return the time; some stores ask the database for it first."""
+        return self.clock()
+
+    @repeatable
+    def is_stale(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
+        """Return whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
+        values = {**key._asdict(), "resource": storable(mark.resource), "at": mark.at}
+        statement = self._statements.stale[mark.field]
+        return any(self._select(statement, {**values, "receiver": name}) for name in names)
+
+    @repeatable
+    def receivers(self, endpoint: str) -> Sequence[str]:
+        """Return the names in the receipts of deliveries that are not done."""
+        return [str(name) for (name,) in self._select(self._statements.receivers, {"endpoint": endpoint})]
+
+    @repeatable
+    def get(self, key: Key) -> Stored | None:
+        """Return the delivery, or None if there is none."""
+        rows = self._select(self._statements.get, key._asdict())
+        return stored_of(rows[0]) if rows else None
+
+    @repeatable
+    def receipts(self, key: Key) -> Sequence[Receipt]:
+        """Return the receipts of a delivery."""
+        return [receipt_of(row) for row in self._select(self._statements.receipts, key._asdict())]
+
+    @repeatable
+    def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:
+        """Return up to ``limit`` deliveries, the latest first."""
+        types = self._types_like(endpoint, wanted.event_type) if wanted.event_type is not None else None
+        conditions, values = searches(wanted, types)
+        if not conditions:
+            return []
+        rows = self._select(self._statements.find(conditions), {**values, "endpoint": endpoint, "limit": limit})
+        return [stored_of(row) for row in rows]
+
+    def _types_like(self, endpoint: str, pattern: str) -> list[str]:
+        if "*" not in pattern:
+            return [pattern]
+        like = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+        # The index leads from one type to the next, however many deliveries each has.
+        known = [""]
+        while rows := self._select(self._statements.next_type, {"endpoint": endpoint, "after": known[-1]}):
+            known.append(str(rows[0][0]))
+        return [name for name in known[1:] if like.fullmatch(name)]
+
+    @repeatable
+    def stats(self, endpoint: str) -> Stats:
+        """Count the deliveries by state."""
+        counted = self._select(self._statements.counts, {"endpoint": endpoint})
+        since = {"endpoint": endpoint, "since": self.clock() - DONE_WITHIN}
+        [(done,)] = self._select(self._statements.done_since, since)
+        counts = dict.fromkeys(UNFINISHED, 0) | {State(state): whole(count) for state, count, _ in counted}
+        waiting = [number(since) for state, _, since in counted if state != State.DEAD.value]
+        return Stats(counts, whole(done), max(0.0, self.clock() - min(waiting)) if waiting else None)
