@@ -254,7 +254,7 @@ class Settings:
     retry_first: float = _setting(10.0, _seconds)
     """``WHOP_RETRY_FIRST``: How many seconds we wait before our first retry; the wait doubles each time."""
     retry_longest: float = _setting(3600.0, _seconds)
-    """``WHOP_RETRY_LONGEST``: The longest wait between two tries of ours, in seconds."""
+    """``WHOP_RETRY_LONGEST``: The longest wait between two of our retries, in seconds."""
     retry_for: float = _setting(86_400.0, _seconds)
     """``WHOP_RETRY_FOR``: How many seconds we keep trying.
 

@@ -196,12 +196,12 @@ _ADVICE = {
         " the app reads the stream before the webhook route; let it leave that route alone"
     ),
     Reason.BODY_INCOMPLETE: "the sender hung up before the whole body had arrived",
-    Reason.BODY_UNREADABLE: "the body could not be read to its end: its chunks are malformed, or the sender hung up",
+    Reason.BODY_UNREADABLE: "the body couldn't be read to its end: its chunks are malformed, or the sender hung up",
     Reason.BODY_ENCODED: (
         "the body is compressed or otherwise encoded, as its Content-Encoding says; Whop signs and sends plain JSON,"
-        " so let what stands between Whop and the app pass it on as it is"
+        " so make whatever is between Whop and the app pass it on unchanged"
     ),
-    Reason.BODY_NOT_UTF8: "the body is not UTF-8, as everything that Whop sends is",
+    Reason.BODY_NOT_UTF8: "the body isn't UTF-8, but everything that Whop sends is",
     Reason.HEADERS_MISSING: (
         "webhook-id, webhook-timestamp or webhook-signature is missing; if Whop sent this, something"
         " between Whop and the app drops the headers"
@@ -210,8 +210,8 @@ _ADVICE = {
         "this is a webhook of Whop's old format (v2 or v5, signed in x-whop-signature); create a v1"
         " webhook at Whop and configure its secret"
     ),
-    Reason.ID_MALFORMED: "webhook-id is not an id as Whop makes them",
-    Reason.TIMESTAMP_MALFORMED: "webhook-timestamp is not a number of whole seconds",
+    Reason.ID_MALFORMED: "webhook-id doesn't have the form of Whop's ids",
+    Reason.TIMESTAMP_MALFORMED: "webhook-timestamp isn't a whole number of seconds",
     Reason.TIMESTAMP_TOO_OLD: (
         "webhook-timestamp is further back than WHOP_WEBHOOK_TOLERANCE: a replay, or this machine's clock is fast"
     ),
@@ -223,10 +223,10 @@ _ADVICE = {
         "no configured secret matches; WHOP_WEBHOOK_SECRET must be the secret of this very webhook,"
         " whole and just as Whop shows it, from ws_ to its last digit"
     ),
-    Reason.NOT_A_JSON_OBJECT: "the signature is good, and the body is not a JSON object",
+    Reason.NOT_A_JSON_OBJECT: "the signature is good, but the body isn't a JSON object",
     Reason.NESTED_TOO_DEEPLY: "the signature is good, and the JSON of the body is nested deeper than can be read",
     Reason.NUMBER_TOO_LONG: "the signature is good, and the JSON of the body has a number of too many digits",
-    Reason.FOREIGN_ACCOUNT: "the event is of an account that WHOP_ACCOUNTS does not list",
+    Reason.FOREIGN_ACCOUNT: "the event is of an account that WHOP_ACCOUNTS doesn't list",
 }
 
 

@@ -1,4 +1,4 @@
-"""Holds the claims of this process for as long as their receivers run."""
+"""Holds the claims of this process while their receivers run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from flask_whop.stores import Key, Lifeline, Mark
 
 LEASE_SECONDS: Final = 30.0
-"""How long a claim holds when its holder dies: about Whop's first retry, which comes after 30 seconds."""
+"""How long a claim outlives its holder: until about Whop's first retry, which comes after 30 seconds."""
 
 LONGEST_CALL: Final = 3600.0
 """How many seconds one call of a receiver may hold a delivery."""
 
 
 class Held:
-    """A claim that is renewed, and the receiver that is called with it at the moment."""
+    """A claim that is being renewed, and the receiver running under it."""
 
     __slots__ = ("called_at", "key", "lifeline", "mark", "receiver", "renewed_at", "since", "token")
 
@@ -39,7 +39,7 @@ class Held:
         self.mark: Mark | None = None
 
     def call(self, receiver: str, mark: Mark | None) -> None:
-        """Note that a receiver is called, and which turn it has."""
+        """Note which receiver is called, and its turn if it has one."""
         self.receiver = receiver
         self.mark = mark
         self.called_at = time.monotonic()
@@ -48,8 +48,8 @@ class Held:
 class LeaseKeeper:
     """Renews the leases on what one app of this process has claimed.
 
-    A receiver that runs for long keeps its claim in this way, up to ``longest`` seconds
-    for one call; a process that dies renews nothing, and its claims run out.
+    So a slow receiver keeps its claim, for up to ``longest`` seconds a call, while a dead
+    process renews nothing and its claims run out.
     """
 
     def __init__(self, *, lease: float = LEASE_SECONDS, longest: float = LONGEST_CALL) -> None:
@@ -62,7 +62,7 @@ class LeaseKeeper:
     def hold(self, key: Key, token: str, lifeline: Lifeline, since: float | None = None) -> Held:
         """Renew the lease on a claim until :meth:`let_go`.
 
-        ``since`` is when the claim was made, by ``time.monotonic()``; now if it is left out.
+        ``since`` is when the claim was made, by ``time.monotonic()``; the default is now.
         """
         if self._process is not process.current:
             self._begin_in_this_process()
@@ -71,7 +71,7 @@ class LeaseKeeper:
         return held
 
     def holds(self, key: Key, token: str) -> bool:
-        """Whether a claim that is renewed has not run out, as it does where this process was frozen."""
+        """Whether a held claim hasn't run out, as it does if this process was frozen."""
         held = self._held.get((key, token))
         return held is not None and time.monotonic() - held.renewed_at < self.lease
 
@@ -79,18 +79,18 @@ class LeaseKeeper:
         with _renewer.lock:
             if self._process is process.current:
                 return
-            # What was held before a fork is the parent's, to renew and to close.
+            # What was held before a fork is the parent's to renew and to close.
             self._held = {}
             self._used = set()
             self._process = process.current
         _renewer.look_after(self)
 
     def let_go(self, key: Key, token: str) -> None:
-        """Renew the lease no more."""
+        """Stop renewing the lease."""
         self._held.pop((key, token), None)
 
     def renew(self) -> None:
-        """Renew what has been held for a while, and close what was opened for it when nothing is."""
+        """Renew what has been held for a while; once nothing is, close what was opened for renewals."""
         before = time.monotonic() - self.lease / 4
         old = [held for held in list(self._held.values()) if held.since <= before]
         for held in old:
@@ -100,42 +100,42 @@ class LeaseKeeper:
             try:
                 lifeline.rest()
             except Exception:
-                log.debug("A connection for renewals could not be closed.", exc_info=True)
+                log.debug("A connection for renewals couldn't be closed.", exc_info=True)
 
     def _renew(self, held: Held) -> None:
         if time.monotonic() - held.called_at > self.longest:
             if self._held.pop((held.key, held.token), None) is not None:
                 log.error(
-                    "%s has been running for over %.0f seconds with delivery %s, which is let go: it will be tried"
-                    " again elsewhere, and then nothing of this call is recorded. WHOP_LONGEST_CALL is the limit.",
+                    "%s has been running with delivery %s for over %.0f seconds (WHOP_LONGEST_CALL). It will be retried"
+                    " elsewhere, and nothing of this call will be recorded.",
                     held.receiver,
-                    self.longest,
                     held.key.id,
+                    self.longest,
                 )
             return
         self._used.add(held.lifeline)
         now = time.monotonic()
         try:
-            kept = held.lifeline.renew(held.key, held.token, self.lease, held.mark)
+            renewed = held.lifeline.renew(held.key, held.token, self.lease, held.mark)
         except Exception as error:  # noqa: BLE001  # whatever it is, the next round tries again
-            log.warning("The lease on delivery %s could not be renewed: %s", held.key.id, error)
+            log.warning("The lease on delivery %s couldn't be renewed: %s", held.key.id, error)
             return
-        if kept:
+        if renewed:
             held.renewed_at = now
         elif self._held.get((held.key, held.token)) is held and not held.receiver:
-            self.let_go(held.key, held.token)  # nothing of it has begun
+            self.let_go(held.key, held.token)  # none of its receivers has begun
         elif (held.key, held.token) in self._held:
             log.warning("The claim on delivery %s ran out while %s ran.", held.key.id, held.receiver)
 
 
 class _Renewer:
-    """The one thread of a process that renews leases, for all of its apps; made when first needed."""
+    """The one thread of a process that renews leases for all its apps; started on first use."""
 
     def __init__(self) -> None:
-        self._begin_anew()
-        renew_after_fork(self._begin_anew)
+        self._start_over()
+        renew_after_fork(self._start_over)
 
-    def _begin_anew(self) -> None:
+    def _start_over(self) -> None:
         self._keepers: WeakSet[LeaseKeeper] = WeakSet()
         self._changed = threading.Event()
         self.lock = threading.Lock()
@@ -164,7 +164,7 @@ _renewer: Final = _Renewer()
 
 
 class _Tokens:
-    """Makes tokens that nobody else has: a random part for the process, and a number."""
+    """Makes tokens that are unique everywhere: a random part for the process, and a number."""
 
     def __init__(self) -> None:
         self.renew()

@@ -233,7 +233,7 @@ class Run:
             raise error
 
     def _break_off(self, error: BaseException) -> None:
-        """End the claim halfway: the next try comes at once, or a little later after a fault of ours."""
+        """End the claim halfway: the next try comes at once, or a little later if the fault is ours."""
         with suppress(FlaskWhopError):
             if self._open:
                 self._store.undo()

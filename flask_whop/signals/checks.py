@@ -25,7 +25,7 @@ _ADVICE = " If the decorator does run it to the end, connect a function of your 
 
 
 def check_callable(receiver: Callable[..., object], keywords: Iterable[str]) -> None:
-    """Raise :class:`~flask_whop.errors.ReceiverError` if a call with ``keywords`` could not run ``receiver``."""
+    """Raise :class:`~flask_whop.errors.ReceiverError` if a call with ``keywords`` couldn't run ``receiver``."""
     if not callable(receiver):
         raise ReceiverError(f"{receiver!r} isn't callable, so it can't be a receiver.")
     _check_that_it_runs(receiver)

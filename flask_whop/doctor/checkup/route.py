@@ -121,7 +121,7 @@ def _other_view(app: Flask, genuine: Answer) -> Finding:
         what = f"The view {endpoint} gets the requests to the webhook's path."
         fix = "Give one of the two another path; the webhook's is WHOP_WEBHOOK_PATH."
     elif genuine.status in (_NOT_FOUND, _NOT_ALLOWED):
-        what = f"The webhook's path is not routed to it: {genuine.status}."
+        what = f"The webhook's path isn't routed to it: {genuine.status}."
         fix = "Check SERVER_NAME, host_matching and subdomain_matching, and other rules for the path."
     elif (host := _untrusted(app)) is not None:
         what = f"TRUSTED_HOSTS doesn't list {host}, so a delivery there is answered {genuine.status}."
