@@ -557,7 +557,7 @@ def test_a_receiver_that_hangs_is_let_go_after_the_longest_call_and_said_loudly(
     hung.start()
     try:
         wait_until(
-            lambda: "WHOP_LONGEST_CALL is the limit" in caplog.text, "the lease to be let go", lambda: caplog.text
+            lambda: "(WHOP_LONGEST_CALL)" in caplog.text, "the lease to be let go", lambda: caplog.text
         )
         wait_until(lambda: shop.store.due("shop", 1), "the lease to lapse", lambda: caplog.text)
         shop.work()
