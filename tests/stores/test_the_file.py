@@ -103,8 +103,8 @@ def count(statement):
         os.kill(os.getpid(), signal.SIGKILL)
 
 if url.startswith("/"):
-    change = sqlite._Kept.change
-    sqlite._Kept.change = lambda self, statement, values: (count(statement), change(self, statement, values))[1]
+    change = sqlite._FileConnection.change
+    sqlite._FileConnection.change = lambda self, statement, values: (count(statement), change(self, statement, values))[1]
     store = sqlite.SqliteStore(url)
 else:
     sa.event.listen(sa.Engine, "before_cursor_execute", lambda c, cursor, statement, *rest: count(statement))
