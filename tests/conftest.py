@@ -13,7 +13,7 @@ from flask_whop.signals import delivery_rejected, payment_succeeded
 from flask_whop.signals.app_signal import AppSignal
 from flask_whop.testing import isolated_signals
 from tests import ROOT
-from tests.shop import SECRET, Sender
+from tests.shop import Sender, new_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def app() -> Flask:
-    app = Flask("shop")
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
-    app.config["WHOP_STORE"] = "memory://"
-    return app
+    return new_app(WHOP_STORE="memory://")
 
 
 @pytest.fixture

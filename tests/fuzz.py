@@ -33,7 +33,7 @@ from flask_whop.signals import delivery_received
 from flask_whop.testing import signed
 from tests.attempts import Attempt, Attempts, identity
 from tests.hostile import HOSTILE, hostile
-from tests.shop import OTHER_SECRET, PATH, SECRET
+from tests.shop import OTHER_SECRET, PATH, SECRET, new_app
 from tests.stores import STORES, opened
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ _SHOWN = 5
 def shop(store: str) -> Iterator[tuple[Flask, WhopWebhooks]]:
     """Make an app that keeps its deliveries in one of the stores."""
     with tempfile.TemporaryDirectory() as folder:
-        app = Flask("fuzzed", instance_path=folder)
-        app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+        app = new_app(folder, name="fuzzed")
         with opened(store, app) as kept:
             yield app, WhopWebhooks(app, store=kept)
 

@@ -1,4 +1,4 @@
-"""A shop's secrets, and a sender that plays Whop."""
+"""A shop: its secrets, its app, and a sender that plays Whop."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
+from flask import Flask
+
 from flask_whop.testing import signed
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from pathlib import Path
+
     from werkzeug.test import TestResponse
 
 SECRET = "ws_" + "5b1c9fe07d2a4836" * 4
@@ -17,6 +20,13 @@ OTHER_SECRET = "ws_" + "e8a04d7715c3b296" * 4
 PATH = "/webhooks/whop"
 
 _ids = count(1)
+
+
+def new_app(folder: Path | str | None = None, *, name: str = "shop", **config: object) -> Flask:
+    """Make an app with a secret, and ``folder`` as its instance folder; flask_whop isn't set up for it yet."""
+    app = Flask(name, instance_path=None if folder is None else str(folder))
+    app.config.update({"WHOP_WEBHOOK_SECRET": SECRET, **config})
+    return app
 
 
 @dataclass

@@ -15,7 +15,7 @@ from flask_whop.errors import StoreUnavailable
 from flask_whop.stores import Taken
 from flask_whop.stores.sqlalchemy import SQLAlchemyStore
 from tests.services import url_of
-from tests.shop import SECRET, Sender
+from tests.shop import Sender, new_app
 from tests.stores import STORES, new_prefix, opened
 from tests.stores.rows import LEASE, arrival, key
 
@@ -66,8 +66,7 @@ def test_a_statement_that_fails_shows_no_payload(name, tmp_path, caplog):
     ],
 )
 def test_a_lock_that_somebody_holds_is_not_waited_for_without_end(name, lock):
-    app = Flask("shop")
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app()
     store = SQLAlchemyStore(url_of(name), prefix=new_prefix())
     WhopWebhooks(app, store=store)
     sender = Sender(app)

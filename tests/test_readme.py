@@ -24,7 +24,7 @@ from flask_whop.engine.celery import SWEEP
 from flask_whop.events import PaymentSucceeded
 from flask_whop.signals.kinds import EventSignal, LifecycleSignal
 from flask_whop.testing import WhopTestClient, sample
-from tests.shop import SECRET, Sender
+from tests.shop import SECRET, Sender, new_app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -58,9 +58,7 @@ def test_the_quickstart_works(monkeypatch, capsys, documented):
 def test_the_other_code_of_the_readme_runs_and_prints_what_stands_right_below_it(number, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("FLASK_WHOP_WEBHOOK_SECRET", SECRET)
     monkeypatch.setenv("WHOP_WEBHOOK_SECRET", SECRET)
-    app = Flask("shop")
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
-    app.config["WHOP_STORE"] = "memory://"
+    app = new_app(WHOP_STORE="memory://")
     names = {"WhopWebhooks": WhopWebhooks, "whop": WhopWebhooks(app), "__name__": "shop"}
     names |= {"PaymentSucceeded": PaymentSucceeded, "Flask": partial(Flask, instance_path=str(tmp_path))}
     exec(BLOCKS[number], names)
@@ -89,8 +87,7 @@ def test_what_a_payment_prints_is_the_same_from_both_shapes(pin, app, whop, send
 
 
 def test_what_the_commands_print_is_what_stands_below_them(tmp_path):
-    app = Flask("shop")
-    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_STORE="memory://")
+    app = new_app(WHOP_STORE="memory://")
     WhopWebhooks(app).on(PaymentSucceeded, name="shop:fulfil")(lambda app, event: None)
     blocks = re.findall(r"^```console\n\$ flask (.*?)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     assert len(blocks) >= 2

@@ -26,7 +26,7 @@ from flask_whop.config import KEYS
 from flask_whop.engine.installation import Installation
 from flask_whop.stores import Arrival, Filter, Key, Receipt, ReceiptState, Settlement, State
 from tests import examples
-from tests.shop import OTHER_SECRET, SECRET, Sender
+from tests.shop import OTHER_SECRET, SECRET, Sender, new_app
 
 PASSWORD = "hunter2"
 PRIVATE = "4929-1234-private"
@@ -257,8 +257,7 @@ def test_an_exception_stays_with_its_record_for_error_trackers(app, whop, caplog
 
 
 def test_a_body_is_the_same_json_on_a_terminal_and_nothing_that_it_would_obey(tmp_path):
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app(tmp_path)
     WhopWebhooks(app)
     body = {"type": "payment.succeeded", "data": {"id": "pay_1", "name": "Zoë \x7f\x9b31m \u202e \U000e0001"}}
     sent = json.dumps(body, indent=1, ensure_ascii=False).replace("\n", "\r\n").encode()

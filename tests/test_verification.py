@@ -21,7 +21,7 @@ from flask_whop.signals import delivery_received
 from flask_whop.signature import MAX_CANDIDATES, Delivery, Verifier, sign
 from flask_whop.testing import signed
 from tests import examples
-from tests.shop import OTHER_SECRET, PATH, SECRET, Sender
+from tests.shop import OTHER_SECRET, PATH, SECRET, Sender, new_app
 
 BODY = b'{"id":"msg_1","type":"payment.succeeded","data":{"id":"pay_1"}}'
 
@@ -429,11 +429,8 @@ def test_telling_a_forgery_takes_room_for_one_copy_of_its_body_and_no_more(body)
 
 
 def _app_with_calls():
-    from flask import Flask
 
-    app = Flask("forged")
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
-    app.config["WHOP_STORE"] = "memory://"
+    app = new_app(name="forged", WHOP_STORE="memory://")
     calls = []
     WhopWebhooks(app).on("payment.succeeded")(lambda app, event: calls.append(event))
     return app, calls

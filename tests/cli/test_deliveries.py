@@ -17,7 +17,7 @@ from flask_whop import WhopWebhooks
 from flask_whop.stores import Key, MemoryStore, Receipt, ReceiptState
 from tests import ROOT
 from tests.crash.driver import wait_until
-from tests.shop import SECRET, Sender
+from tests.shop import SECRET, Sender, new_app
 from tests.stores import DURABLE, STORES, opened
 
 
@@ -290,8 +290,7 @@ def in_terminal(project, *arguments, until=None):
 
 
 def accept(project, count):
-    app = Flask("shop", instance_path=str(project))
-    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_DISPATCH="worker")
+    app = new_app(project, WHOP_DISPATCH="worker")
     WhopWebhooks(app)
     for number in range(count):
         assert Sender(app).deliver("payment.succeeded", id=f"msg_{number}").json["status"] == "accepted"

@@ -22,7 +22,7 @@ from flask_whop.testing import sample
 from tests import ROOT
 from tests.crash.driver import wait_until
 from tests.services import free_port, listens
-from tests.shop import OTHER_SECRET, SECRET, Sender
+from tests.shop import OTHER_SECRET, SECRET, Sender, new_app
 
 PIN = "2026-10-15-1"
 
@@ -46,8 +46,7 @@ def create_app():
 
 class Shop:
     def __init__(self, **config):
-        self.app = Flask("shop")
-        self.app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_STORE="memory://", **config)
+        self.app = new_app(WHOP_STORE="memory://", **config)
         self.whop = WhopWebhooks(self.app)
         self.events = []
         self.whop.on("payment.succeeded", "refund.created", name="mail")(lambda app, event: self.events.append(event))

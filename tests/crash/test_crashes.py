@@ -16,7 +16,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from flask import Flask
 
 from flask_whop import WhopWebhooks
 from flask_whop.engine.installation import Installation
@@ -27,7 +26,7 @@ from flask_whop.testing import sample, signed
 from tests import ROOT
 from tests.crash.driver import SCENARIOS, Arena, wait_until
 from tests.services import free_port, listens, only_in_the_gate, url_of
-from tests.shop import PATH, SECRET, Sender
+from tests.shop import PATH, SECRET, Sender, new_app
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -123,8 +122,7 @@ def test_400_deliveries_that_come_8_times_at_once_are_each_done_once_by_8_proces
 
 
 def shop(tmp_path, **config):
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, **config)
+    app = new_app(tmp_path, **config)
     whop = WhopWebhooks(app)
     ran = []
     whop.on("payment.succeeded", name="mail")(lambda app, event: ran.append(event.id))

@@ -28,7 +28,7 @@ from flask_whop.stores import Arrival, Key, Receipt, ReceiptState, Settlement, S
 from flask_whop.stores.sqlite import SqliteStore
 from flask_whop.testing import WhopTestClient, sample, signed
 from tests import ROOT
-from tests.shop import OTHER_SECRET, SECRET, Sender
+from tests.shop import OTHER_SECRET, SECRET, Sender, new_app
 
 
 @pytest.fixture(autouse=True)
@@ -289,8 +289,7 @@ def test_middleware_that_answers_by_itself_is_named(shop):
 
 
 def test_a_view_that_takes_the_path_is_named(tmp_path):
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app(tmp_path)
 
     @app.post("/webhooks/whop")
     def old_webhook():
@@ -453,16 +452,14 @@ def test_a_sweep_that_is_added_when_celery_is_ready_is_seen(shop):
 
 
 def test_an_app_that_nobody_listens_in_gets_a_warning(tmp_path):
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app(tmp_path)
     WhopWebhooks(app)
     status, findings = diagnosed(app)
     assert (status, list(findings)) == (0, ["W401"])
 
 
 def test_names_that_say_nothing_are_told(tmp_path):
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app(tmp_path)
     whop = WhopWebhooks(app)
     whop.on("refund.created")(lambda app, event: None)
 

@@ -17,7 +17,7 @@ from flask_whop.engine.installation import Installation
 from flask_whop.engine.worker import Worker, run_due
 from flask_whop.stores import Key, MemoryStore, State
 from flask_whop.stores.sqlite import SqliteStore
-from tests.shop import SECRET, Sender
+from tests.shop import SECRET, Sender, new_app
 from tests.stores.rows import arrival
 
 OURS = ["after_response", "worker"]
@@ -31,8 +31,7 @@ class Shop:
     """An app with a store in a file, and one receiver that does as it is told."""
 
     def __init__(self, tmp_path, dispatch="worker", **config):
-        self.app = Flask("shop", instance_path=str(tmp_path))
-        self.app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_DISPATCH=dispatch, **config)
+        self.app = new_app(tmp_path, WHOP_DISPATCH=dispatch, **config)
         self.whop = WhopWebhooks(self.app)
         self.engine = Installation.of(self.app).engine
         self.store = self.engine.store
@@ -505,8 +504,7 @@ def test_the_default_is_a_file_in_the_instance_folder(tmp_path):
 
 
 def test_under_test_the_default_is_memory(tmp_path):
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, TESTING=True)
+    app = new_app(tmp_path, TESTING=True)
     WhopWebhooks(app)
     assert isinstance(Installation.of(app).engine.store, MemoryStore)
     assert list(tmp_path.iterdir()) == []

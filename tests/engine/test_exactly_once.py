@@ -25,7 +25,7 @@ from flask_whop.stores.joining import begin_watch, end_watch, watch_sessions_of
 from flask_whop.stores.sqlalchemy import SessionStore, SQLAlchemyStore
 from tests.crash.driver import wait_until
 from tests.services import url_of
-from tests.shop import SECRET, Sender
+from tests.shop import SECRET, Sender, new_app
 from tests.stores import new_prefix, psycopg
 
 URLS = {
@@ -202,8 +202,7 @@ def test_nobody_further_is_called_by_a_late_holder(joined):
 
 
 def test_a_store_that_is_not_joined_is_not_changed_by_a_late_holder_either(tmp_path):
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app(tmp_path)
     whop = WhopWebhooks(app)
     store = Installation.of(app).store
     calls = []
@@ -519,8 +518,7 @@ def test_an_async_receiver_with_sessions_that_belong_to_threads_is_refused_with_
     session = scoped_session(sessionmaker(engine))
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE orders (payment TEXT)"))
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app(tmp_path)
     whop = WhopWebhooks(app, store=SessionStore(session))
 
     @whop.on("payment.succeeded", name="fulfil")
@@ -560,8 +558,7 @@ def test_a_delivery_in_a_receiver_through_the_same_session_fails_the_receiver_wi
     session = scoped_session(sessionmaker(engine))
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE orders (payment TEXT)"))
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app(tmp_path)
     whop = WhopWebhooks(app, store=SessionStore(session))
     inner = []
 
@@ -594,8 +591,7 @@ def test_a_pool_of_one_connection_is_enough_where_transactions_see_snapshots(hos
 
 def test_an_engine_that_commits_by_itself_is_refused(tmp_path, caplog):
     engine = sa.create_engine(psycopg(url_of("PostgreSQL")), isolation_level="AUTOCOMMIT")
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app(tmp_path)
     store = SessionStore(scoped_session(sessionmaker(engine)), prefix=new_prefix())
     WhopWebhooks(app, store=store)
     assert Sender(app).deliver("payment.succeeded", id="msg_1").status_code == 503
@@ -736,8 +732,7 @@ def test_no_setting_is_left_on_the_connections_of_an_engine_of_the_host(tmp_path
             return dict(map(tuple, rows)), connection.connection.dbapi_connection.autocommit
 
     before = settings()
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_DISPATCH=dispatch)
+    app = new_app(tmp_path, WHOP_DISPATCH=dispatch)
     store = SQLAlchemyStore(engine, prefix=new_prefix())
     WhopWebhooks(app, store=store)
     assert Sender(app).deliver("payment.succeeded").status_code == 200

@@ -18,7 +18,7 @@ from flask_whop.engine.installation import Installation
 from flask_whop.engine.worker import Worker
 from flask_whop.stores import Key, ReceiptState, State
 from flask_whop.stores.sqlite import SqliteStore
-from tests.shop import SECRET, Sender
+from tests.shop import SECRET, Sender, new_app
 from tests.stores import DURABLE, JOINED, STORES, new_prefix, opened
 
 
@@ -263,8 +263,7 @@ def test_what_waits_for_a_turn_in_a_worker_is_due_again_shortly_and_spends_no_at
 
 
 def test_an_app_without_such_receivers_sets_no_mark(tmp_path):
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app(tmp_path)
     whop = WhopWebhooks(app)
     whop.on("membership.updated", name="plain")(lambda app, event: event.data)
     Sender(app).deliver("membership.updated", {"id": "mem_1"})

@@ -15,7 +15,6 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from flask import Flask
 
 from flask_whop import GiveUp, RetryLater, WhopWebhooks, signals
 from flask_whop.engine.installation import Installation
@@ -27,15 +26,14 @@ from flask_whop.testing import sample, signed
 from tests import ROOT
 from tests.crash.driver import wait_until
 from tests.services import free_port, listens
-from tests.shop import PATH, SECRET, Sender
+from tests.shop import PATH, SECRET, Sender, new_app
 
 
 class Shop:
     """An app with two receivers: one that ends as it is told to, and a neighbour."""
 
     def __init__(self, tmp_path, dispatch="worker", **config):
-        self.app = Flask("shop", instance_path=str(tmp_path))
-        self.app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_DISPATCH=dispatch, **config)
+        self.app = new_app(tmp_path, WHOP_DISPATCH=dispatch, **config)
         self.whop = WhopWebhooks(self.app)
         self.store = Installation.of(self.app).store
         self.ran = []
@@ -163,8 +161,7 @@ from flask_whop.stores import Key
 from flask_whop.testing import signed
 from tests.shop import PATH, SECRET
 
-app = Flask("shop", instance_path=sys.argv[1])
-app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+app = new_app(sys.argv[1])
 whop = WhopWebhooks(app)
 ran = []
 
@@ -556,9 +553,7 @@ def test_a_receiver_that_hangs_is_let_go_after_the_longest_call_and_said_loudly(
     hung = threading.Thread(target=shop.work)
     hung.start()
     try:
-        wait_until(
-            lambda: "(WHOP_LONGEST_CALL)" in caplog.text, "the lease to be let go", lambda: caplog.text
-        )
+        wait_until(lambda: "(WHOP_LONGEST_CALL)" in caplog.text, "the lease to be let go", lambda: caplog.text)
         wait_until(lambda: shop.store.due("shop", 1), "the lease to lapse", lambda: caplog.text)
         shop.work()
     finally:

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
 
 from flask_whop import WhopWebhooks
 from flask_whop.engine import worker
@@ -19,7 +18,7 @@ from flask_whop.stores.sqlalchemy import SQLAlchemyStore
 from flask_whop.stores.waking import ListeningWaker
 from tests.crash.driver import wait_until
 from tests.services import url_of
-from tests.shop import SECRET, Sender
+from tests.shop import Sender, new_app
 from tests.stores import new_prefix, opened
 
 HEARD = ("SQLite", "PostgreSQL", "SessionStore on PostgreSQL")
@@ -32,8 +31,7 @@ def made(tmp_path, monkeypatch):
     contexts = []
 
     def make(name, **options):
-        app = Flask("shop", instance_path=str(tmp_path))
-        app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_DISPATCH="worker")
+        app = new_app(tmp_path, WHOP_DISPATCH="worker")
         context = opened(name, app)
         store = context.__enter__()
         contexts.append(context)
@@ -163,8 +161,7 @@ def test_a_worker_that_is_told_to_stop_puts_back_what_it_has_not_begun(made, mon
 
 
 def test_what_a_frozen_process_had_claimed_is_not_begun_when_it_wakes(tmp_path):
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_DISPATCH="worker")
+    app = new_app(tmp_path, WHOP_DISPATCH="worker")
     whop = WhopWebhooks(app)
     ran = []
     whop.on("payment.succeeded", name="mail")(lambda app, event: ran.append(event.id))
@@ -181,8 +178,7 @@ def test_what_a_frozen_process_had_claimed_is_not_begun_when_it_wakes(tmp_path):
 
 def test_no_connection_is_held_while_a_receiver_runs_and_few_are_enough_for_many_threads():
     store = SQLAlchemyStore(url_of("PostgreSQL"), prefix=new_prefix(), pool_size=2)
-    app = Flask("shop")
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app()
     whop = WhopWebhooks(app, store=store)
     out, together = [], threading.Barrier(8)
 
@@ -202,8 +198,7 @@ def test_no_connection_is_held_while_a_receiver_runs_and_few_are_enough_for_many
 
 def test_a_pool_that_is_used_up_is_answered_503_and_names_the_setting(caplog):
     store = SQLAlchemyStore(url_of("PostgreSQL"), prefix=new_prefix(), pool_size=1, pool_wait=0.1)
-    app = Flask("shop")
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app()
     WhopWebhooks(app, store=store)
     with store._engine.connect():
         assert Sender(app).deliver("payment.succeeded").status_code == 503

@@ -20,7 +20,7 @@ from flask_whop.events import EVENT_TYPES, Money, event_class, parse_event
 from flask_whop.events.samples import _shapes
 from flask_whop.testing import sample
 from tests import examples
-from tests.shop import Sender
+from tests.shop import Sender, new_app
 
 PIN = "2026-10-15-1"
 UTC = timezone.utc
@@ -530,14 +530,10 @@ def mutate(data, steps):
     "kind", ["payment.succeeded", "membership.updated", "identity_profile.updated", "account.updated"]
 )
 def test_whatever_whop_changes_is_delivered_whole_and_told(kind, pin):
-    from flask import Flask
 
     from flask_whop import WhopWebhooks
-    from tests.shop import SECRET
 
-    app = Flask("mutated")
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
-    app.config["WHOP_STORE"] = "memory://"
+    app = new_app(name="mutated", WHOP_STORE="memory://")
     seen, told = [], []
     whop = WhopWebhooks(app)
     whop.on(kind)(lambda app, event: seen.append((event.data, event)))

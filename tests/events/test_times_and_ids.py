@@ -12,7 +12,7 @@ from flask import Flask
 from flask_whop import WhopWebhooks
 from flask_whop.events import PaymentSucceeded, parse_event
 from flask_whop.testing import signed
-from tests.shop import PATH, SECRET
+from tests.shop import PATH, SECRET, new_app
 from tests.stores import STORES, opened
 
 if TYPE_CHECKING:
@@ -129,8 +129,7 @@ ALIKE = [
 @pytest.mark.parametrize(("one", "other"), ALIKE)
 @pytest.mark.parametrize("name", STORES)
 def test_resources_whose_ids_are_hard_to_tell_apart_stay_two(name: str, one: str, other: str, tmp_path: Path) -> None:
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app(tmp_path)
     called: list[str] = []
     with opened(name, app) as store:
         whop = WhopWebhooks(app, store=store)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from flask import Flask
 
 from flask_whop import WhopWebhooks
 from flask_whop.engine.worker import Worker
@@ -21,7 +20,7 @@ from flask_whop.stores.sqlalchemy import SQLAlchemyStore
 from flask_whop.stores.waking import ListeningWaker
 from tests.crash.driver import wait_until
 from tests.services import free_port, listens, url_of
-from tests.shop import SECRET, Sender
+from tests.shop import Sender, new_app
 from tests.stores import new_prefix
 
 INI = """
@@ -77,8 +76,7 @@ def test_without_its_word_in_the_url_it_is_named_with_the_setting_that_helps(bou
 @pytest.mark.parametrize("dispatch", ["inline", "worker"])
 def test_deliveries_are_done_once_and_nothing_is_left_on_its_connections(bouncer, tmp_path, dispatch):
     url = bouncer()
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_DISPATCH=dispatch)
+    app = new_app(tmp_path, WHOP_DISPATCH=dispatch)
     store = SQLAlchemyStore(f"{url}?pgbouncer=true", prefix=new_prefix())
     whop = WhopWebhooks(app, store=store)
     ran, failing = [], {"msg_7"}

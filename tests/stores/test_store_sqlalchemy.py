@@ -21,7 +21,7 @@ from flask_whop.errors import MissingExtraError
 from flask_whop.stores import Key, ReceiptState, store_for
 from flask_whop.stores.sqlalchemy import SessionStore, SQLAlchemyStore, make_engine
 from tests.services import url_of
-from tests.shop import SECRET, Sender
+from tests.shop import SECRET, Sender, new_app
 
 
 @pytest.fixture
@@ -126,8 +126,7 @@ def test_a_prefix_that_is_none_is_refused(file, bad):
 
 
 def test_init_db_makes_the_tables_where_the_app_does_not(file, tmp_path):
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app(tmp_path)
     WhopWebhooks(app, store=SQLAlchemyStore(file, create=False))
     assert Sender(app).deliver("payment.succeeded").status_code == 503
     made = app.test_cli_runner().invoke(args=["whop", "init-db"])
@@ -290,8 +289,7 @@ def test_a_scoped_session_without_an_extension_will_do(tmp_path):
     session = scoped_session(sessionmaker(engine))
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE orders (payment TEXT)"))
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app(tmp_path)
     whop = WhopWebhooks(app, store=SessionStore(session))
 
     @whop.on("payment.succeeded")

@@ -13,7 +13,6 @@ from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
 
 from examples.identity_desk import create_app
 from flask_whop import WhopWebhooks
@@ -21,7 +20,7 @@ from flask_whop.stores import Filter
 from flask_whop.stores.sqlalchemy import SQLAlchemyStore
 from flask_whop.stores.sqlite import SqliteStore
 from tests.services import url_of
-from tests.shop import SECRET, Sender
+from tests.shop import SECRET, Sender, new_app
 from tests.stores import new_prefix, opened
 
 
@@ -59,8 +58,7 @@ def test_a_file_that_sqlalchemy_opens_for_us_is_for_its_owner_alone(tmp_path):
 @pytest.mark.parametrize("what", ["deleted", "replaced by an empty one", "replaced by an older one"])
 @pytest.mark.parametrize("name", ["SQLite", "SessionStore on SQLite"])
 def test_what_would_be_kept_nowhere_is_not_answered_200(name, what, tmp_path):
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app(tmp_path)
     with opened(name, app) as store:
         WhopWebhooks(app, store=store)
         sender = Sender(app)
@@ -103,8 +101,9 @@ def count(statement):
         os.kill(os.getpid(), signal.SIGKILL)
 
 if url.startswith("/"):
-    change = sqlite._FileConnection.change
-    sqlite._FileConnection.change = lambda self, statement, values: (count(statement), change(self, statement, values))[1]
+    connection = sqlite._FileConnection
+    change = connection.change
+    connection.change = lambda self, statement, values: (count(statement), change(self, statement, values))[1]
     store = sqlite.SqliteStore(url)
 else:
     sa.event.listen(sa.Engine, "before_cursor_execute", lambda c, cursor, statement, *rest: count(statement))

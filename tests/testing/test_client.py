@@ -16,7 +16,7 @@ from flask_whop.events import PaymentFailed, PaymentSucceeded, UnknownEvent
 from flask_whop.signals import delivery_received, payment_failed, payment_succeeded, unknown_event
 from flask_whop.stores import MemoryStore
 from flask_whop.testing import CheckFailed, FakeClock, WhopTestClient, isolated_signals, sample, signed
-from tests.shop import OTHER_SECRET, PATH, SECRET
+from tests.shop import OTHER_SECRET, PATH, SECRET, new_app
 
 
 @pytest.fixture
@@ -346,8 +346,7 @@ def test_the_clock_may_start_at_any_time(year, app, whop):
 
 @pytest.mark.parametrize("own_clock", [time.monotonic, time.time, lambda: 0.0])
 def test_the_store_goes_by_the_clock_whatever_its_own_counts_from(own_clock):
-    app = Flask("shop")
-    app.config["WHOP_WEBHOOK_SECRET"] = SECRET
+    app = new_app()
     WhopWebhooks(app, store=MemoryStore(max_age=3600, clock=own_clock))
     with WhopTestClient(app) as kit:
         payment_succeeded.connect(lambda app, event: None)
@@ -442,8 +441,7 @@ def test_signals_are_isolated_when_a_test_fails():
 
 
 def test_work_runs_what_the_app_has_accepted(tmp_path):
-    app = Flask("shop", instance_path=str(tmp_path))
-    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_DISPATCH="worker", TESTING=True)
+    app = new_app(tmp_path, WHOP_DISPATCH="worker", TESTING=True)
     ran = []
     WhopWebhooks(app).on("payment.succeeded")(lambda app, event: ran.append(event.id))
     with WhopTestClient(app) as whop:

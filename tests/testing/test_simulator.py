@@ -14,14 +14,13 @@ from flask_whop.events import PaymentSucceeded
 from flask_whop.signals import delivery_received, payment_succeeded
 from flask_whop.stores import Key, State
 from flask_whop.testing import RETRY_DELAYS, FakeClock, Fate, Kind, WhopSimulator, WhopTestClient
-from tests.shop import SECRET
+from tests.shop import new_app
 
 HOUR = timedelta(hours=1)
 
 
 def set_up(**config):
-    app = Flask("shop")
-    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, TESTING=True, **config)
+    app = new_app(TESTING=True, **config)
     WhopWebhooks(app)
     return app
 
