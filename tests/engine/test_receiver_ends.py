@@ -154,12 +154,11 @@ def test_no_ending_of_a_receiver_of_ours_leaves_the_delivery_running(tmp_path, e
 GEVENT = """
 from gevent import monkey; monkey.patch_all()
 import sys, gevent
-from flask import Flask
 from flask_whop import WhopWebhooks
 from flask_whop.engine.installation import Installation
 from flask_whop.stores import Key
 from flask_whop.testing import signed
-from tests.shop import PATH, SECRET
+from tests.shop import PATH, SECRET, new_app
 
 app = new_app(sys.argv[1])
 whop = WhopWebhooks(app)
