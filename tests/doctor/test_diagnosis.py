@@ -300,14 +300,8 @@ class Work:
         self.c_functions = set()
         headers = headers or request(OTHER_SECRET, body)
         diagnose(headers, b"{}", list(secrets), now=NOW)  # what is made once is made
-        tracemalloc.start()
-        try:
-            tracemalloc.reset_peak()
-            before = tracemalloc.get_traced_memory()[0]
-            diagnose(headers, body, list(secrets), others=others or {}, now=NOW)
-            self.memory = tracemalloc.get_traced_memory()[1] - before
-        finally:
-            tracemalloc.stop()
+        # The least of some: the threads of other tests only add to it.
+        self.memory = min(self._memory_of(headers, body, list(secrets), others or {}) for _ in range(3))
         former = sys.gettrace(), sys.getprofile()
         sys.settrace(self._line)
         sys.setprofile(self._call)
@@ -316,6 +310,17 @@ class Work:
         finally:
             sys.settrace(former[0])
             sys.setprofile(former[1])
+
+    @staticmethod
+    def _memory_of(headers, body, secrets, others):
+        tracemalloc.start()
+        try:
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            diagnose(headers, body, secrets, others=others, now=NOW)
+            return tracemalloc.get_traced_memory()[1] - before
+        finally:
+            tracemalloc.stop()
 
     def _line(self, frame, event, arg):
         self.steps += event == "line"
