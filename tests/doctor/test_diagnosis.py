@@ -300,8 +300,9 @@ class Work:
         self.c_functions = set()
         headers = headers or request(OTHER_SECRET, body)
         diagnose(headers, b"{}", list(secrets), now=NOW)  # what is made once is made
-        # The least of some: the threads of other tests only add to it.
-        self.memory = min(self._memory_of(headers, body, list(secrets), others or {}) for _ in range(3))
+        # Several times, since the threads of other tests add to it, and the first time what is made once.
+        memory = [self._memory_of(headers, body, list(secrets), others or {}) for _ in range(3)]
+        self.memory, self.most_memory = min(memory), max(memory)
         former = sys.gettrace(), sys.getprofile()
         sys.settrace(self._line)
         sys.setprofile(self._call)
@@ -356,8 +357,8 @@ def test_a_body_twice_as_long_makes_at_most_twice_the_work(kind, size):
     bodies = hostile(kind, size), hostile(kind, 2 * size)
     small, large = map(Work, bodies)
     times = len(bodies[1]) / len(bodies[0])
-    for measure in ("steps", "hashed", "memory"):
-        assert getattr(large, measure) <= 1.05 * times * getattr(small, measure) + LITTLE, measure
+    for measure, base in (("steps", "steps"), ("hashed", "hashed"), ("memory", "most_memory")):
+        assert getattr(large, measure) <= 1.05 * times * getattr(small, base) + LITTLE, measure
 
 
 def test_no_step_towards_a_guess_is_of_a_kind_that_may_be_worse_than_linear():
