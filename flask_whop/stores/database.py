@@ -301,14 +301,14 @@ def faults_named() -> Iterator[None]:
         raise StoreUnavailable(_NO_TABLES if _lacks_table(error) else _NOT_NOW) from error
 
 
-_NO_TEXT = "The database cannot keep a text as it is."
+_NO_TEXT = "The database can't store a text as it is."
 _ALL_IN_USE = (
-    "All connections of this process to the database of the store were in use for too long. WHOP_STORE_POOL_SIZE allows"
-    " more of them; a SessionStore has those of the app's own engine."
+    "All of this process's connections to the store's database were in use for too long. WHOP_STORE_POOL_SIZE allows"
+    " more; a SessionStore uses those of the app's own engine."
 )
-_NOT_NOW = "The store cannot be used at the moment; its database says why."
+_NOT_NOW = "The store can't be used now; its database says why."
 _NO_TABLES = (
-    "The tables of the store are not there. Make them with `flask whop init-db`; where they belong to the app's own"
+    "The store's tables don't exist. Make them with `flask whop init-db`; if they belong to the app's own"
     " metadata, its migrations or db.create_all() make them too."
 )
 

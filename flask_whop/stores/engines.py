@@ -41,8 +41,8 @@ POOLED: Final = "flask_whop_pooled"
 """The execution option of an engine whose database is reached through a pooler."""
 
 _POOLER: Final = (
-    "WHOP_STORE: between the app and PostgreSQL stands a pooler, such as PgBouncer, which does not pass lock_timeout"
-    " on. Add ?pgbouncer=true to the URL, or connect to PostgreSQL itself."
+    "WHOP_STORE: a pooler between the app and PostgreSQL, such as PgBouncer, doesn't pass lock_timeout on."
+    " Add ?pgbouncer=true to the URL, or connect to PostgreSQL itself."
 )
 
 _CONNECT_LIMITS: Final = dict.fromkeys(("psycopg", "psycopg2", "pymysql", "mysqldb"), "connect_timeout") | {
@@ -85,7 +85,7 @@ def make_engine(url: str | URL, *, owned: bool = True, pool: Pool = Pool()) -> E
     except (ArgumentError, NoSuchModuleError, TypeError, ValueError):
         # Without their messages, which may contain a password.
         raise ConfigError(
-            "WHOP_STORE is no URL of a database that is known. Write memory://, sqlite:///whop.sqlite3,"
+            "WHOP_STORE isn't the URL of a known database. Write memory://, sqlite:///whop.sqlite3,"
             " postgresql://user:password@host/database, or mysql://user:password@host/database."
         ) from None
     except ImportError as error:

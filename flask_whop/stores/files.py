@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 GONE: Final = (
-    "The file of the store, {}, has been deleted or replaced, so that what was written last may be kept nowhere. Put"
-    " it back, or restart the app, which makes a new one."
+    "The store's file, {}, has been deleted or replaced, so the last writes may be lost. Put it back, or restart the"
+    " app, which makes a new one."
 )
 
 Identity: TypeAlias = tuple[int, int]

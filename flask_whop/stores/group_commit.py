@@ -87,7 +87,7 @@ class GroupCommit(Generic[ConnectionT]):
                 # It is being granted.
                 self._turn.acquire()
             else:
-                raise StoreUnavailable("The store cannot be used at the moment: other threads are writing to it.")
+                raise StoreUnavailable("The store can't be used now: other threads are writing to it.")
         try:
             while not wish.granted:
                 self._grant()
@@ -105,7 +105,7 @@ class GroupCommit(Generic[ConnectionT]):
         except BaseException:
             # This thread must end; the others need not.
             for wish in wishes:
-                wish.error = StoreUnavailable("The store cannot be used at the moment: the process is ending.")
+                wish.error = StoreUnavailable("The store can't be used now: the process is ending.")
             raise
         finally:
             for wish in wishes:

@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
 _OTHER_SESSION: Final = (
-    "It wrote or read through another session than the one that its receipt is committed with, so that the two could"
-    " part. Leave out `with app.app_context():` in a receiver, which runs in the app's context already, and"
-    " `session.remove()`; and where sessions belong to threads, let a receiver be no coroutine, since those run in a"
-    " thread of their own."
+    "It wrote or read through another session than the one its receipt is committed with, so one could be committed"
+    " without the other. Leave out `with app.app_context():`, since a receiver already runs in the app's context, and"
+    " `session.remove()`; and if sessions belong to threads, don't make the receiver a coroutine, which runs in another"
+    " thread."
 )
 _OTHER_DATABASE: Final = (
-    "It used a second database in its transaction, and no commit over two is all or nothing. Let a receiver of its own"
-    " write to the second database, or reach that by a session of its own, and pass event.idempotency_key on."
+    "It used a second database in its transaction, and no commit to two is all or nothing. Let another receiver write"
+    " to the second database, or use a separate session for it, and pass event.idempotency_key on."
 )
 
 _NESTED: Final = (
-    "It processed another delivery while it ran, in the same session, whose transaction began anew with that. Deliver"
-    " it from elsewhere, or in a session of its own."
+    "It processed another delivery while it ran, in the same session, which began a new transaction. Deliver that one"
+    " from elsewhere, or in a separate session."
 )
 
 
@@ -38,7 +38,7 @@ class Watch:
         self.outer = outer
         """The watch of the receiver during whose call this one is called, if any."""
         self.fault: str | None = None
-        """Why its writes cannot be committed with its receipt; None if they can."""
+        """Why its writes can't be committed with its receipt; None if they can."""
 
     def note(self, session: object, connection: sa.Connection) -> None:
         """Take note of a connection that enters a session's transaction."""
@@ -71,7 +71,7 @@ def begin_watch(session: object, engine: Engine) -> None:
 
 
 def end_watch() -> str | None:
-    """Stop watching; return why the receiver's writes cannot be committed with its receipt, or None."""
+    """Stop watching; return why the receiver's writes can't be committed with its receipt, or None."""
     watch = _watch.get()
     _watch.set(None if watch is None else watch.outer)
     return None if watch is None else watch.fault

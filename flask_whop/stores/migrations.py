@@ -167,7 +167,7 @@ def _add_index(engine: Engine, index: sa.Index) -> None:
                 connection.execute(sa.text(make))
     except DBAPIError as error:
         log.warning(
-            "The index %s could not be made (%s), without which the store gets slower as it grows. `flask whop init-db`"
+            "The index %s couldn't be made (%s); without it, the store gets slower as it grows. `flask whop init-db`"
             " tries again.",
             index.name,
             type(error.orig).__name__,

@@ -48,9 +48,7 @@ def claim_lost(key: Key) -> ClaimLost:
 def warn_of_dead_letters(count: int) -> None:
     """Log how many deliveries a store forgets that a receiver has never finished."""
     if count:
-        log.warning(
-            "Forgot %d dead letters that nobody has replayed; a larger WHOP_KEEP_DAYS keeps them for longer.", count
-        )
+        log.warning("Deleted %d dead letters that nobody replayed; a larger WHOP_KEEP_DAYS keeps them longer.", count)
 
 
 class Store(Lifeline, Protocol):
@@ -134,7 +132,7 @@ class Store(Lifeline, Protocol):
 
     def announce(self, endpoint: str) -> None:  # noqa: ARG002  # for stores that can
         """Wake sleeping workers because a delivery was accepted; called after the answer."""
-        return  # a body, so that stores need not have one
+        return  # a body, so that stores needn't have one
 
     def waker(self, endpoint: str) -> Waker:  # noqa: ARG002  # for stores that can
         """Return what a worker sleeps with."""
@@ -146,7 +144,7 @@ class Store(Lifeline, Protocol):
 
     def rest(self) -> None:
         """Close what renewals opened; most stores open nothing for them."""
-        return  # a body, so that stores need not have one
+        return  # a body, so that stores needn't have one
 
     def begin(self) -> None:
         """Get ready for one call of a receiver; a store that shares the receiver's transaction begins a new one."""

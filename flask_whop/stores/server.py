@@ -88,16 +88,16 @@ class SQLAlchemyStore(SqlStore):
         except StoreUnavailable as error:
             self.close()
             raise ConfigError(
-                f"WHOP_STORE: the database cannot be used ({error.__cause__}). Start it, or correct the URL; the app"
-                " does not start without the place where deliveries are kept."
+                f"WHOP_STORE: the database can't be used ({error.__cause__}). Start it, or correct the URL; the app"
+                " doesn't start without its store."
             ) from None
         except ConfigError:
             self.close()
             raise
         except (TypeError, ValueError) as error:
             raise ConfigError(
-                f"WHOP_STORE: the driver of the database takes its URL for no good ({type(error).__name__}). Look at"
-                " what stands behind its question mark."
+                f"WHOP_STORE: the database's driver rejects the URL ({type(error).__name__}). Check what follows its"
+                " question mark."
             ) from None
 
     def create_tables(self) -> None:

@@ -118,7 +118,7 @@ class SessionStore(SQLAlchemyStore):
             autocommit = level == "AUTOCOMMIT" or getattr(connection.connection.dbapi_connection, "autocommit", False)
         if autocommit is True:
             raise StoreUnavailable(
-                "SessionStore needs transactions, and the engine of the session commits each statement by itself"
+                "SessionStore needs transactions, but the engine of the session commits each statement on its own"
                 ' (isolation_level="AUTOCOMMIT"). Give the session an engine without it, or use WHOP_STORE.'
             )
         return database
@@ -169,7 +169,7 @@ class SessionStore(SQLAlchemyStore):
         empty = not getattr(session, "in_transaction", lambda: True)()
         try:
             if fault is not None:
-                raise NotJoined(f"What {receipt.receiver} did cannot be committed with its receipt. {fault}")  # noqa: TRY301  # rolled back like the rest
+                raise NotJoined(f"What {receipt.receiver} did can't be committed with its receipt. {fault}")  # noqa: TRY301  # rolled back like the rest
             self._commit(key, token, receipt, settlement, mark, again=empty)
         except BaseException as error:
             self._session.rollback()

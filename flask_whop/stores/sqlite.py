@@ -99,7 +99,7 @@ class SqliteStore(SqlStore):
             self._make_tables()
         except (OSError, StoreUnavailable) as error:
             raise ConfigError(
-                f"WHOP_STORE: {self.path} cannot be written ({error.__cause__ or error}). Make its folder writable"
+                f"WHOP_STORE: {self.path} can't be written ({error.__cause__ or error}). Make its folder writable"
                 " for the user that the app runs as, or set WHOP_STORE to another place:"
                 " sqlite:////var/lib/shop/whop.sqlite3, or postgresql://…"
             ) from None
@@ -112,7 +112,7 @@ class SqliteStore(SqlStore):
             # make, start anyway: deliveries are answered 503 until it lets go.
             if "locked" not in str(error.__cause__) or not self._has_tables():
                 raise
-            log.warning("%s is held by another process; deliveries are answered 503 until it lets go.", self.path)
+            log.warning("%s is locked by another process; deliveries are answered 503 until it lets go.", self.path)
 
     def _has_tables(self) -> bool:
         try:
@@ -211,7 +211,7 @@ class SqliteStore(SqlStore):
         try:
             connection.close()
         except sqlite3.Error:
-            log.debug("A connection to the store could not be closed.", exc_info=True)
+            log.debug("A connection to the store couldn't be closed.", exc_info=True)
 
     def close(self) -> None:
         """Close what is open; the next use opens it again."""
@@ -299,7 +299,7 @@ def _enter_wal(connection: sqlite3.Connection) -> None:
 
 
 def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
-    return StoreUnavailable(f"The store cannot be used at the moment: {error}.")
+    return StoreUnavailable(f"The store can't be used now: {error}.")
 
 
 def _migrate(path: Path, transaction: Connection) -> None:

@@ -66,13 +66,13 @@ class ListeningWaker:
                 other.close()
             if not self._hear(_TRIAL_SECONDS):
                 log.warning(
-                    "PostgreSQL's notifications do not reach this worker; what is accepted waits up to a second. A"
+                    "PostgreSQL's notifications don't reach this worker, so deliveries may wait up to a second. A"
                     " pooler in between may swallow them: connect the worker to PostgreSQL itself."
                 )
                 self._again_at = math.inf
                 self.close()
         except Exception as error:  # noqa: BLE001  # whatever it is, the worker also looks from time to time
-            log.debug("The worker cannot listen to PostgreSQL: %s", type(error).__name__)
+            log.debug("The worker can't listen to PostgreSQL: %s", type(error).__name__)
             self.close()
 
     def wait(self, seconds: float) -> bool:

@@ -565,10 +565,10 @@ def test_an_unusable_endpoint_is_refused(tmp_path, endpoint):
     [
         ("sqlite://", "needs a file"),
         ("sqlite:///:memory:", "memory://"),
-        ("nothing://x", "no URL of a database"),
-        ("whop.sqlite3", "no URL of a database"),
+        ("nothing://x", "isn't the URL of a known database"),
+        ("whop.sqlite3", "isn't the URL of a known database"),
         ("", "must be text"),
-        ("postgresql://nobody@127.0.0.1:1/none", "the database cannot be used"),
+        ("postgresql://nobody@127.0.0.1:1/none", "the database can't be used"),
     ],
 )
 def test_a_store_that_cannot_be_used_stops_the_app_and_names_the_setting(tmp_path, url, word):

@@ -528,7 +528,7 @@ def test_an_async_receiver_with_sessions_that_belong_to_threads_is_refused_with_
 
     assert Sender(app).deliver("payment.succeeded", id="msg_1").status_code == 500
     [receipt] = Installation.of(app).store.receipts(Key("shop", "msg_1"))
-    assert "let a receiver be no coroutine" in receipt.error
+    assert "don't make the receiver a coroutine" in receipt.error
     session.remove()
     engine.dispose()
 

@@ -58,9 +58,9 @@ def test_a_driver_that_is_not_installed_is_named_with_its_extra():
 @pytest.mark.parametrize(
     ("url", "advice"),
     [
-        ("postgresql://shop:hunter2@h:port/d", "no URL of a database"),
-        ("hunter2", "no URL of a database"),
-        ("oracle+none://shop:hunter2@h/d", "no URL of a database"),
+        ("postgresql://shop:hunter2@h:port/d", "isn't the URL of a known database"),
+        ("hunter2", "isn't the URL of a known database"),
+        ("oracle+none://shop:hunter2@h/d", "isn't the URL of a known database"),
         ("postgresql://shop:me@hunter2@h/d", "write %40"),
         ("postgresql+asyncpg://shop:hunter2@h/d", "is for asyncio.*Write postgresql://"),
         ("mysql+aiomysql://shop:hunter2@h/d", "is for asyncio.*Write mysql://"),

@@ -98,7 +98,7 @@ def test_a_body_that_grows_or_shrinks_on_its_way_is_the_one_that_came_last(file)
 
 def test_a_folder_that_cannot_be_made_stops_the_app_and_names_the_setting(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"WHOP_STORE: .* cannot be written"):
+    with pytest.raises(ConfigError, match=r"WHOP_STORE: .* can't be written"):
         opened(tmp_path / "file" / "whop.sqlite3")
 
 

@@ -450,7 +450,7 @@ def test_dead_letters_that_are_forgotten_are_told_of(world, caplog):
     world.done(3)
     world.clock.now += 100
     assert world.store.prune("shop", world.clock.now) == 3
-    assert "Forgot 2 dead letters" in caplog.text
+    assert "Deleted 2 dead letters" in caplog.text
 
 
 @pytest.mark.parametrize("world", ["PostgreSQL", "MariaDB", "SessionStore on PostgreSQL"], indirect=True)
