@@ -9,7 +9,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_whop.cli.output import Duration, as_json, deliveries, fault, moment, printable_json, styled, table
+from flask_whop.cli.output import Duration, as_json, deliveries, fault, moment, printable_json, styled, table, times
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import FlaskWhopError, NotReplayable, StoreUnavailable
 from flask_whop.names import shown
@@ -222,14 +222,14 @@ def _describe(delivery: Stored, receipts: Sequence[Receipt]) -> None:
     state = styled(delivery.state.value, _COLORS[delivery.state])
     click.echo(f"{shown(delivery.key.id)}  {shown(delivery.event_type)}  {state}")
     click.echo(f"  account   {shown(delivery.account_id or '-')}")
-    click.echo(f"  received  {moment(delivery.received_at)} UTC, tried {delivery.attempts} times")
+    click.echo(f"  received  {moment(delivery.received_at)} UTC, tried {times(delivery.attempts)}")
     click.echo(f"  retry     {_retry_owner(delivery)}")
     if not receipts:
         click.echo("  No receiver has been called with it.")
     for receipt in receipts:
         started = receipt.state is ReceiptState.STARTED
         click.echo(f"\n  {shown(receipt.receiver)}  {'started, not finished' if started else receipt.state.value}")
-        click.echo(f"    called {receipt.attempts} times, last at {moment(receipt.last_at)} UTC")
+        click.echo(f"    called {times(receipt.attempts)}, last at {moment(receipt.last_at)} UTC")
         if receipt.due_at is not None:
             click.echo(f"    due at {moment(receipt.due_at)} UTC")
         for line in (receipt.error or "").splitlines():

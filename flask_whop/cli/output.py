@@ -46,6 +46,11 @@ def moment(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def times(number: int) -> str:
+    """Write ``1 time`` or ``2 times``."""
+    return f"{number} time{'s' * (number != 1)}"
+
+
 def deliveries(count: int) -> str:
     """Write ``1 delivery``, or ``2 deliveries``."""
     return "1 delivery" if count == 1 else f"{count} deliveries"
