@@ -62,16 +62,18 @@ class Delivery:
 
     def __init__(self, arrival: Arrival, now: float) -> None:
         self.arrival = arrival
-        self.state = State.RUNNING
-        self.owned = False
-        self.attempts = 0
-        self.lapses = 0
-        self.received_at = self.opened_at = self.changed_at = now
+        self.state: State = State.RUNNING
+        self.owned: bool = False
+        self.attempts: int = 0
+        self.lapses: int = 0
+        self.received_at: float = now
+        self.opened_at: float = now
+        self.changed_at: float = now
         self.due_at: float | None = None
-        self.place = -1
+        self.place: int = -1
         """The number of its entry in the queue; entries it has left behind have other numbers."""
         self.token: str | None = None
-        self.lease_until = 0.0
+        self.lease_until: float = 0.0
         self.receipts: dict[str, Receipt] = {}
 
 
@@ -115,8 +117,8 @@ class Progress:
     def __init__(self) -> None:
         self.latest: float | None = None
         self.token: str | None = None
-        self.held_until = 0.0
-        self.delivery = ""
+        self.held_until: float = 0.0
+        self.delivery: str = ""
 
 
 class Contents:
