@@ -87,7 +87,9 @@ HELPER = str(Path(find_spec("whop_sdk").origin).parent / "lib/verify_webhook.py"
 RUNS = {
     "what it stands on": "import flask, blinker, standardwebhooks; from pydantic import BaseModel",
     "import WhopWebhooks": "from flask_whop import WhopWebhooks",
-    "... and two signals": "from flask_whop import WhopWebhooks; from flask_whop.signals import payment_succeeded, membership_activated",
+    "... and two signals": (
+        "from flask_whop import WhopWebhooks; from flask_whop.signals import payment_succeeded, membership_activated"
+    ),
     "first answer, by hand": BY_HAND.format(helper=HELPER) + SEND,
     "first answer, flask_whop": OURS + SEND,
 }
