@@ -197,8 +197,7 @@ def test_no_cell_of_a_terminal_is_more_than_one_line_or_shows_a_secret_whatever_
         json.loads(run("deliveries", "show", one.key.id, "--json"))
     old = run("deliveries", "show", "msg_old").splitlines()
     assert all(
-        line.startswith("    | ")
-        for line in old[old.index("    called 1 time, last at 1970-01-01 00:00:00 UTC") + 1 :]
+        line.startswith("    | ") for line in old[old.index("    called 1 time, last at 1970-01-01 00:00:00 UTC") + 1 :]
     )
     run("deliveries", "show", text or "none")
     run("deliveries", "replay", "--failed", "--yes")
