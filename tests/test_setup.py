@@ -303,7 +303,7 @@ def test_importing_the_package_imports_no_family_of_events_and_no_extra():
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.splitlines() == [
-        str([f"flask_whop.events.{name}" for name in ("envelope", "reading", "registry")]),
+        str([f"flask_whop.events.{name}" for name in ("bodies", "envelope", "reading", "registry")]),
         "[]",
     ]
 

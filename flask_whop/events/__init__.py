@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from flask_whop.events.envelope import Event as Event
 from flask_whop.events.envelope import UnknownEvent as UnknownEvent
-from flask_whop.events.envelope import parse_event as parse_event
 from flask_whop.events.registry import event_class as event_class
 from flask_whop.events.registry import load, names
+from flask_whop.events.registry import parse_event as parse_event
 
 if TYPE_CHECKING:
     from flask_whop.events.accounts import *  # noqa: F403

@@ -1,9 +1,8 @@
-"""The envelope around every payload: events, and how they're parsed."""
+"""The envelope around every payload: events."""
 
 from __future__ import annotations
 
 import builtins
-import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
@@ -12,27 +11,23 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast, get_args
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
-from flask_whop.errors import Reason, Rejected
+from flask_whop.events.bodies import parse_object
 from flask_whop.events.reading import read_payload
-from flask_whop.events.registry import event_class
 from flask_whop.names import name_of, shown
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
     from pydantic_core import SchemaValidator
 
-    from flask_whop.events.anything import AnyEvent
     from flask_whop.events.payload import Payload
 
 TypeT_co = TypeVar("TypeT_co", bound=str, covariant=True)
 DataT_co = TypeVar("DataT_co", bound="Payload", covariant=True)
+EventT = TypeVar("EventT", bound="Event[str, Payload]")
 
 _UNREAD = datetime.min  # noqa: DTZ901  # marks a time that hasn't been read
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
-# Fixed, and well under the recursion limit, so an accepted body can be read again wherever its event goes.
-_MAX_DEPTH = 500
 _SHOWN = 100
 
 Order: TypeAlias = tuple[str, str, float]
@@ -223,9 +218,9 @@ class Event(Generic[TypeT_co, DataT_co]):
         """Show only type and id: payloads have personal data, and reprs end up in logs."""
         return f"<{type(self).__name__} {shown(self.id, _SHOWN)}>"
 
-    def __reduce__(self) -> tuple[Callable[[bytes, str, bool], AnyEvent], tuple[bytes, str, bool]]:
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         """Pickle the body, from which the event is parsed again, and the value of :attr:`stale`."""
-        return _unpickled, (self._body, self.id, self.stale)
+        return _unpickled, (type(self), self._body, self.id, self.stale)
 
     def _text(self, field: str) -> str | None:
         value = self._envelope.get(field)
@@ -267,52 +262,7 @@ class UnknownEvent(Event[str, "Payload"]):
         self.type = self._text("type") or ""
 
 
-def _unpickled(body: bytes, delivery_id: str, stale: bool) -> AnyEvent:  # pickle passes no names
-    event = parse_event(body, delivery_id)
+def _unpickled(cls: type[EventT], body: bytes, delivery_id: str, stale: bool) -> EventT:  # pickle passes no names
+    event = cls(parse_object(body), body, delivery_id)
     event.stale_if(stale)
     return event
-
-
-def parse_event(body: bytes, delivery_id: str = "") -> AnyEvent:
-    """Parse ``body`` into an event of its type's class, or an :class:`UnknownEvent`.
-
-    ``delivery_id`` is the event's id if the body has none. Raises
-    :class:`~flask_whop.errors.Rejected` if the body isn't a JSON object.
-    """
-    envelope = parse_object(body, delivery_id)
-    return (event_class(envelope.get("type")) or UnknownEvent)(envelope, body, delivery_id)
-
-
-def parse_object(body: bytes, delivery_id: str | None = None) -> dict[str, JsonValue]:
-    """Parse a JSON object; raise :class:`Rejected` if ``body`` isn't one."""
-    try:
-        value = from_json(body)
-    except ValueError:
-        value = _parse_leniently(body, delivery_id)
-    if not isinstance(value, dict):
-        raise Rejected(Reason.NOT_A_JSON_OBJECT, delivery_id)
-    return value
-
-
-def _parse_leniently(body: bytes, delivery_id: str | None) -> object:
-    """Parse what JSON allows but the fast parser refuses: half a surrogate pair, deep nesting."""
-    try:
-        value = json.loads(body)
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        return None
-    except ValueError:
-        # Python limits the digits of a number, since its parsing time grows with their square.
-        raise Rejected(Reason.NUMBER_TOO_LONG, delivery_id) from None
-    except RecursionError:
-        raise Rejected(Reason.NESTED_TOO_DEEPLY, delivery_id) from None
-    if _is_deeper_than(_MAX_DEPTH, value):
-        raise Rejected(Reason.NESTED_TOO_DEEPLY, delivery_id)
-    return value
-
-
-def _is_deeper_than(limit: int, value: object) -> bool:
-    level = [value]
-    for _ in range(limit + 1):
-        containers = [item for item in level if isinstance(item, (dict, list))]
-        level = [item for parent in containers for item in (parent.values() if isinstance(parent, dict) else parent)]
-    return bool(level)

@@ -1,4 +1,4 @@
-"""Find the class of an event by its type, and every class of this package by its name.
+"""Parse a body into an event; find its class by its type, and every class of this package by its name.
 
 Events are listed nowhere: the first word of a type or a class names its family, a
 module of this package, which is imported when one of its classes is first needed.
@@ -14,6 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from flask_whop.errors import UnknownEventError
+from flask_whop.events.bodies import parse_object
+from flask_whop.events.envelope import Event, UnknownEvent
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -47,6 +49,16 @@ _FIRST_WORD: Final = re.compile(r"(?:app[._]|App(?=[A-Z]))?([A-Z]?[a-z]{1,20})")
 _ELSEWHERE: Final = {"AnyEvent": "anything", "Money": "money", "Payload": "payload", "Resource": "resource"}
 _classes: Final[dict[str, type[AnyEvent]]] = {}
 """The classes found so far, by type. Unknown types aren't remembered, since there can be any number of them."""
+
+
+def parse_event(body: bytes, delivery_id: str = "") -> AnyEvent:
+    """Parse ``body`` into an event of its type's class, or an :class:`UnknownEvent`.
+
+    ``delivery_id`` is the event's id if the body has none. Raises
+    :class:`~flask_whop.errors.Rejected` if the body isn't a JSON object.
+    """
+    envelope = parse_object(body, delivery_id)
+    return (event_class(envelope.get("type")) or UnknownEvent)(envelope, body, delivery_id)
 
 
 def event_class(event_type: object) -> type[AnyEvent] | None:
@@ -113,6 +125,4 @@ def _classes_in(family: str) -> list[type]:
 
 @cache
 def _events_in(family: str) -> dict[str, type[AnyEvent]]:
-    from flask_whop.events.envelope import Event  # noqa: PLC0415  # which imports this module
-
     return {vars(cls)["type"]: cls for cls in _classes_in(family) if issubclass(cls, Event)}
