@@ -242,7 +242,7 @@ def _detail(rejection: Rejected) -> str:
 def _canned(
     code: int, status: str, message: str | None = None, retry_after: float | None = None
 ) -> Callable[[], Response]:
-    """Make an answer once that is the same each time."""
+    """Make a function that returns the same answer each time."""
     content: dict[str, str] = {"status": status} if message is None else {"status": status, "message": message}
     body = json.dumps(content).encode()
     headers = {} if retry_after is None else {"Retry-After": str(max(1, math.ceil(retry_after)))}
@@ -261,18 +261,14 @@ _ANSWERS = {reason: _UNVERIFIED for reason in Reason if reason.status == _UNVERI
     ),
     Reason.BODY_INCOMPLETE: _canned(400, "rejected", "The body is shorter than its Content-Length. Send it again."),
     Reason.BODY_UNREADABLE: _canned(400, "rejected", "The body couldn't be read to its end. Send it again."),
-    Reason.NOT_A_JSON_OBJECT: _canned(400, "rejected", "The body is not a JSON object."),
+    Reason.NOT_A_JSON_OBJECT: _canned(400, "rejected", "The body isn't a JSON object."),
     Reason.NESTED_TOO_DEEPLY: _canned(400, "rejected", "The JSON of the body is nested too deeply to be read."),
     Reason.NUMBER_TOO_LONG: _canned(400, "rejected", "The JSON of the body has a number of too many digits."),
     Reason.FOREIGN_ACCOUNT: _canned(403, "rejected", "This app doesn't take events of that account."),
 }
 _STORE_UNAVAILABLE = _canned(503, "unavailable", "This app can't take deliveries now. Send it again.", _RETRY_STORE)
 _FAULT = _canned(500, "failed", "This app failed. Send the delivery again; its log says why.")
-_OUTCOMES = {
-    Status.PROCESSED: _canned(200, "processed"),
-    Status.UNHANDLED: _canned(200, "unhandled"),
-    Status.ACCEPTED: _canned(200, "accepted"),
-    Status.DUPLICATE: _canned(200, "duplicate"),
+_OUTCOMES = {status: _canned(200, status.value) for status in Status if status.owned} | {
     Status.RUNNING: _canned(409, "running", "This delivery is being processed. Send it again.", _RETRY_RUNNING),
     Status.FAILED: _canned(
         500, "failed", "A receiver failed. Send the delivery again: only the unfinished receivers will run."

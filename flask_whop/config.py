@@ -291,10 +291,10 @@ class Settings:
 def _key_of(name: str) -> str:
     if name == "secrets":
         return "WHOP_WEBHOOK_SECRET"
-    return f"WHOP_WEBHOOK_{name.upper()}" if name in _WEBHOOKS else f"WHOP_{name.upper()}"
+    return f"WHOP_WEBHOOK_{name.upper()}" if name in _WITH_WEBHOOK else f"WHOP_{name.upper()}"
 
 
-_WEBHOOKS = {"path", "host", "tolerance", "max_bytes"}
+_WITH_WEBHOOK = {"path", "host", "tolerance", "max_bytes"}  # in their keys
 KEYS: Final = tuple(_key_of(setting.name) for setting in fields(Settings))
 """The keys in ``app.config``, in the order of the fields."""
 

@@ -16,7 +16,7 @@ from flask_whop.cli.output import as_json as print_json
 from flask_whop.doctor.checkup import check_app
 from flask_whop.doctor.checkup.captures import read_capture
 from flask_whop.doctor.checkup.receivers import receivers_by_event
-from flask_whop.doctor.findings import Check, Finding, Level
+from flask_whop.doctor.finding import Check, Finding, Level
 from flask_whop.doctor.watch import Captured, examine
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import Rejected

@@ -20,7 +20,7 @@ from flask_whop.logs import log
 if TYPE_CHECKING:
     from flask import Flask
 
-    from flask_whop.doctor.findings import Finding
+    from flask_whop.doctor.finding import Finding
 
 _EXPLAINABLE = frozenset(
     {

@@ -1,4 +1,4 @@
-"""The doors by which a delivery enters: processed while Whop waits, accepted as ours, or run later."""
+"""The entry points for deliveries: process one while Whop waits, accept one, run what is due."""
 
 from __future__ import annotations
 

@@ -46,11 +46,9 @@ class Host:
     def call(self, name: str, receiver: Callable[..., object], /, **keywords: object) -> None:
         """Call a receiver to its end; what it raises is raised."""
         result = receiver(self.app, **keywords)
-        if result is None:
-            return
-        if inspect.isawaitable(result):
-            self._await(name, result)
-        elif (left := unrun(result)) is not None:
+        if result is not None and inspect.isawaitable(result):
+            result = self._await(name, result)
+        if (left := unrun(result)) is not None:
             raise ReceiverError(f"{name} returned {left}, and nothing of it has run: leave out yield, or run it.")
 
     def notify(self, signal: AppSignal, **keywords: object) -> None:
@@ -77,9 +75,9 @@ class Host:
                 raise
             log.exception("A receiver of got_request_exception raised.")
 
-    def _await(self, name: str, result: Awaitable[object]) -> None:
-        async def wait() -> None:
-            await result
+    def _await(self, name: str, result: Awaitable[object]) -> object:
+        async def wait() -> object:
+            return await result
 
         try:
             run = self.app.ensure_sync(wait)
@@ -89,4 +87,4 @@ class Host:
             raise MissingExtraError(
                 f'{name} returned a coroutine, which needs: pip install "flask-whop[async]"'
             ) from None
-        run()
+        return run()

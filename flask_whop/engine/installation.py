@@ -117,7 +117,10 @@ class Installation:
 
 
 def _store_for(app: Flask, settings: Settings) -> Store:
-    """The store that the settings name; memory for an app under test that names none."""
+    """The store that the settings name; memory for an app under test that names none.
+
+    If ``TESTING`` is turned on later, ``Engine.store`` leaves the default file.
+    """
     if settings.store == DEFAULT_STORE and app.testing:
         return MemoryStore()
     if settings.store == "memory://" and settings.dispatch.owned and not app.testing:

@@ -1,4 +1,8 @@
-"""Holds the claims of this process while their receivers run."""
+"""Holds the claims of this process while their receivers run.
+
+This is the renewing side. The stores judge when a lease has run out, and then grant its
+delivery to somebody else: see ``TAKEABLE`` in :mod:`flask_whop.stores.statements`.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +22,6 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS: Final = 30.0
 """How long a claim outlives its holder: until about Whop's first retry, which comes after 30 seconds."""
-
-LONGEST_CALL: Final = 3600.0
-"""How many seconds one call of a receiver may hold a delivery."""
 
 
 class Held:
@@ -52,7 +53,7 @@ class LeaseKeeper:
     process renews nothing and its claims run out.
     """
 
-    def __init__(self, *, lease: float = LEASE_SECONDS, longest: float = LONGEST_CALL) -> None:
+    def __init__(self, *, lease: float = LEASE_SECONDS, longest: float) -> None:
         self.lease = lease
         self.longest = longest
         self._held: dict[tuple[Key, str], Held] = {}
@@ -90,7 +91,7 @@ class LeaseKeeper:
         self._held.pop((key, token), None)
 
     def renew(self) -> None:
-        """Renew what has been held for a while; once nothing is, close what was opened for renewals."""
+        """Renew older leases, and close connections for renewals that nothing needs any more."""
         before = time.monotonic() - self.lease / 4
         old = [held for held in list(self._held.values()) if held.since <= before]
         for held in old:

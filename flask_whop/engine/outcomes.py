@@ -33,7 +33,7 @@ class Status(str, Enum):
     def owned(self) -> bool:
         """Whether Whop may forget the delivery: nothing is left to retry, or the retry is ours.
 
-        This is the one principle: we answer 2xx exactly when it holds.
+        This is the one principle: the blueprint answers 2xx exactly when this is true.
         """
         return self not in _WHOPS
 

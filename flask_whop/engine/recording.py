@@ -89,8 +89,11 @@ class Record:
             if name not in present and (name not in self._earlier or self._earlier[name].state not in FINISHED)
         ]
 
-    def is_due(self, receipt: Receipt) -> bool:
-        """Whether the receiver of an earlier receipt must be called now; if not, note what it means for the end."""
+    def must_be_called(self, receipt: Receipt) -> bool:
+        """Whether the receiver of an earlier receipt must be called now; if not, note what that means for the end.
+
+        A receiver that succeeded, gave up or skipped the event is never called again.
+        """
         if not self._holding.owned:
             return receipt.state not in FINISHED
         if receipt.state is ReceiptState.FAILED and receipt.due_at is not None and receipt.due_at > self._store.clock():
@@ -101,7 +104,7 @@ class Record:
 
     # Writing.
 
-    def wait_for(self, name: str) -> None:
+    def expect(self, name: str) -> None:
         """Record that an expected receiver isn't in this process: the delivery waits for it, until the deadline."""
         now, before = self._store.clock(), self._earlier.get(name)
         due_at = self._retries.next_due(self._holding.attempts, self._holding.opened_at, now)

@@ -1,4 +1,4 @@
-"""When we retry a delivery, and when we stop."""
+"""When we retry a delivery, and when we stop: then its receipt becomes a dead letter (see :mod:`.recording`)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class RetryPolicy:
     being retried together.
     """
 
-    first: float = 10.0
+    first: float
     """The wait after the first failure."""
-    longest: float = 3600.0
+    longest: float
     """The longest wait."""
-    until: float = DAY
+    until: float
     """How long after its first call a receiver is retried."""
 
     def next_due(self, failures: int, since: float, now: float, wish: float | None = None) -> float | None:

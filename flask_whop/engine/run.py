@@ -72,7 +72,7 @@ class Run:
         self._errors: list[BaseException] = []
         self._ran = 0
         self._busy = 0  # receivers whose turn didn't come
-        self._open = False  # whether a receiver is running, its writes neither committed nor rolled back
+        self._uncommitted = False  # whether a receiver is running, its writes neither committed nor rolled back
 
     def go(self) -> Outcome:
         """Call the receivers that aren't done, and end the claim.
@@ -106,7 +106,7 @@ class Run:
 
     def _wait_for_absent(self, connected: Sequence[Call]) -> None:
         for name in self._record.absent({name for call in connected for name in call.names}):
-            self._record.wait_for(name)
+            self._record.expect(name)
             log.warning(
                 "%s %s waits for its receiver %s, which this process doesn't have.",
                 self._event.type,
@@ -122,7 +122,7 @@ class Run:
             receipt = self._record.died(call, receipt)
             log.error("%s didn't end with %s %s: %s", call.name, self._event.type, self._event.id, DIED)
             self._notify_of_failure(call, ProcessDied(DIED))
-        return self._record.is_due(receipt)
+        return self._record.must_be_called(receipt)
 
     # Calling them.
 
@@ -194,18 +194,18 @@ class Run:
     def _call_receiver(self, call: Call) -> BaseException | None:
         """Call a receiver; return what it raised, after undoing its writes."""
         self._store.begin()
-        self._open = True
+        self._uncommitted = True
         try:
             self._host.call(call.name, call.receiver, event=self._event)
         except BaseException as error:  # noqa: BLE001  # what to do depends on its cause
-            self._open = False
+            self._uncommitted = False
             self._store.undo()
             return error
         return None
 
     def _commit(self, attempt: Attempt) -> BaseException | None:
         """Record that a receiver returned; return why its writes couldn't be committed."""
-        self._open = False
+        self._uncommitted = False
         try:
             self._record.end(attempt, ReceiptState.DONE)
         except (ClaimLost, StoreUnavailable):
@@ -235,7 +235,7 @@ class Run:
     def _break_off(self, error: BaseException) -> None:
         """End the claim halfway: the next try comes at once, or a little later if the fault is ours."""
         with suppress(FlaskWhopError):
-            if self._open:
+            if self._uncommitted:
                 self._store.undo()
         self._record.break_off(self._retries.first if isinstance(error, Exception) else 0.0)
 
@@ -283,7 +283,7 @@ def _is_stale(store: Store, key: Key, names: tuple[str, ...], order: Order | Non
 
 
 def _exit_by(error: BaseException) -> ReceiverExited:
-    """An exception for those who expect one, made of what isn't."""
+    """Wrap what isn't an ``Exception`` in one, for error trackers and signals that take nothing else."""
     exited = ReceiverExited(f"The receiver ended by {type(error).__qualname__}.")
     exited.__cause__ = error
     return exited

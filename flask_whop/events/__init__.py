@@ -3,6 +3,9 @@
 Each family of events is a module, imported when one of its names is first asked for,
 so an app pays for the events it uses. ``from flask_whop.events import PaymentSucceeded``
 works for every event, every payload, and every part that a family defines.
+
+A new event is a class in its family, a line in :mod:`flask_whop.signals`, and a line in
+``shapes.json``, from which samples are made; the tests name what is missing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Parse a body into an event; find its class by its type, and every class of this package by its name.
 
-Events are listed nowhere: the first word of a type or a class names its family, a
+There is no list of events here: the first word of a type or a class names its family, a
 module of this package, which is imported when one of its classes is first needed.
 """
 

@@ -3,6 +3,11 @@
 Columns that are added later are nullable or have a default: a process of the previous
 release keeps running beside a new one, and starts again after a rollback. A column that
 nothing needs any more is removed a release later.
+
+A new column also takes a new ``VERSION`` here, its place in the statements
+(``statements.py``, and the upserts in ``statements_mysql.py``), in the values and rows
+(``rows.py``), in the records (``records.py``) and in the memory store. The contract in
+the tests runs over all stores.
 """
 
 from __future__ import annotations
@@ -55,7 +60,7 @@ class Table(NamedTuple):
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
-    """Its primary key. The column that tells rows apart goes first, so no index begins like the key."""
+    """Its primary key. The most selective column comes first, so no other index has the key's prefix."""
     indexes: tuple[Index, ...] = ()
 
 

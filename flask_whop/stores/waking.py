@@ -84,7 +84,7 @@ class ListeningWaker:
             try:
                 return self._hear(seconds)
             except Exception as error:  # noqa: BLE001  # likewise
-                log.debug("The worker hears PostgreSQL no more: %s", type(error).__name__)
+                log.debug("The worker lost its connection to PostgreSQL's notifications: %s", type(error).__name__)
                 self.close()
         time.sleep(seconds)
         return False

@@ -22,7 +22,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from flask_whop import WhopWebhooks, signals
 from flask_whop.doctor.checkup import catalog
-from flask_whop.doctor.findings import Finding
+from flask_whop.doctor.finding import Finding
 from flask_whop.engine.installation import Installation
 from flask_whop.stores import Arrival, Key, Receipt, ReceiptState, Settlement, State
 from flask_whop.stores.sqlite import SqliteStore
@@ -619,7 +619,7 @@ def test_piped_it_is_plain_text_with_one_line_for_each_part(project):
     ran = subprocess.run(**project, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stderr) == (1, "")
     assert "\x1b" not in ran.stdout
-    assert [line for line in ran.stdout.splitlines() if line.startswith("  fix   Let the hook pass the route")]
+    assert [line for line in ran.stdout.splitlines() if line.startswith("  fix   Make the hook skip the route")]
     assert ran.stdout.splitlines()[-1] == "1 error, 1 warning"
 
 

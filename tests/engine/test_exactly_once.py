@@ -345,7 +345,7 @@ def test_claims_that_are_held_for_the_first_time_at_once_are_all_renewed():
             """Nothing was opened."""
 
     renewed, lifeline = set(), Noting()
-    keeper, barrier = LeaseKeeper(lease=30.0), threading.Barrier(16)
+    keeper, barrier = LeaseKeeper(lease=30.0, longest=3600.0), threading.Barrier(16)
 
     def hold(number):
         barrier.wait()

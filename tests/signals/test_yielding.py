@@ -202,3 +202,12 @@ def test_what_a_call_gave_when_all_is_done_or_awaited_has_none():
         assert unrun(result) is None
     for one in awaited:
         one.close()
+
+
+def test_an_async_receiver_that_returns_what_nobody_runs_has_failed(sender):
+    async def fulfil(app, event):
+        return (one for one in "ab")
+
+    payment_succeeded.connect(fulfil)
+    answer = sender.deliver("payment.succeeded", id="msg_1")
+    assert (answer.status_code, answer.json["status"]) == (500, "failed")

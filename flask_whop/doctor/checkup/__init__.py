@@ -13,7 +13,7 @@ from flask_whop.doctor.checkup.receivers import check_receivers
 from flask_whop.doctor.checkup.route import check_route
 from flask_whop.doctor.checkup.store import check_dispatch, check_store
 from flask_whop.doctor.diagnosis.guesses import WHOP_SECRET, cleaned, decoded
-from flask_whop.doctor.findings import Check, Finding
+from flask_whop.doctor.finding import Check, Finding
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import StoreUnavailable
 from flask_whop.stores import Filter

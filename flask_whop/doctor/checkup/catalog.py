@@ -1,13 +1,14 @@
 """Every finding about an app, by its id, which is the same in each release.
 
-The hundreds are the checks: secret, route, store, dispatch, receivers, clock.
+The hundreds are the checks: secret, route, store, dispatch, receivers, clock. A missing
+number was given up, and isn't given again.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from flask_whop.doctor.findings import Finding, Level
+from flask_whop.doctor.finding import Finding, Level
 
 _WARNING, _NOTE = Level.WARNING, Level.NOTE
 _UNVERIFIED = "Deliveries never reach their receivers; after 72 hours of failures Whop disables the webhook."
@@ -51,7 +52,7 @@ W103: Final = Finding(
     "W103",
     "A hook of the app answers before the webhook's route does: {actions}; Whop sees {status}.{target}",
     _UNVERIFIED,
-    'Let the hook pass the route: if request.blueprint == "whop": return None. Nobody logs in there, and the signature'
+    'Make the hook skip the route: if request.blueprint == "whop": return None. Nobody logs in there, and the signature'
     " protects it.",
 )
 W104: Final = Finding(

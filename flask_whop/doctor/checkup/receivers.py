@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from flask_whop import signals
 from flask_whop.doctor.checkup import catalog
-from flask_whop.doctor.findings import Check, Finding
+from flask_whop.doctor.finding import Check, Finding
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import StoreUnavailable
 from flask_whop.signals.app_signal import AppSignal

@@ -12,7 +12,7 @@ from werkzeug.sansio.utils import host_is_trusted
 from flask_whop.config import NAME
 from flask_whop.doctor.checkup import catalog
 from flask_whop.doctor.checkup.rehearsal import Answer, Rehearsal, host_of
-from flask_whop.doctor.findings import Check, Finding
+from flask_whop.doctor.finding import Check, Finding
 from flask_whop.doctor.watch import Refused, examine
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import Reason

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from flask_whop.config import DEFAULT_STORE, Mode
 from flask_whop.doctor.checkup import catalog
-from flask_whop.doctor.findings import Check, Finding
+from flask_whop.doctor.finding import Check, Finding
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import StoreUnavailable
 from flask_whop.stores import Arrival, Key, MemoryStore, Settlement, State

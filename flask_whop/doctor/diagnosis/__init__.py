@@ -20,7 +20,7 @@ from typing import Final
 from flask_whop.doctor.diagnosis.guesses import MAX_BODY as MAX_BODY
 from flask_whop.doctor.diagnosis.guesses import WHOP_SECRET, bodies, keys
 from flask_whop.doctor.diagnosis.mistakes import Mistake as Mistake
-from flask_whop.doctor.findings import Finding
+from flask_whop.doctor.finding import Finding
 from flask_whop.errors import Rejected
 from flask_whop.signature import candidates_in, read_headers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from flask_whop.doctor.findings import Finding
+from flask_whop.doctor.finding import Finding
 
 
 class Mistake(str, Enum):
