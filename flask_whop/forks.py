@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import Any, Final
-from weakref import WeakMethod
+from weakref import WeakKeyDictionary
 
 
 class Process:
@@ -33,23 +33,23 @@ process: Final = Process()
 """The identity of the process that runs this."""
 
 
-_renewals: Final[dict[int, WeakMethod[Callable[[], Any]]]] = {}
+# No WeakMethod: until Python 3.11 it complains at the end of a process.
+_renewals: Final[WeakKeyDictionary[object, Callable[[Any], object]]] = WeakKeyDictionary()
 
 
 def renew_after_fork(renew: Callable[[], Any]) -> None:
     """Call ``renew``, a bound method, in each child that is forked while its object lives.
 
-    The object is held weakly. Where the system can't fork, nothing ever calls it.
+    The object is held weakly, and has one such method. Where the system can't fork, nothing
+    ever calls it.
     """
-    method = WeakMethod(renew, lambda dead: _renewals.pop(id(dead), None))
-    _renewals[id(method)] = method
+    _renewals[renew.__self__] = renew.__func__  # type: ignore[attr-defined]  # those of a bound method
 
 
 def _renew_all() -> None:
     process.renew()  # first, so what is renewed next sees the new identity
-    for method in list(_renewals.values()):
-        if (renew := method()) is not None:
-            renew()
+    for owner, renew in list(_renewals.items()):
+        renew(owner)
 
 
 if hasattr(os, "register_at_fork"):

@@ -18,7 +18,7 @@ from operator import itemgetter
 from threading import RLock
 from types import MethodType
 from typing import Any, Final, NamedTuple, TypeVar, cast
-from weakref import WeakMethod, ref
+from weakref import ref
 
 from blinker import ANY, NamedSignal
 
@@ -248,7 +248,17 @@ def nobody() -> None:
 
 
 def _weak(receiver: Callable[..., object]) -> Callable[[], Callable[..., object] | None]:
-    return WeakMethod(receiver) if isinstance(receiver, MethodType) else ref(receiver)
+    if isinstance(receiver, MethodType):
+        return partial(_bound, ref(receiver.__func__), ref(receiver.__self__))
+    return ref(receiver)
+
+
+def _bound(
+    function: Callable[[], Callable[..., object] | None], owner: Callable[[], object]
+) -> Callable[..., object] | None:
+    """Bind a method again, as WeakMethod does; until Python 3.11 that complains at the end of a process."""
+    alive, of = function(), owner()
+    return None if alive is None or of is None else MethodType(alive, of)
 
 
 def _real(sender: object) -> object:
