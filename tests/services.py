@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import socket
+import threading
+from contextlib import suppress
 
 import pytest
 
@@ -46,3 +49,46 @@ def listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+class Silent:
+    """A Redis that takes connections and says nothing, until it is told to."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self.listener.getsockname()[1]}/0"
+        self.taken = []
+        self.speaks = threading.Event()
+        self.threads = [threading.Thread(target=self.take)]
+        self.threads[0].start()
+
+    def take(self):
+        while True:
+            client, _ = self.listener.accept()
+            if client.recv(1, socket.MSG_PEEK) == b"":  # it is closed
+                client.close()
+                return
+            self.taken.append(client)
+            self.threads.append(threading.Thread(target=self.serve, args=(client,)))
+            self.threads[-1].start()
+
+    def serve(self, client):
+        self.speaks.wait()
+        # Who is cut off in the middle need not be served any more.
+        with suppress(OSError), client, socket.create_connection(("127.0.0.1", 6379)) as redis:
+            while ready := select.select([client, redis], [], [], 30)[0]:
+                for one in ready:
+                    data = one.recv(65_536)
+                    if not data:
+                        return
+                    (redis if one is client else client).sendall(data)
+
+    def close(self):
+        self.speaks.set()
+        socket.create_connection(self.listener.getsockname()).close()
+        for client in self.taken:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join()
+        self.listener.close()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
+from flask_whop.signature import sign
 from flask_whop.testing import signed
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 SECRET = "ws_" + "5b1c9fe07d2a4836" * 4
 OTHER_SECRET = "ws_" + "e8a04d7715c3b296" * 4
 PATH = "/webhooks/whop"
+BODY = b'{"id":"msg_1","type":"payment.succeeded","data":{"id":"pay_1"}}'
 
 _ids = count(1)
 
@@ -53,3 +55,13 @@ class Sender:
     def send(self, body: dict[str, object] | bytes, **how: object) -> TestResponse:
         """Deliver a body."""
         return self.app.test_client().post(PATH, buffered=True, **signed(body, self.secret, **how))
+
+
+def good_headers(body: bytes = BODY, **how: int | None) -> dict[str, str]:
+    """The headers with which Whop would send a body."""
+    return {**sign(body, SECRET, delivery_id="msg_1", **how), "content-type": "application/json"}
+
+
+def post(app: Flask, headers: dict[str, str], body: bytes = BODY) -> TestResponse:
+    """Send a body with these headers."""
+    return app.test_client().post(PATH, data=body, headers=headers)

@@ -12,8 +12,7 @@ import pytest
 from flask import got_request_exception
 from werkzeug.exceptions import BadRequest, ClientDisconnected
 
-from tests.shop import PATH
-from tests.test_verification import BODY, good_headers, post
+from tests.shop import BODY, PATH, good_headers, post
 
 
 class Failing:

@@ -21,18 +21,7 @@ from flask_whop.signals import delivery_received
 from flask_whop.signature import MAX_CANDIDATES, Delivery, Verifier, sign
 from flask_whop.testing import signed
 from tests import examples
-from tests.shop import OTHER_SECRET, PATH, SECRET, Sender, new_app
-
-BODY = b'{"id":"msg_1","type":"payment.succeeded","data":{"id":"pay_1"}}'
-
-
-def good_headers(body=BODY, **how):
-    return {**sign(body, SECRET, delivery_id="msg_1", **how), "content-type": "application/json"}
-
-
-def post(app, headers, body=BODY):
-    return app.test_client().post(PATH, data=body, headers=headers)
-
+from tests.shop import BODY, OTHER_SECRET, PATH, SECRET, Sender, good_headers, new_app, post
 
 # The behaviour of the public test suite of Standard Webhooks, against the endpoint.
 

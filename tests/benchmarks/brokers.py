@@ -23,8 +23,7 @@ from redis import Redis
 from flask_whop import WhopWebhooks
 from flask_whop.testing import sample, signed
 from tests.benchmarks.common import SECRET
-from tests.services import SERVICES
-from tests.test_celery import Silent
+from tests.services import SERVICES, Silent
 
 TURN = 10
 
