@@ -15,18 +15,21 @@ from weakref import WeakKeyDictionary
 
 
 class Process:
-    """The identity of this process: compare :attr:`current` with ``is``.
-
-    ``os.getpid()`` is a system call each time, and numbers are used again. Where the system
-    can't fork, such as on Windows, the identity never changes.
-    """
+    """The identity of this process: compare :attr:`current` with ``is``, since numbers are used again."""
 
     def __init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
         """Take a new identity."""
-        self.current: object = object()
+        self._known: tuple[int, object] = (os.getpid(), object())
+
+    @property
+    def current(self) -> object:
+        """The identity; asked for in a fork that ran no hooks of Python's, as uWSGI's, it renews everything."""
+        if self._known[0] != os.getpid():
+            _renew_all()
+        return self._known[1]
 
 
 process: Final = Process()

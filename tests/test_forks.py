@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -45,3 +47,17 @@ def test_what_is_renewed_is_not_kept_alive():
     del held
     gc.collect()
     assert len(forks._renewals) <= before
+
+
+def test_a_fork_in_c_which_runs_no_hooks_has_an_identity_and_tokens_of_its_own():
+    code = (
+        "import ctypes, os\n"
+        "from flask_whop.engine.leases import new_token\n"
+        "from flask_whop.forks import process\n"
+        "before, token = process.current, new_token()\n"
+        "if (child := ctypes.PyDLL(None).fork()) == 0:\n"
+        "    other = new_token().partition('-')[0] != token.partition('-')[0]\n"
+        "    os._exit(0 if other and process.current is not before else 1)\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

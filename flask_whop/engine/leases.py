@@ -172,10 +172,13 @@ class _Tokens:
         renew_after_fork(self.renew)
 
     def renew(self) -> None:
+        self._made_in = process.current
         self._process = os.urandom(12).hex()
         self._numbers = itertools.count()
 
     def __call__(self) -> str:
+        if self._made_in is not process.current:
+            self.renew()
         return f"{self._process}-{next(self._numbers)}"
 
 
