@@ -43,16 +43,16 @@ _STEP = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A request with a good signature."""
+    """A request with a good signature, or what was pulled from Whop's delivery log over its authenticated API."""
 
     id: str
     """The ``webhook-id`` (``msg_…``): the same on every retry of the same event."""
     timestamp: int
-    """When it was signed, in unix seconds."""
+    """When it was signed, or sent if it was pulled, in unix seconds."""
     body: bytes = field(repr=False)
-    """The signed bytes."""
-    secret_index: int
-    """Which configured secret matched, counted from 0."""
+    """The signed bytes; if it was pulled, the same values as JSON written again."""
+    secret_index: int | None
+    """Which configured secret matched, counted from 0; None if it was pulled."""
 
 
 def fingerprint(secret: str) -> str:

@@ -27,6 +27,7 @@ from flask_whop.stores import (
     Hold,
     Key,
     MemoryStore,
+    Origin,
     Receipt,
     ReceiptState,
     Settlement,
@@ -288,7 +289,8 @@ class Engine:
             delivery.timestamp,
             delivery.secret_index,
             delivery.body,
-            signer=self.fingerprints[delivery.secret_index],
+            signer=None if delivery.secret_index is None else self.fingerprints[delivery.secret_index],
+            origin=Origin.ARRIVED if delivery.secret_index is not None else Origin.PULLED,
         )
 
     def _accepting(self, delivery: Delivery) -> tuple[AnyEvent, Arrival]:

@@ -17,6 +17,7 @@ from flask_whop.stores.records import Filter as Filter
 from flask_whop.stores.records import Hold as Hold
 from flask_whop.stores.records import Key as Key
 from flask_whop.stores.records import Mark as Mark
+from flask_whop.stores.records import Origin as Origin
 from flask_whop.stores.records import Receipt as Receipt
 from flask_whop.stores.records import ReceiptState as ReceiptState
 from flask_whop.stores.records import Settlement as Settlement

@@ -257,6 +257,19 @@ class MemoryStore(Contents, Store):
             found = [self._look(about.key) for about in latest]
         return [delivery._replace(body=None) for delivery in found if delivery is not None]
 
+    def earliest(self, endpoint: str) -> float | None:
+        """Return when the first of the deliveries arrived."""
+        with self._lock:
+            return min((about.received_at for about in self._all(endpoint)), default=None)
+
+    def note(self, endpoint: str, name: str) -> float | None:
+        """Return the time that was noted under ``name``."""
+        return self._notes.get((endpoint, name))
+
+    def put_note(self, endpoint: str, name: str, at: float) -> None:
+        """Note a time under ``name``."""
+        self._notes[endpoint, name] = at
+
     def stats(self, endpoint: str) -> Stats:
         """Count the deliveries by state."""
         with self._lock:

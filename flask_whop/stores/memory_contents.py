@@ -18,6 +18,7 @@ from flask_whop.stores.records import (
     Filter,
     Key,
     Mark,
+    Origin,
     Receipt,
     ReceiptState,
     Settlement,
@@ -27,11 +28,11 @@ from flask_whop.stores.records import (
 
 DAY = 86_400.0
 
-PlainReceipt: TypeAlias = tuple[str, str, int, float, float]
+PlainReceipt: TypeAlias = tuple[str, str, int, float, float, str | None]
 # What a done delivery leaves: plain tuples of plain values, which the garbage collector
 # need not walk, however many there are.
 Done: TypeAlias = tuple[
-    tuple[str, str | None, str | None, float | None, float | None, int, int],
+    tuple[str, str | None, str | None, float | None, float | None, int, int | None, str],
     tuple[int, bool, float, float, float],
     tuple[PlainReceipt, ...],
 ]
@@ -150,6 +151,7 @@ class Contents:
         self._of_resource: dict[tuple[str, str], set[str]] = {}
         self._marks: dict[tuple[str, str, str], Progress] = {}
         self._marked: dict[tuple[str, str], set[tuple[str, str, str]]] = {}
+        self._notes: dict[tuple[str, str], float] = {}
 
     def _add(self, arrival: Arrival, now: float) -> Delivery:
         delivery = self._live[arrival.key] = Delivery(arrival, now)
@@ -324,11 +326,11 @@ def flattened(delivery: Delivery) -> Done:
     """Return a done delivery as plain tuples."""
     arrival = delivery.arrival
     return (
-        arrival[1:8],
+        (*arrival[1:8], arrival.origin.value),
         (delivery.attempts, delivery.owned, delivery.received_at, delivery.opened_at, delivery.changed_at),
         tuple(
             [
-                (one.receiver, one.state.value, one.attempts, one.first_at, one.last_at)
+                (one.receiver, one.state.value, one.attempts, one.first_at, one.last_at, one.answer)
                 for one in delivery.receipts.values()
             ]
         ),
@@ -338,12 +340,12 @@ def flattened(delivery: Delivery) -> Done:
 def restored(key: Key, done: Done) -> Delivery:
     """Return a done delivery as it was before it was flattened, without its body."""
     about, counts, receipts = done
-    delivery = Delivery(Arrival(key, *about, b""), counts[2])
+    delivery = Delivery(Arrival(key, *about[:7], b"", origin=Origin(about[7])), counts[2])
     delivery.state = State.DONE
     delivery.attempts, delivery.owned, delivery.received_at, delivery.opened_at, delivery.changed_at = counts
     delivery.receipts = {
-        name: Receipt(name, ReceiptState(state), attempts, first_at, last_at)
-        for name, state, attempts, first_at, last_at in receipts
+        name: Receipt(name, ReceiptState(state), attempts, first_at, last_at, answer=answer)
+        for name, state, attempts, first_at, last_at, answer in receipts
     }
     return delivery
 
@@ -367,6 +369,7 @@ def stored_of(delivery: Delivery) -> Stored:
         arrival.body or None,
         arrival.receivers,
         arrival.signer,
+        arrival.origin,
     )
 
 

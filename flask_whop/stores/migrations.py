@@ -46,16 +46,17 @@ class Tables:
                 _add(prefix, table, metadata)
         self.all: list[sa.Table] = [metadata.tables[f"{schema}{prefix}{table.name}"] for table in described.TABLES]
         """Each of them."""
-        deliveries, receipts, marks, schema_ = self.all
+        deliveries, receipts, marks, notes, schema_ = self.all
         self.deliveries: sa.Table = deliveries
         self.receipts: sa.Table = receipts
         self.marks: sa.Table = marks
+        self.notes: sa.Table = notes
         self.schema: sa.Table = schema_
 
     def names(self, dialect: sa.Dialect) -> Names:
         """Return their names in statements."""
         prepare = dialect.identifier_preparer.format_table
-        return Names(*(prepare(table) for table in (self.deliveries, self.receipts, self.marks)))
+        return Names(*(prepare(table) for table in (self.deliveries, self.receipts, self.marks, self.notes)))
 
     def version(self, connection: sa.Connection) -> int:
         """Return the version of the tables in the database; 0 if there are none.

@@ -207,6 +207,18 @@ class Store(Lifeline, Protocol):
         """Return up to ``limit`` deliveries, the latest first, without their bodies."""
         ...
 
+    def earliest(self, endpoint: str) -> float | None:
+        """Return when the first of the deliveries arrived, in unix seconds; None if there are none."""
+        ...
+
+    def note(self, endpoint: str, name: str) -> float | None:
+        """Return the time that was noted under ``name``, in unix seconds; None if none was."""
+        ...
+
+    def put_note(self, endpoint: str, name: str, at: float) -> None:
+        """Note a time under ``name``, instead of an earlier note; it isn't pruned."""
+        ...
+
     def stats(self, endpoint: str) -> Stats:
         """Count the deliveries by state."""
         ...

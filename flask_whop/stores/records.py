@@ -49,6 +49,15 @@ FINISHED: Final = frozenset({ReceiptState.DONE, ReceiptState.GIVEN_UP, ReceiptSt
 """The states in which no retry or replay calls a receiver again."""
 
 
+class Origin(str, Enum):
+    """How a delivery came here."""
+
+    ARRIVED = "arrived"
+    """Whop sent it, signed."""
+    PULLED = "pulled"
+    """It was fetched from Whop's delivery log."""
+
+
 class Key(NamedTuple):
     """The identity of a delivery."""
 
@@ -71,15 +80,16 @@ class Arrival(NamedTuple):
     updated_at: float | None
     """When the resource changed, from ``data.updated_at``, in unix seconds; None if the payload has no such time."""
     signed_at: int
-    """When it was signed, in unix seconds."""
-    secret_index: int
-    """The index of the configured secret that matched, from 0."""
+    """When it was signed, or sent if it was pulled, in unix seconds."""
+    secret_index: int | None
+    """The index of the configured secret that matched, from 0; None if it was pulled."""
     body: bytes
-    """The signed bytes."""
+    """The signed bytes; if it was pulled, its JSON written again."""
     receivers: tuple[str, ...] = ()
     """The receivers it is accepted for; empty if they run before the answer."""
     signer: str | None = None
-    """The fingerprint of the secret that verified it."""
+    """The fingerprint of the secret that verified it; None if it was pulled."""
+    origin: Origin = Origin.ARRIVED
 
     def __repr__(self) -> str:
         """Show everything but the body."""
@@ -101,6 +111,8 @@ class Receipt(NamedTuple):
     """When it will be called again, in unix seconds; None if the retry is not ours."""
     error: str | None = None
     """The last error it raised, with the end of the traceback."""
+    answer: str | None = None
+    """What it answered to an event that wants an answer, as JSON."""
 
 
 NO_RECEIPTS: Final[Mapping[str, Receipt]] = {}
@@ -163,13 +175,14 @@ class Stored(NamedTuple):
     changed_at: float
     due_at: float | None
     signed_at: int
-    secret_index: int
+    secret_index: int | None
     body: bytes | None
-    """The signed bytes; None if they were dropped."""
+    """The signed bytes, or those that were pulled; None if they were dropped."""
     receivers: tuple[str, ...] = ()
     """The receivers it was accepted for."""
     signer: str | None = None
-    """The fingerprint of the secret that verified it when it first arrived."""
+    """The fingerprint of the secret that verified it when it first arrived; None if it was pulled."""
+    origin: Origin = Origin.ARRIVED
 
     def __repr__(self) -> str:
         """Show everything but the body."""

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 from flask_whop.errors import StoreUnavailable
 from flask_whop.names import storable
-from flask_whop.stores.records import Arrival, Filter, Key, Mark, Receipt, ReceiptState, State, Stored
+from flask_whop.stores.records import Arrival, Filter, Key, Mark, Origin, Receipt, ReceiptState, State, Stored
 from flask_whop.stores.schema import BY_STATE, BY_TYPE
 from flask_whop.stores.statements import Statements
 
@@ -73,6 +73,7 @@ def receipt_values(key: Key, token: str, receipt: Receipt) -> dict[str, object]:
         "last_at": receipt.last_at,
         "due_at": receipt.due_at,
         "error": receipt.error,
+        "answer": receipt.answer,
         "token": token,
     }
 
@@ -93,6 +94,7 @@ def arrival_values(arrival: Arrival, now: float) -> dict[str, object]:
         "body": body,
         "receivers": json.dumps(arrival.receivers) if arrival.receivers else None,
         "signer": arrival.signer,
+        "origin": arrival.origin.value,
         "now": now,
     }
 
@@ -125,7 +127,7 @@ def searches(wanted: Filter, types: Sequence[str] | None) -> tuple[list[str], di
 
 def stored_of(row: Row) -> Stored:
     """Return the delivery that a row holds."""
-    receivers, signer, body = row[13:16]
+    receivers, signer, origin, body = row[13:17]
     return Stored(
         Key(str(row[0]), str(row[1])),
         event_type=str(row[2]),
@@ -138,16 +140,17 @@ def stored_of(row: Row) -> Stored:
         changed_at=number(row[9]),
         due_at=None if row[10] is None else number(row[10]),
         signed_at=whole(row[11]),
-        secret_index=whole(row[12]),
+        secret_index=None if row[12] is None else whole(row[12]),
         body=None if body is None else bytes(body),  # type: ignore[call-overload]  # bytes, or a memoryview by some drivers
         receivers=tuple(json.loads(str(receivers))) if receivers else (),
         signer=text(signer),
+        origin=Origin(origin),
     )
 
 
 def receipt_of(row: Row) -> Receipt:
     """Return the receipt that a row holds."""
-    receiver, state, attempts, first_at, last_at, due_at, error = row
+    receiver, state, attempts, first_at, last_at, due_at, error, answer = row
     return Receipt(
         str(receiver),
         ReceiptState(state),
@@ -156,6 +159,7 @@ def receipt_of(row: Row) -> Receipt:
         number(last_at),
         None if due_at is None else number(due_at),
         text(error),
+        text(answer),
     )
 
 

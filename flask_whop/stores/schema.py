@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from flask_whop.errors import ConfigError
 
-VERSION: Final = 1
+VERSION: Final = 2
 """The version of the tables that this release makes."""
 OLDEST: Final = 1
 """The oldest version whose code can use the tables of this one."""
@@ -99,7 +99,7 @@ DELIVERIES: Final = Table(
         *_optional(Kind.NUMBER, "due_at"),
         *_optional(Kind.SHORT, "lease"),
         *_optional(Kind.NUMBER, "lease_until"),
-        # Deliveries that arrived are signed; those that are pulled, or sent by hand, need not be.
+        # Deliveries that arrived are signed; those that are pulled aren't.
         Column("origin", Kind.SHORT, nullable=False, default="arrived"),
         *_optional(Kind.WHOLE, "signed_at", "secret_index"),
         *_optional(Kind.TEXT, "receivers"),
@@ -119,7 +119,7 @@ RECEIPTS: Final = Table(
         *_required(Kind.WHOLE, "attempts"),
         *_required(Kind.NUMBER, "first_at", "last_at"),
         *_optional(Kind.NUMBER, "due_at"),
-        *_optional(Kind.TEXT, "error"),
+        *_optional(Kind.TEXT, "error", "answer"),
     ),
     ("delivery_id", "receiver", "endpoint"),
 )
@@ -135,8 +135,13 @@ MARKS: Final = Table(
     ("line", "receiver", "endpoint"),
     (Index("delivery", ("delivery_id", "endpoint"), ""),),
 )
+NOTES: Final = Table(
+    "notes",
+    (*_required(Kind.SHORT, "endpoint"), *_required(Kind.NAME, "name"), *_required(Kind.NUMBER, "noted_at")),
+    ("name", "endpoint"),
+)
 SCHEMA: Final = Table("schema", _required(Kind.WHOLE, "version", "oldest"), ("version",))
-TABLES: Sequence[Table] = (DELIVERIES, RECEIPTS, MARKS, SCHEMA)
+TABLES: Sequence[Table] = (DELIVERIES, RECEIPTS, MARKS, NOTES, SCHEMA)
 
 
 def check_version(version: int, oldest: int, where: str) -> None:

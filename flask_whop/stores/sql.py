@@ -7,7 +7,7 @@ from functools import partial
 from secrets import token_hex
 from typing import Final
 
-from flask_whop.names import ascii_of
+from flask_whop.names import ascii_of, storable
 from flask_whop.stores.lookups import Lookups, repeatable
 from flask_whop.stores.protocol import Store, claim_lost, warn_of_dead_letters
 from flask_whop.stores.records import (
@@ -292,6 +292,11 @@ class SqlStore(Lookups, Store):
             return True
 
         return self._transact(replay)
+
+    @repeatable
+    def put_note(self, endpoint: str, name: str, at: float) -> None:
+        """Note a time under ``name``."""
+        self._change(self._statements.put_note, {"endpoint": endpoint, "name": storable(name), "at": at})
 
     def prune(self, endpoint: str, before: float, *, most: int | None = None) -> int:
         """Delete what has not changed since ``before``, in batches so nobody waits long."""

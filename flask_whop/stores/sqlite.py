@@ -37,7 +37,8 @@ _CHECKPOINT_PAGES: Final = 4000
 _OLDEST_SQLITE: Final = (3, 35, 0)  # the first that has RETURNING
 
 _LARGE: Final = 16_384
-_STATEMENTS: Final = SqliteStatements(Names("whop_deliveries", "whop_receipts", "whop_marks"), "whop_bodies")
+_NAMES: Final = Names("whop_deliveries", "whop_receipts", "whop_marks", "whop_notes")
+_STATEMENTS: Final = SqliteStatements(_NAMES, "whop_bodies")
 
 _NO_VALUES: Final[Values] = {}
 PREFIX: Final = "whop_"

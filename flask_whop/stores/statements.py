@@ -14,15 +14,15 @@ from flask_whop.stores.schema import BY_STATE, BY_TYPE, UNFINISHED_ROWS
 
 _STORED = (
     "endpoint, id, event_type, account_id, state, owned, attempts, received_at, opened_at, changed_at,"
-    " due_at, signed_at, secret_index, receivers, signer"
+    " due_at, signed_at, secret_index, receivers, signer, origin"
 )
 ARRIVED = (
     "endpoint, id, event_type, account_id, resource, occurred_at, updated_at, signed_at, secret_index, body,"
-    " receivers, signer, received_at, opened_at, changed_at, lapses"
+    " receivers, signer, origin, received_at, opened_at, changed_at, lapses"
 )
 ARRIVED_VALUES = (
     ":endpoint, :id, :event_type, :account_id, :resource, :occurred_at, :updated_at, :signed_at, :secret_index, :body,"
-    " :receivers, :signer, :now, :now, :now, 0"
+    " :receivers, :signer, :origin, :now, :now, :now, 0"
 )
 TAKING = (
     "opened_at = CASE WHEN owned = 1 THEN opened_at ELSE :now END, owned = 1,"
@@ -30,10 +30,10 @@ TAKING = (
     " lease = :token, lease_until = :until, attempts = attempts + 1, changed_at = :now"
 )
 STANDING = "state, owned, attempts, lease"
-_RECEIPT = "endpoint, delivery_id, receiver, state, attempts, first_at, last_at, due_at, error"
-_RECEIPT_OUTCOME = ":receiver, :state, :attempts, :first_at, :last_at, :due_at, :error"
+_RECEIPT = "endpoint, delivery_id, receiver, state, attempts, first_at, last_at, due_at, error, answer"
+_RECEIPT_OUTCOME = ":receiver, :state, :attempts, :first_at, :last_at, :due_at, :error, :answer"
 _RECEIPT_VALUES = f":endpoint, :id, {_RECEIPT_OUTCOME}"
-RECEIPT_NEW = ("state", "attempts", "first_at", "last_at", "due_at", "error")
+RECEIPT_NEW = ("state", "attempts", "first_at", "last_at", "due_at", "error", "answer")
 MARK = "endpoint, receiver, line, delivery_id, latest_at, token, held_until"
 KEY = "endpoint = :endpoint AND id = :id"
 _LINE = "endpoint = :endpoint AND receiver = :receiver AND line = :line"
@@ -54,6 +54,7 @@ class Names(NamedTuple):
     deliveries: str
     receipts: str
     marks: str
+    notes: str
 
 
 class Ending(NamedTuple):
@@ -91,6 +92,7 @@ class Statements:
         self._write_replays()
         self._write_searches()
         self._write_counts()
+        self._write_notes()
 
     def _write_claims(self) -> None:
         """Write what makes a delivery a running one, or ours."""
@@ -162,7 +164,7 @@ class Statements:
 
     def _write_holds(self) -> None:
         """Write what renews a claim, and what ends it."""
-        deliveries, _, marks = self._names
+        deliveries, _, marks, _ = self._names
         self.renew: str = f"UPDATE {deliveries} SET lease_until = :until WHERE {_HELD}"
         self.renew_turn: str = f"UPDATE {marks} SET held_until = :until WHERE {_LINE} AND token = :token"
         # The fence is the condition that the token still holds the delivery.
@@ -173,7 +175,7 @@ class Statements:
 
     def _write_receipts(self) -> None:
         """Write what records a receipt."""
-        deliveries, receipts, _ = self._names
+        deliveries, receipts, *_ = self._names
         self.record: str = f"INSERT INTO {receipts} ({_RECEIPT}) VALUES ({_RECEIPT_VALUES}){self._replaced}"
         self.record_held: str = (
             f"INSERT INTO {receipts} ({_RECEIPT}) SELECT endpoint, id, {_RECEIPT_OUTCOME}"
@@ -205,7 +207,7 @@ class Statements:
 
     def _write_replays(self) -> None:
         """Write what runs a delivery again, and what asks whether it is stale."""
-        deliveries, receipts, _ = self._names
+        deliveries, receipts, *_ = self._names
         self.replay: str = (
             f"UPDATE {deliveries} SET state = 'due', owned = 1, due_at = :now, opened_at = :now, changed_at = :now,"
             f" lease = NULL WHERE {KEY} AND state IN ('failed', 'done', 'dead', 'due') AND body IS NOT NULL"
@@ -227,7 +229,7 @@ class Statements:
 
     def _write_searches(self) -> None:
         """Write what reads deliveries and receipts."""
-        deliveries, receipts, _ = self._names
+        deliveries, receipts, *_ = self._names
         self.receivers: str = (
             f"SELECT DISTINCT kept.receiver FROM {deliveries} AS unfinished JOIN {receipts} AS kept"
             f" ON kept.endpoint = unfinished.endpoint AND kept.delivery_id = unfinished.id"
@@ -235,13 +237,13 @@ class Statements:
         )
         self.get: str = f"SELECT {self._taken} FROM {deliveries} WHERE {KEY}"
         self.receipts: str = (
-            f"SELECT receiver, state, attempts, first_at, last_at, due_at, error FROM {receipts}"
+            f"SELECT receiver, state, attempts, first_at, last_at, due_at, error, answer FROM {receipts}"
             f" WHERE endpoint = :endpoint AND delivery_id = :id ORDER BY first_at, receiver"
         )
 
     def _write_counts(self) -> None:
         """Write what forgets what is old, and what counts the rest."""
-        deliveries, receipts, marks = self._names
+        deliveries, receipts, marks, _ = self._names
         self.old: str = (
             f"SELECT id FROM {deliveries} WHERE endpoint = :endpoint AND received_at < :before"
             f" AND changed_at < :before AND {BY_STATE} AND state = :state"
@@ -260,6 +262,19 @@ class Statements:
         self.next_type: str = (
             f"SELECT event_type FROM {deliveries} WHERE endpoint = :endpoint AND {BY_TYPE} AND event_type > :after"
             f" ORDER BY event_type LIMIT 1"
+        )
+
+    def _write_notes(self) -> None:
+        """Write what keeps and reads notes."""
+        notes = self._names.notes
+        self.earliest: str = (
+            f"SELECT MIN(received_at) FROM {self._names.deliveries} WHERE endpoint = :endpoint AND {BY_STATE}"
+            f" AND state = :state"
+        )
+        self.note: str = f"SELECT noted_at FROM {notes} WHERE endpoint = :endpoint AND name = :name"
+        self.put_note: str = (
+            f"INSERT INTO {notes} (endpoint, name, noted_at) VALUES (:endpoint, :name, :at)"
+            f" ON CONFLICT (endpoint, name) DO UPDATE SET noted_at = :at"
         )
 
     @property

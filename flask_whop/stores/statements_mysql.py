@@ -37,6 +37,10 @@ class MySQLStatements(Statements):
         self._write_upserts()
         self._write_claiming()
         self._write_order()
+        self.put_note: str = (
+            f"INSERT INTO {names.notes} (endpoint, name, noted_at) VALUES (:endpoint, :name, :at)"
+            f" ON DUPLICATE KEY UPDATE noted_at = :at"
+        )
 
     def _write_upserts(self) -> None:
         """Write what makes a delivery a running one, or ours."""

@@ -19,6 +19,7 @@ from tests.services import url_of
 from tests.stores import new_prefix, psycopg
 from tests.stores.rows import LEASE, arrival, key, receipt
 
+NEXT = schema.VERSION + 1
 KINDS = ("SQLite", "PostgreSQL", "MariaDB", "SessionStore on PostgreSQL")
 DONE = Settlement(State.DONE)
 
@@ -58,7 +59,7 @@ class Releases:
         newer = schema.DELIVERIES._replace(columns=more, indexes=indexes)
         self.monkeypatch.setattr(schema, "TABLES", (newer, *schema.TABLES[1:]))
         self.monkeypatch.setattr(schema, "DELIVERIES", newer)
-        self.monkeypatch.setattr(schema, "VERSION", 2)
+        self.monkeypatch.setattr(schema, "VERSION", NEXT)
         self.monkeypatch.setattr(schema, "OLDEST", oldest)
 
     def roll_back(self):
@@ -102,7 +103,7 @@ def test_a_newer_release_adds_what_it_needs_and_keeps_what_is_there(releases):
     work(newer, 2)
     assert {one.key for one in newer.find("shop", Filter(), 9)} == {key(1), key(2)}
     assert releases.select("SELECT note, stars FROM {}deliveries") == [(None, 0)] * 2
-    assert releases.select("SELECT version, oldest FROM {}schema") == [(2, 1)]
+    assert releases.select("SELECT version, oldest FROM {}schema") == [(NEXT, 1)]
     assert f"{releases.prefix}deliveries_stars" in releases.indexes()
 
 
@@ -114,7 +115,7 @@ def test_an_older_release_goes_on_beside_a_newer_one_and_starts_again_after_a_ro
     work(older, 3)
     releases.roll_back()
     work(releases.store(), 4)
-    assert releases.select("SELECT version FROM {}schema") == [(2,)]
+    assert releases.select("SELECT version FROM {}schema") == [(NEXT,)]
 
 
 def test_two_processes_of_a_newer_release_start_at_once(releases):
@@ -127,12 +128,28 @@ def test_two_processes_of_a_newer_release_start_at_once(releases):
 
 def test_tables_that_this_release_would_spoil_are_refused_and_left_alone(releases):
     work(releases.store(), 1)
-    releases.update(oldest=2)
+    releases.update(oldest=NEXT)
     releases.store()
     releases.roll_back()
-    with pytest.raises((ConfigError, StoreUnavailable), match=r"version 2, which a newer release.*Update flask-whop"):
+    with pytest.raises((ConfigError, StoreUnavailable), match=rf"version {NEXT}, which a newer release.*Update flask-whop"):
         work(releases.store(), 2)
     assert releases.made[0].get(key(1))
+
+
+def test_tables_of_the_first_version_get_what_has_come_since(releases):
+    first = releases.store()
+    work(first, 1)
+    for statement in (
+        "DROP TABLE {}notes",
+        "ALTER TABLE {}receipts DROP COLUMN answer",
+        "UPDATE {}schema SET version = 1",
+    ):
+        first._change(statement.format(releases.prefix), {})
+    first.close()
+    store = releases.store()
+    work(store, 2)
+    store.put_note("shop", "began", 1.0)
+    assert [one.answer for one in store.receipts(key(1))] == [None]
 
 
 def test_every_column_may_be_added_to_tables_that_are_in_use():

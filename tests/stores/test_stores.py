@@ -15,6 +15,7 @@ from flask_whop.stores import (
     Hold,
     Key,
     Mark,
+    Origin,
     ReceiptState,
     Settlement,
     State,
@@ -565,6 +566,39 @@ def test_what_had_failed_for_its_sender_is_accepted_and_held_with_its_receipts(w
     world.store.record(key(), "mine", failed, FAILED)
     accepted = world.store.accept(arrival(), 0, Hold("yours", LEASE))
     assert (accepted.changed, accepted.attempts, accepted.receipts) == (True, 2, {"mail": failed})
+
+
+def test_a_delivery_that_was_pulled_is_marked_so_and_has_no_secret(world):
+    world.done(1)
+    world.claim(2, secret_index=None, origin=Origin.PULLED)
+    world.done(3, secret_index=None, origin=Origin.PULLED)
+    found = {one.key.id: (one.origin, one.secret_index) for one in world.store.find("shop", Filter(), 9)}
+    pulled = (Origin.PULLED, None)
+    assert found == {"msg_1": (Origin.ARRIVED, 0), "msg_2": pulled, "msg_3": pulled}
+
+
+def test_an_answer_is_kept_with_the_receipt(world):
+    world.claim()
+    world.store.record(key(), "mine", receipt(world.clock.now, answer='{"tax": {}}'), DONE)
+    assert [one.answer for one in world.store.receipts(key())] == ['{"tax": {}}']
+
+
+def test_a_time_is_noted_for_an_endpoint_and_the_last_one_counts(world):
+    assert world.store.note("shop", "began") is None
+    world.store.put_note("shop", "began", 12.5)
+    world.store.put_note("other", "began", 1.0)
+    world.store.put_note("shop", "began", 13.5)
+    world.store.prune("shop", world.clock.now + 1e9)
+    assert (world.store.note("shop", "began"), world.store.note("other", "began")) == (13.5, 1.0)
+
+
+def test_the_first_delivery_is_known_whatever_its_state(world):
+    assert world.store.earliest("shop") is None
+    world.done(1)
+    world.clock.now += 10
+    world.claim(2)
+    assert world.store.earliest("shop") == world.clock.now - 10
+    assert world.store.earliest("other") is None
 
 
 def test_some_of_what_is_old_is_pruned_where_some_are_enough(world):

@@ -16,7 +16,7 @@ from flask_whop.doctor.diagnosis.guesses import WHOP_SECRET, cleaned, decoded
 from flask_whop.doctor.finding import Check, Finding
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import StoreUnavailable
-from flask_whop.stores import Filter
+from flask_whop.stores import Filter, Origin
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -109,7 +109,11 @@ def _offset(installation: Installation) -> float:
         last = installation.store.find(installation.engine.endpoint, Filter(), _LOOKED_AT)
     except StoreUnavailable:
         return 0.0
-    offsets = [stored.received_at - stored.signed_at for stored in last if stored.attempts <= 1]
+    offsets = [
+        stored.received_at - stored.signed_at
+        for stored in last
+        if stored.attempts <= 1 and stored.origin is Origin.ARRIVED
+    ]
     return median(offsets) if len(offsets) >= _ENOUGH else 0.0
 
 
