@@ -131,7 +131,7 @@ def test_tables_that_this_release_would_spoil_are_refused_and_left_alone(release
     releases.update(oldest=NEXT)
     releases.store()
     releases.roll_back()
-    with pytest.raises((ConfigError, StoreUnavailable), match=rf"version {NEXT}, which a newer release.*Update flask-whop"):
+    with pytest.raises((ConfigError, StoreUnavailable), match=rf"version {NEXT}, which a newer release"):
         work(releases.store(), 2)
     assert releases.made[0].get(key(1))
 
