@@ -281,7 +281,10 @@ def _answer(outcome: Outcome, afterwards: Callable[[], None] | None) -> Response
         return _canned(
             503, "retry_later", "A receiver asked for this delivery later. Send it again.", outcome.retry_after
         )()
-    response = _OUTCOMES[outcome.status]()
+    if outcome.answer is not None and outcome.status.owned:
+        response = Response(outcome.answer, 200, content_type="application/json")
+    else:
+        response = _OUTCOMES[outcome.status]()
     if afterwards is not None:
         response.call_on_close(afterwards)
     return response

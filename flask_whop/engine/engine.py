@@ -14,7 +14,7 @@ from flask_whop.engine.leases import LeaseKeeper, new_token
 from flask_whop.engine.outcomes import Outcome, Status
 from flask_whop.engine.recording import Holding
 from flask_whop.engine.retries import RetryPolicy
-from flask_whop.engine.run import Run, Tools
+from flask_whop.engine.run import Run, Tools, answer_in
 from flask_whop.errors import ClaimLost, NotReplayable, Reason, Rejected, StoreUnavailable
 from flask_whop.events import parse_event
 from flask_whop.logs import log
@@ -118,6 +118,8 @@ class Engine:
                 outcome = self._as_it_stands(arrival.key, event)
         else:
             outcome = Outcome(Status.DUPLICATE if claim.owned else Status.RUNNING, event)
+        if event.wants_answer and outcome.status is Status.DUPLICATE and outcome.answer is None:
+            outcome = outcome._replace(answer=answer_in(self.store.receipts(arrival.key)))
         self._announce_outcome(outcome, delivery)
         return outcome
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flask import got_request_exception
@@ -43,13 +43,28 @@ class Host:
                 self._snapshots[signal] = snapshot
         return snapshot.calls
 
-    def call(self, name: str, receiver: Callable[..., object], /, **keywords: object) -> None:
-        """Call a receiver to its end; what it raises is raised."""
+    def call(self, name: str, receiver: Callable[..., object], /, **keywords: object) -> object:
+        """Call a receiver to its end, and return what it returned; what it raises is raised."""
         result = receiver(self.app, **keywords)
         if result is not None and inspect.isawaitable(result):
             result = self._await(name, result)
         if (left := unrun(result)) is not None:
             raise ReceiverError(f"{name} returned {left}, and nothing of it has run: leave out yield, or run it.")
+        return result
+
+    def answer_of(self, name: str, returned: object) -> str:
+        """Return what a receiver returned to an event that wants an answer, as JSON."""
+        from flask_whop.events.shipping import ShippingQuote  # noqa: PLC0415  # most processes never need it
+
+        if not isinstance(returned, (Mapping, ShippingQuote)):
+            raise ReceiverError(
+                f"{name} returned {type(returned).__qualname__}, which is no answer: return a mapping, or a"
+                " flask_whop.events.ShippingQuote."
+            )
+        try:
+            return self.app.json.dumps(returned, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ReceiverError(f"{name} returned an answer that can't be written as JSON: {error}.") from None
 
     def notify(self, signal: AppSignal, **keywords: object) -> None:
         """Send a lifecycle signal; what its receivers raise is logged and goes no further."""

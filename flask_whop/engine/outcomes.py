@@ -52,3 +52,5 @@ class Outcome(NamedTuple):
     """How many of those aren't done."""
     retry_after: float | None = None
     """When to try again, in seconds, if a receiver named a time."""
+    answer: str | None = None
+    """What a receiver answers to an event that wants an answer, as JSON."""

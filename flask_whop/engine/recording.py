@@ -130,9 +130,13 @@ class Record:
             receipt = receipt._replace(due_at=due_at)
         self._write(receipt)
 
-    def end(self, attempt: Attempt, state: ReceiptState, error: BaseException | None = None) -> None:
+    def end(
+        self, attempt: Attempt, state: ReceiptState, error: BaseException | None = None, answer: str | None = None
+    ) -> None:
         """Record how a call ended; the last one's receipt settles the delivery too."""
         receipt = self._receipt(attempt, state, _error_text(error))
+        if answer is not None:
+            receipt = receipt._replace(answer=answer)
         if state is ReceiptState.FAILED and self._holding.owned:
             wish = error.after if isinstance(error, RetryLater) else None
             now, since = self._store.clock(), self._tried_since(receipt)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -24,7 +24,7 @@ from flask_whop.errors import (
 )
 from flask_whop.logs import log
 from flask_whop.signals.terms import Call
-from flask_whop.stores import Key, Mark, ReceiptState, Turn
+from flask_whop.stores import Key, Mark, Receipt, ReceiptState, Turn
 
 if TYPE_CHECKING:
     from flask_whop.engine.host import Host
@@ -72,6 +72,8 @@ class Run:
         self._errors: list[BaseException] = []
         self._ran = 0
         self._busy = 0  # receivers whose turn didn't come
+        self._answer = answer_in(holding.receipts.values()) if event.wants_answer else None
+        self._returned: str | None = None  # what the last receiver answered
         self._uncommitted = False  # whether a receiver is running, its writes neither committed nor rolled back
 
     def go(self) -> Outcome:
@@ -196,18 +198,40 @@ class Run:
         self._store.begin()
         self._uncommitted = True
         try:
-            self._host.call(call.name, call.receiver, event=self._event)
+            returned = self._host.call(call.name, call.receiver, event=self._event)
+            self._returned = self._answer_of(call, returned) if self._event.wants_answer else None
         except BaseException as error:  # noqa: BLE001  # what to do depends on its cause
             self._uncommitted = False
             self._store.undo()
             return error
         return None
 
+    def _answer_of(self, call: Call, returned: object) -> str | None:
+        """What a receiver answers to an event that wants an answer; None if nothing comes of it."""
+        if returned is None:
+            return None
+        answer = self._host.answer_of(call.name, returned)
+        if self._holding.owned:
+            log.error(
+                "%s answered %s %s, which Whop doesn't hear: it was answered before the receiver ran. Only"
+                ' WHOP_DISPATCH="inline" lets a receiver answer.',
+                *(call.name, self._event.type, self._event.id),
+            )
+        elif self._answer is not None:
+            log.error(
+                "%s answered %s %s, and so did another receiver; Whop gets the first answer. Let only one return"
+                " something.",
+                *(call.name, self._event.type, self._event.id),
+            )
+            return None
+        return answer
+
     def _commit(self, attempt: Attempt) -> BaseException | None:
         """Record that a receiver returned; return why its writes couldn't be committed."""
         self._uncommitted = False
         try:
-            self._record.end(attempt, ReceiptState.DONE)
+            self._record.end(attempt, ReceiptState.DONE, answer=self._returned)
+            self._answer = self._answer or self._returned
         except (ClaimLost, StoreUnavailable):
             raise
         except StaleEvent:
@@ -267,7 +291,7 @@ class Run:
             return Outcome(Status.RETRY_LATER, event, ran, failed, max(waits))
         if failed:
             return Outcome(Status.FAILED, event, ran, failed)
-        return Outcome(self._success(called=called), event, ran)
+        return Outcome(self._success(called=called), event, ran, answer=self._answer)
 
     def _success(self, *, called: bool) -> Status:
         if self._busy:
@@ -280,6 +304,11 @@ class Run:
 def _is_stale(store: Store, key: Key, names: tuple[str, ...], order: Order | None) -> bool:
     """Whether the receiver of these names, the current one first, has handled a later event of the resource."""
     return order is not None and store.is_stale(key, Mark(names[0], *order), names)
+
+
+def answer_in(receipts: Iterable[Receipt]) -> str | None:
+    """Return the answer that a receiver gave to an event that wants one; None if none did."""
+    return next((receipt.answer for receipt in receipts if receipt.answer is not None), None)
 
 
 def _exit_by(error: BaseException) -> ReceiverExited:

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeAlias, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 
@@ -60,6 +60,9 @@ class Event(Generic[TypeT_co, DataT_co]):
 
     payload_class: builtins.type[Payload] = cast("builtins.type[Payload]", _AnyPayload())
     """The class of ``data``."""
+
+    wants_answer: ClassVar[bool] = False
+    """Whether Whop reads the answer to it: what its receiver returns then becomes the answer."""
 
     id: str
     """The id of the event (``msg_…``), the same on each retry."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from flask_whop.events.envelope import Event
 from flask_whop.events.payload import Items, Payload
 from flask_whop.events.resource import Resource
 from flask_whop.events.times import Timestamp
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 
 class Checkpoint(Payload):
@@ -52,4 +57,24 @@ class ShipmentUpdated(Event[Literal["shipment.updated"], Shipment]):
 
 
 class ShippingAddressChanged(Event[Literal["shipping_address.changed"], ShippingAddressChange]):
-    """A buyer changed the address at checkout, and Whop waits for a price: it reads the answer to this event only."""
+    """A buyer changed the address at checkout, and Whop waits for a price: it reads the answer to this event only.
+
+    The receiver returns the answer, as a :class:`ShippingQuote` or as a mapping, which
+    becomes the JSON of the 200. One receiver may answer, and only with
+    ``WHOP_DISPATCH="inline"``, since all other modes answer before it runs. The answer is
+    kept, so a duplicate gets the same one.
+    """
+
+    wants_answer: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class ShippingQuote:
+    """What shipping to an address costs: the answer to :class:`ShippingAddressChanged`.
+
+    Whop publishes no fields for what is inside; it is passed on as it is.
+    """
+
+    line_items: Sequence[Mapping[str, JsonValue]]
+    shipping_options: Sequence[Mapping[str, JsonValue]] = ()
+    tax: Mapping[str, JsonValue] | None = None

@@ -52,7 +52,8 @@ class Answer(Generic[EventT_co]):
     status: str | None
     """The ``status`` of the JSON answer (``processed``, ``unhandled``, ``duplicate``, …).
 
-    None if it has none, because something else in the app answered."""
+    None if it has none, because a receiver answered (``shipping_address.changed``), or
+    something else in the app did."""
     event: EventT_co
     """The delivered event; the very object that receivers got, if they were called."""
     failures: tuple[ReceiverFailure, ...]

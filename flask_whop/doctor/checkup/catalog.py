@@ -204,6 +204,13 @@ W405: Final = Finding(
     'Give it its former name: @whop.on(…, was="shop:fulfil"). If it was removed, there is nothing to do.',
     _WARNING,
 )
+W406: Final = Finding(
+    "W406",
+    "A receiver of shipping_address.changed is connected, and WHOP_DISPATCH is {mode}: {names}.",
+    "Whop waits for the price that it returns, and only an inline app answers after its receivers have run.",
+    'Set WHOP_DISPATCH = "inline", or give the checkout an app of its own.',
+    _WARNING,
+)
 
 W501: Final = Finding(
     "W501",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from flask_whop import signals
@@ -38,7 +38,15 @@ def check_receivers(app: Flask) -> Check:
         concerned = [name for name in names if matches(name)]
         if concerned:
             findings.append(finding.of(names=_listed(concerned)))
-    return Check("receivers", summary, [*findings, *_orphans(app)])
+    return Check("receivers", summary, [*findings, *_unheard(app, by_event), *_orphans(app)])
+
+
+def _unheard(app: Flask, by_event: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """The receivers whose answer comes too late."""
+    mode, names = Installation.of(app).settings.dispatch, by_event.get("shipping_address.changed", ())
+    # A receiver of all events isn't there to answer.
+    names = [name for name in names if name not in by_event.get("*", ())]
+    return [catalog.W406.of(mode=mode.value, names=_listed(names))] if names and mode.owned else []
 
 
 def _orphans(app: Flask) -> list[Finding]:
