@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from enum import Enum
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from flask_whop.errors import ConfigError
 from flask_whop.names import shown
@@ -23,6 +24,8 @@ _HIGHEST = sys.float_info.max
 _SHOWN = 80
 _NEAR = 0.87
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?", re.ASCII)
+_LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1", re.ASCII)
+_API_KEY = re.compile(r"[!-~]+", re.ASCII)
 _ACCOUNT = re.compile(r"biz_[A-Za-z0-9_\-]+", re.ASCII)
 _PLACEHOLDERS = re.compile(
     r"fallback|secret|changeme|test|testing|password|placeholder|example|todo|none|null|undefined|dummy"
@@ -35,6 +38,12 @@ _WHERE = (
 
 NAME: Final = "whop"
 """The name of the blueprint (so the endpoint is ``whop.receive``), the extension and the command group."""
+
+API_BASES: Final = {
+    "production": "https://api.whop.com/api/v1",
+    "sandbox": "https://sandbox-api.whop.com/api/v1",
+}
+"""The base address of Whop's API in each environment."""
 
 DEFAULT_STORE = "sqlite:///whop.sqlite3"
 MIN_KEEP_DAYS = 4
@@ -141,6 +150,43 @@ def _mode(key: str, value: object) -> Mode:
 
 def _queue(key: str, value: object) -> str | None:
     return _text(key, value) if value else None
+
+
+def _api_key(key: str, value: object) -> str | None:
+    if value is None:
+        return None
+    text = _text(key, value).strip()
+    if not _API_KEY.fullmatch(text):
+        raise ConfigError(
+            f"{key} has white space, a line break or letters outside ASCII in it: it must be the API key just as Whop's"
+            " dashboard shows it."
+        )
+    return text
+
+
+def _environment(key: str, value: object) -> str:
+    if value not in API_BASES:
+        raise ConfigError(f"{key} must be production or sandbox; it is {_repr(value)}.")
+    return str(value)
+
+
+def _address(key: str, value: object) -> str | None:
+    """An http address without a query; https, unless it's on this machine."""
+    if value is None:
+        return None
+    text = _text(key, value).strip().rstrip("/")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host, parts = "", urlsplit("")
+    plain = parts.scheme == "http" and _LOOPBACK.fullmatch(host)
+    if not host or "@" in parts.netloc or parts.query or parts.fragment or not (parts.scheme == "https" or plain):
+        raise ConfigError(
+            f"{key} must be an address such as https://shop.example.com, without a query or a password; plain http is"
+            f" for this machine alone. It is {_repr(text)}."
+        )
+    return text
 
 
 def _flag(key: str, value: object) -> bool:
@@ -265,6 +311,21 @@ class Settings:
     """``WHOP_KEEP_DAYS``: How many days deliveries are kept; at least 4, since Whop retries for 3."""
     keep_payloads: bool = _setting(True, _flag)  # noqa: FBT003  # what the setting is
     """``WHOP_KEEP_PAYLOADS``: Whether the bodies of done deliveries are kept."""
+    api_key: str | None = _setting(None, _api_key, repr=False)
+    """``WHOP_API_KEY``: The key for Whop's API, which ``sync``, ``pull``, ``listen`` and ``doctor --online`` need.
+
+    This and the next three are read from the environment too."""
+    api_environment: str = _setting("production", _environment)
+    """``WHOP_API_ENVIRONMENT``: Which of Whop's environments the key belongs to, ``production`` or ``sandbox``."""
+    api_url: str | None = _setting(None, _address)
+    """``WHOP_API_URL``: Another base address of the API, such as that of a stand-in."""
+    public_url: str | None = _setting(None, _address)
+    """``WHOP_PUBLIC_URL``: The address at which the world reaches the app, such as ``https://shop.example.com``."""
+
+    @property
+    def api_base(self) -> str:
+        """The base address of Whop's API."""
+        return self.api_url or API_BASES[self.api_environment]
 
     @classmethod
     def read(cls, config: Mapping[str, Any], environ: Mapping[str, str], *, name: str = "app") -> Settings:
@@ -274,7 +335,8 @@ class Settings:
         what to do, and never repeats a secret.
         """
         implied = {
-            "WHOP_WEBHOOK_SECRET": environ.get("WHOP_WEBHOOK_SECRET") or None,
+            "WHOP_WEBHOOK_SECRET": None,
+            **{key: value for key in _IN_ENVIRONMENT if (value := environ.get(key))},
             # "shop", whether it is imported as shop.shop or run by python -m shop.shop.
             "WHOP_ENDPOINT": re.sub(r"[^A-Za-z0-9_\-]", "_", name.rpartition(".")[2])[:64] or "app",
         }
@@ -294,6 +356,13 @@ def _key_of(name: str) -> str:
     return f"WHOP_WEBHOOK_{name.upper()}" if name in _WITH_WEBHOOK else f"WHOP_{name.upper()}"
 
 
+_IN_ENVIRONMENT = (
+    "WHOP_WEBHOOK_SECRET",
+    "WHOP_API_KEY",
+    "WHOP_API_ENVIRONMENT",
+    "WHOP_API_URL",
+    "WHOP_PUBLIC_URL",
+)
 _WITH_WEBHOOK = {"path", "host", "tolerance", "max_bytes"}  # in their keys
 KEYS: Final = tuple(_key_of(setting.name) for setting in fields(Settings))
 """The keys in ``app.config``, in the order of the fields."""

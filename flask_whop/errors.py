@@ -8,6 +8,7 @@
     ├── ReceiverError (TypeError)           at connect: the function can't be a receiver
     ├── UnknownEventError (LookupError)     at connect: no event has this name
     ├── MissingExtraError (ImportError)     an optional package isn't installed
+    ├── ApiError                            Whop's API refuses a call, or can't be reached
     ├── CurrencyMismatch (TypeError)        amounts of two currencies were added or compared
     ├── StoreUnavailable                    503: the store can't be reached
     ├── ClaimLost                           another process took the delivery over: nothing was written
@@ -53,6 +54,18 @@ class UnknownEventError(FlaskWhopError, LookupError):
 
 class MissingExtraError(FlaskWhopError, ImportError):
     """An optional package isn't installed; the message says how to install it."""
+
+
+class ApiError(FlaskWhopError):
+    """Whop's API refuses a call, can't be reached, or answers what can't be read.
+
+    The message says what to do, and holds no key, secret or payload.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        """The HTTP status of the last answer; None if there was none."""
 
 
 class CurrencyMismatch(FlaskWhopError, TypeError):

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from flask_whop.testing.answers import Answer, ReceiverFailure
     from flask_whop.testing.client import WhopTestClient
     from flask_whop.testing.clock import Duration, FakeClock
+    from flask_whop.testing.fake.api import Trouble
+    from flask_whop.testing.fake.server import Asked
+    from flask_whop.testing.fake.webhook import FakeWebhook
+    from flask_whop.testing.fake.whop import FakeWhop
     from flask_whop.testing.isolation import isolated_signals
     from flask_whop.testing.report import Attempt, EventStory, Fate, Kind, SimulationReport
     from flask_whop.testing.schedule import RETRY_DELAYS
@@ -28,6 +32,10 @@ else:
             "flask_whop.testing.answers": "Answer ReceiverFailure",
             "flask_whop.testing.client": "WhopTestClient",
             "flask_whop.testing.clock": "Duration FakeClock",
+            "flask_whop.testing.fake.api": "Trouble",
+            "flask_whop.testing.fake.server": "Asked",
+            "flask_whop.testing.fake.webhook": "FakeWebhook",
+            "flask_whop.testing.fake.whop": "FakeWhop",
             "flask_whop.testing.isolation": "isolated_signals",
             "flask_whop.testing.report": "Attempt EventStory Fate Kind SimulationReport",
             "flask_whop.signature": "SignedRequest signed",
@@ -40,11 +48,14 @@ else:
 __all__ = [
     "RETRY_DELAYS",
     "Answer",
+    "Asked",
     "Attempt",
     "CheckFailed",
     "Duration",
     "EventStory",
     "FakeClock",
+    "FakeWebhook",
+    "FakeWhop",
     "Fate",
     "Kind",
     "ReceiverFailure",
@@ -53,6 +64,7 @@ __all__ = [
     "ScriptedReceiver",
     "SignedRequest",
     "SimulationReport",
+    "Trouble",
     "WhopSimulator",
     "WhopTestClient",
     "isolated_signals",
