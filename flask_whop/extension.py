@@ -71,7 +71,7 @@ class WhopWebhooks:
         app.cli.add_command(WhopCommands())
         app.extensions[NAME] = self
         if installation.store.ready_at_start:
-            installation.warn_of_others()
+            installation.begin()
         UnhandledLog(app)
         self._apps.add(app)
         for subscription in self._subscriptions:

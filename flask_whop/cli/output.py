@@ -87,6 +87,11 @@ def _escape(letter: str) -> str:
     return json.dumps(letter)[1:-1] if ord(letter) > _DELETE else f"\\u{ord(letter):04x}"
 
 
+def waiting(seconds: float, reason: str) -> None:
+    """Say on standard error that Whop's API makes the command wait."""
+    click.echo(f"Whop's API: {shown(reason)}; trying again in {seconds:.0f} s.", err=True)
+
+
 def fault(error: object) -> click.ClickException:
     """Return the exception that ends a command with this message."""
     return click.ClickException(shown(error))

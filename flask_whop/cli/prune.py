@@ -34,5 +34,5 @@ def command(days: float | None) -> None:
     keep_days = installation.settings.keep_days if days is None else days
     if not math.isfinite(keep_days):
         raise click.UsageError(f"--days must be a number of days; it is {keep_days}.")
-    pruned = installation.store.prune(installation.engine.endpoint, installation.store.clock() - keep_days * DAY)
+    pruned = installation.engine.prune(installation.store.clock() - keep_days * DAY)
     click.echo(f"Deleted {deliveries(pruned)} unchanged for {keep_days:g} days.")

@@ -40,7 +40,7 @@ def command(*, once: bool, concurrency: int) -> None:
     """  # noqa: D301  # click reads the backspace
     installation = Installation.of(current_app)
     if not installation.store.ready_at_start:
-        installation.warn_of_others()
+        installation.begin()
     worker = Worker(installation.app, concurrency=concurrency)
     line = _ProgressLine(worker, installation) if sys.stdout.isatty() else None
     if line is None and not once:

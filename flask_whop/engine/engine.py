@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from flask_whop.stores import Store
 
 _MOST_DRIFT_LOGGED = 10
+_BEGAN = "began"
+_PRUNED = "pruned"
 
 
 class Claimed(NamedTuple):
@@ -66,6 +68,7 @@ class Engine:
         """Those of the secrets, in their order."""
         self._host = host
         self._accounts = settings.accounts
+        self._inline = not settings.dispatch.owned
         self._retries = RetryPolicy(settings.retry_first, settings.retry_longest, settings.retry_for)
         self._odd = OddEnvelopeLog()
         self._on_default_file = on_default_file
@@ -230,6 +233,49 @@ class Engine:
             return False
         self.store.record(key, token, Receipt(receiver, ReceiptState.SKIPPED, before.attempts, now, now), due_now)
         return True
+
+    def take_over(self, key: Key) -> Outcome | None:
+        """Run what Whop's retry, or a dead process, has left unfinished: from now on it's ours.
+
+        It runs at once where receivers run before the answer, and otherwise becomes due.
+        None if it's running, finished, or due already. Raises
+        :class:`~flask_whop.errors.StoreUnavailable`.
+        """
+        stored = self.store.get(key)
+        if stored is None or stored.state not in (State.FAILED, State.RUNNING):
+            return None
+        if stored.state is State.FAILED and not self.store.replay(key):
+            return None
+        if self._inline or stored.state is State.RUNNING:
+            return self.run(key, early=True)
+        self.announce()
+        return Outcome(Status.ACCEPTED, parse_event(stored.body or b"", key.id))
+
+    # How far back it remembers.
+
+    def remembers_since(self) -> float:
+        """Return since when every delivery that arrived is known here, in unix seconds; the first call notes it.
+
+        That's since the first one was kept, or as far as :meth:`prune` left them. Raises
+        :class:`~flask_whop.errors.StoreUnavailable`.
+        """
+        began, pruned = (self.store.note(self.endpoint, name) for name in (_BEGAN, _PRUNED))
+        if began is None:
+            now, earliest = self.store.clock(), self.store.earliest(self.endpoint)
+            began = now if earliest is None else min(now, earliest)
+            self.store.put_note(self.endpoint, _BEGAN, began)
+        return began if pruned is None else max(began, pruned)
+
+    def prune(self, before: float, *, most: int | None = None) -> int:
+        """Delete deliveries that haven't changed since ``before`` and aren't running or due; return how many.
+
+        For ``most`` see :meth:`Store.prune <flask_whop.stores.Store.prune>`. Raises
+        :class:`~flask_whop.errors.StoreUnavailable`.
+        """
+        pruned = self.store.note(self.endpoint, _PRUNED)
+        if pruned is None or pruned < before:
+            self.store.put_note(self.endpoint, _PRUNED, before)  # first: what is deleted must not look new
+        return self.store.prune(self.endpoint, before, most=most)
 
     # Signals.
 

@@ -101,9 +101,10 @@ class Installation:
         signers = (stored.signer in self.engine.fingerprints for stored in latest if stored.signer is not None)
         return sum(1 for _ in groupby(signers)) > _BEFORE_AND_AFTER
 
-    def warn_of_others(self) -> None:
-        """Log an error if another app uses the same endpoint in the same store."""
+    def begin(self) -> None:
+        """Note since when deliveries are kept, and log an error if another app uses the same endpoint in the store."""
         try:
+            self.engine.remembers_since()
             shared = self.shares_endpoint()
         except StoreUnavailable:
             return  # the next one to use it reports that

@@ -245,8 +245,18 @@ class EventReceiver(Protocol):
         ...
 
 
+class PullReceiver(Protocol):
+    """Receives ``deliveries_pulled``."""
+
+    def __call__(self, app: Flask, /, *, webhook_id: str, found: int) -> object:
+        """Note how many deliveries of the webhook were ``found`` that hadn't arrived or weren't finished."""
+        ...
+
+
 delivery_received: LifecycleSignal[DeliveryReceiver] = LifecycleSignal(
-    "delivery_received", ("delivery",), "Sent when a signature is good, before anything else happens."
+    "delivery_received",
+    ("delivery",),
+    "Sent when a delivery is verified, by its signature or by the channel that it was pulled through.",
 )
 delivery_rejected: LifecycleSignal[RejectionReceiver] = LifecycleSignal(
     "delivery_rejected", ("rejection",), "Sent for each request that isn't a delivery for this app."
@@ -270,6 +280,9 @@ receiver_failed: LifecycleSignal[FailureReceiver] = LifecycleSignal(
 )
 event_unhandled: LifecycleSignal[EventReceiver] = LifecycleSignal(
     "event_unhandled", ("event",), "Sent for each event that has no receiver in the app."
+)
+deliveries_pulled: LifecycleSignal[PullReceiver] = LifecycleSignal(
+    "deliveries_pulled", ("webhook_id", "found"), "Sent after each pull from Whop's delivery log."
 )
 payload_drifted: LifecycleSignal[EventReceiver] = LifecycleSignal(
     "payload_drifted", ("event",), "Sent when a payload doesn't fit its model; ``event.drift`` names the fields."
