@@ -175,8 +175,11 @@ def signed(
 
 
 def encoded(payload: Mapping[str, object]) -> bytes:
-    """Return ``payload`` as JSON, the way Whop writes it."""
-    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+    """Return ``payload`` as JSON, the way Whop writes it; half of a surrogate pair is escaped."""
+    try:
+        return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(payload, separators=(",", ":")).encode()
 
 
 def read_headers(headers: Mapping[str, str]) -> tuple[str, int, str]:

@@ -11,7 +11,17 @@ from flask.cli import AppGroup
 from flask_whop.errors import FlaskWhopError
 from flask_whop.names import shown
 
-COMMANDS: Final[tuple[str, ...]] = ("deliveries", "doctor", "events", "init-db", "prune", "sync", "trigger", "work")
+COMMANDS: Final[tuple[str, ...]] = (
+    "deliveries",
+    "doctor",
+    "events",
+    "init-db",
+    "prune",
+    "pull",
+    "sync",
+    "trigger",
+    "work",
+)
 """The names of the commands; ``init-db`` is ``command`` in ``flask_whop/cli/init_db.py``."""
 
 

@@ -13,7 +13,7 @@ from flask_whop.cli.output import Duration, as_json, deliveries, fault, moment, 
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import FlaskWhopError, NotReplayable, StoreUnavailable
 from flask_whop.names import shown
-from flask_whop.stores import Filter, Key, Receipt, ReceiptState, State, Stored
+from flask_whop.stores import Filter, Key, Origin, Receipt, ReceiptState, State, Stored
 
 _COLUMNS = ("id", "state", "tries", "type", "received (UTC)", "account")
 _ASK_FROM = 2
@@ -224,6 +224,8 @@ def _describe(delivery: Stored, receipts: Sequence[Receipt]) -> None:
     click.echo(f"  account   {shown(delivery.account_id or '-')}")
     click.echo(f"  received  {moment(delivery.received_at)} UTC, tried {times(delivery.attempts)}")
     click.echo(f"  retry     {_retry_owner(delivery)}")
+    if delivery.origin is Origin.PULLED:
+        click.echo("  origin    pulled from Whop's delivery log, so its bytes aren't those that were signed")
     if not receipts:
         click.echo("  No receiver has been called with it.")
     for receipt in receipts:

@@ -262,7 +262,7 @@ class Engine:
         began, pruned = (self.store.note(self.endpoint, name) for name in (_BEGAN, _PRUNED))
         if began is None:
             now, earliest = self.store.clock(), self.store.earliest(self.endpoint)
-            began = now if earliest is None else min(now, earliest)
+            began = float(int(now if earliest is None else min(now, earliest)))  # Whop's times are cut, too
             self.store.put_note(self.endpoint, _BEGAN, began)
         return began if pruned is None else max(began, pruned)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -72,7 +72,7 @@ def webhooks_at(api: WhopApi, address: str) -> list[Webhook]:
 
 
 def chosen(
-    installation: Installation, api: WhopApi, webhook_ids: tuple[str, ...] = (), url: str | None = None
+    installation: Installation, api: WhopApi, webhook_ids: Sequence[str] = (), url: str | None = None
 ) -> list[Webhook]:
     """Return the webhooks of these ids, or those that deliver to the app.
 
