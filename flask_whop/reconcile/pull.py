@@ -38,8 +38,8 @@ class Missed(NamedTuple):
     id: str
     """The ``webhook-id``."""
     event_type: str
-    first_at: float
-    """When the first of its attempts that were read was sent, in unix seconds."""
+    place: int
+    """Where the first of its attempts is in the log, counted from the latest one."""
     sent_at: float
     """When its last attempt was sent, in unix seconds."""
     attempt_id: str | None
@@ -123,10 +123,8 @@ class Pull:
             if delivery_id is None:
                 self.seen.unusable.append(attempt.id or "-")
             elif (later := waiting.get(delivery_id)) is not None:
-                first_at = later.first_at if attempt.sent_at is None else min(later.first_at, attempt.sent_at)
-                waiting[delivery_id] = later._replace(first_at=first_at, delivered=later.delivered or attempt.success)
-            elif delivery_id not in decided:
-                decided.add(delivery_id)
+                delivered = later.delivered or attempt.success
+                waiting[delivery_id] = later._replace(place=self.seen.attempts, delivered=delivered)
                 missed = self._look_up(delivery_id, attempt)
                 if missed is not None:
                     waiting[delivery_id] = missed
@@ -182,11 +180,10 @@ class Pull:
         else:
             self.seen.known += 1
             return None
-        return Missed(delivery_id, attempt.event_type, sent_at, sent_at, attempt.id, body, attempt.success)
+        return Missed(delivery_id, attempt.event_type, self.seen.attempts, sent_at, attempt.id, body, attempt.success)
 
     def _in_order(self, waiting: dict[str, Missed]) -> list[Missed]:
-        latest_first = filter(self._may_run, waiting.values())
-        return sorted(reversed(list(latest_first)), key=lambda missed: missed.first_at)
+        return sorted(filter(self._may_run, waiting.values()), key=lambda missed: missed.place, reverse=True)
 
     def _may_run(self, missed: Missed) -> bool:
         """Whether it's known that it was never run here: the store remembers, or it was never delivered."""
