@@ -22,6 +22,7 @@ else:
             "flask_whop.errors": "ConfigError FlaskWhopError GiveUp RetryLater",
             "flask_whop.extension": "WhopWebhooks",
         },
+        "config errors events signals stores testing",
     )
 
 __all__ = ["ConfigError", "FlaskWhopError", "GiveUp", "RetryLater", "WhopWebhooks"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -322,6 +323,19 @@ def test_the_names_that_are_imported_late_are_listed_with_the_others():
 
     assert {"AnyEvent", "Event", "Money", "Payload", "PaymentSucceeded", "parse_event"} <= {*dir(events)}
     assert events.UnknownEvent.payload_class is events.Event.payload_class is events.Payload
+
+
+@pytest.mark.parametrize("name", ["config", "errors", "events", "signals", "stores", "testing"])
+def test_a_public_module_is_there_once_the_package_is_imported(name):
+    code = f"import flask_whop; print({name!r} in dir(flask_whop), flask_whop.{name}.__name__)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == f"True flask_whop.{name}\n"
+
+
+def test_two_installations_are_never_equal_and_each_can_be_a_key(app, whop):
+    found = Installation.of(app)
+    assert {found: "shop"}[Installation.of(app)] == "shop"
+    assert found != dataclasses.replace(found)
 
 
 def test_no_release_with_a_known_hole_is_admitted_and_the_gate_tries_the_oldest_of_the_others():

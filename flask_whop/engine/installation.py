@@ -29,7 +29,7 @@ _COMPARED = 200
 _BEFORE_AND_AFTER = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Installation:
     """The parts that serve one app."""
 

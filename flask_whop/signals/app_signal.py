@@ -25,6 +25,7 @@ from blinker import ANY, NamedSignal
 from flask_whop.signals.checks import check_callable
 from flask_whop.signals.terms import Call, Connection, Rival, Terms
 
+ObjT = TypeVar("ObjT")
 ReceiverT = TypeVar("ReceiverT", bound=Callable[..., object])
 
 KEPT: Final = "whop.receivers"
@@ -83,15 +84,12 @@ class AppSignal(NamedSignal):
         """Return the receivers that this one replaces; raise if it can't be connected beside another."""
         return []
 
-    def put(
-        self, receiver: Callable[..., object], sender: object, terms: Terms, *, weak: bool = False
-    ) -> Callable[..., object]:
-        """Connect ``receiver`` on these terms, and return it."""
+    def put(self, receiver: Callable[..., object], sender: object, terms: Terms, *, weak: bool = False) -> None:
+        """Connect ``receiver`` on these terms; one that is held strongly already stays so."""
         sender = _real(sender)
         with _connecting:
-            for rival in self.rivals(receiver, sender, terms):
-                self.disconnect(rival.receiver, rival.sender)
-            connections = self._connections[id_of_sender(sender)]
+            rivals = self.rivals(receiver, sender, terms)
+            connections = self._connections.get(id_of_sender(sender), {})
             for receiver_id in [receiver_id for receiver_id, each in dict(connections).items() if not each.alive]:
                 connections.pop(receiver_id, None)  # its id may come back as another receiver's
             before = connections.get(id_of(receiver))
@@ -99,8 +97,9 @@ class AppSignal(NamedSignal):
             # A new connection on the same patterns replaces the old one and takes its place in the order.
             others = tuple(other for other in earlier if other.patterns != terms.patterns)
             terms = terms._replace(order=earlier[0].order if earlier else terms.order)
-            self._hold(receiver, sender, (*others, terms), weak=weak)
-        return receiver
+            self._hold(receiver, sender, (*others, terms), weak=weak and (before is None or before.weak))
+            for rival in rivals:  # only now, since holding may have raised
+                self.disconnect(rival.receiver, rival.sender)
 
     def restore(self, receiver: Callable[..., object], sender: object, connection: Connection) -> None:
         """Connect ``receiver`` as it was connected before, in its old place in the order."""
@@ -109,17 +108,24 @@ class AppSignal(NamedSignal):
 
     def _hold(self, receiver: Callable[..., object], sender: object, terms: tuple[Terms, ...], *, weak: bool) -> None:
         sender_id, receiver_id, held_by_app = id_of_sender(sender), id_of(receiver), None if weak else _held_by(sender)
-        blinker_holds = not weak and held_by_app is None
         # Blinker holds a receiver in one way for all senders, so a weak connection mustn't replace a strong one.
         already = not isinstance(self.receivers.get(receiver_id, _GONE), ref)
+        blinker_holds = not weak and held_by_app is None
+        held: Callable[[], Callable[..., object] | None] = partial(_same, receiver)
+        if not blinker_holds:
+            try:
+                held = _weak(receiver)
+            except TypeError:  # nothing can, so it stays until it's disconnected, even if its app goes
+                if weak and not already:
+                    raise
+                blinker_holds = True
         super().connect(receiver, sender, weak=not (blinker_holds or already))
         if held_by_app is not None:
             held_by_app[id(self), receiver_id] = receiver
-        held = partial(_same, receiver) if blinker_holds else _weak(receiver)
         self._connections[sender_id][receiver_id] = Connection(held, weak, terms)
         if sender_id not in self._senders and sender_id is not ALL:
             with suppress(TypeError):  # it can't be referred to weakly, and Blinker doesn't notice its end either
-                self._senders[sender_id] = ref(sender, partial(self._forget, sender_id))
+                self._senders[sender_id] = _weak(sender, partial(self._forget, sender_id))
         self._version = object()
 
     def _forget(self, sender_id: object, _gone: object) -> None:
@@ -129,12 +135,20 @@ class AppSignal(NamedSignal):
     def disconnect(self, receiver: Callable[..., object], sender: object = ANY) -> None:
         """Disconnect ``receiver`` from ``sender``, or from all senders."""
         sender = _real(sender)
-        super().disconnect(receiver, sender)
-        for sender_id in list(self._connections) if sender is ANY else [id_of_sender(sender)]:
-            self._connections.get(sender_id, {}).pop(id_of(receiver), None)
-            app = self._senders.get(sender_id, nobody)()
-            (_held_by(app) or {}).pop((id(self), id_of(receiver)), None)
-        self._version = object()
+        with _connecting:
+            super().disconnect(receiver, sender)
+            for sender_id in list(self._connections) if sender is ANY else [id_of_sender(sender)]:
+                self._connections.get(sender_id, {}).pop(id_of(receiver), None)
+                app = self._senders.get(sender_id, nobody)()
+                (_held_by(app) or {}).pop((id(self), id_of(receiver)), None)
+            self._version = object()
+
+    def _clear_state(self) -> None:
+        with _connecting:
+            super()._clear_state()
+            self._connections.clear()
+            self._senders.clear()
+            self._version = object()
 
     # Calling.
 
@@ -247,15 +261,15 @@ def nobody() -> None:
     """Stand in for a reference to a sender that is gone."""
 
 
-def _weak(receiver: Callable[..., object]) -> Callable[[], Callable[..., object] | None]:
-    if isinstance(receiver, MethodType):
-        return partial(_bound, ref(receiver.__func__), ref(receiver.__self__))
-    return ref(receiver)
+def _weak(obj: ObjT, gone: Callable[[object], None] | None = None) -> Callable[[], ObjT | None]:
+    """Refer to a receiver or sender weakly; raise TypeError if it can't be referred to so."""
+    if isinstance(obj, MethodType):
+        bound = partial(_bound, ref(obj.__func__, gone), ref(obj.__self__, gone))
+        return cast("Callable[[], ObjT | None]", bound)
+    return ref(obj, gone)
 
 
-def _bound(
-    function: Callable[[], Callable[..., object] | None], owner: Callable[[], object]
-) -> Callable[..., object] | None:
+def _bound(function: Callable[[], Callable[..., object] | None], owner: Callable[[], object]) -> MethodType | None:
     """Bind a method again, as WeakMethod does; until Python 3.11 that complains at the end of a process."""
     alive, of = function(), owner()
     return None if alive is None or of is None else MethodType(alive, of)

@@ -409,6 +409,18 @@ def test_a_reload_replaces_what_on_was_asked_for_and_leaves_no_event_to_the_form
     assert (called(later), called(later, payment_failed)) == (["reloaded_shop:charge"], [])
 
 
+def test_a_reload_whose_connection_cannot_be_made_leaves_the_former_definition(app, module):
+    text = (
+        "from flask_whop.signals import payment_succeeded\n"
+        "class Till:\n    __slots__ = ()\n    def charge(self, app, event): ...\n"
+        "payment_succeeded.connect(Till().charge, weak={})\n"
+    )
+    module(text.format("False"))
+    with pytest.raises(TypeError, match="weak reference"):
+        module(text.format("True"))
+    assert called(app) == ["charge"]
+
+
 def test_two_of_one_name_in_one_module_are_no_reload(module):
     twice = "@payment_succeeded.connect\ndef charge(app, event): ...\n" * 2
     with pytest.raises(SetupError, match="reloaded_shop:charge"):

@@ -24,6 +24,7 @@ from flask_whop.signals import (
     unknown_event,
 )
 from flask_whop.signals.kinds import EventSignal, LifecycleSignal
+from flask_whop.testing import isolated_signals
 from tests.shop import SECRET, Sender
 
 
@@ -465,3 +466,80 @@ def test_a_weak_receiver_that_is_gone_leaves_nothing_to_another_of_its_id(app):
     signal.disconnect(again, app)
     signal.connect(again, name="third")
     assert [call.name for call in signal.calls_for(app)] == ["first", "third"]
+
+
+class Unwatched:
+    """Nothing can refer to its instances weakly."""
+
+    __slots__ = ()
+
+    def __call__(self, app, event): ...
+
+    def fulfil(self, app, event): ...
+
+
+@pytest.mark.parametrize("receiver", [Unwatched(), Unwatched().fulfil], ids=["instance", "method"])
+def test_a_receiver_that_nothing_can_refer_to_weakly_is_connected_for_one_app_and_for_all(app, receiver):
+    signal = EventSignal("payment.succeeded")
+    signal.connect(receiver, app, name="for the app")
+    assert [call.name for call in signal.calls_for(app)] == ["for the app"]
+    signal.disconnect(receiver)
+    signal.connect(receiver, name="for all")
+    signal.connect(receiver, app, name="for the app")
+    signal.connect(receiver, "other", weak=True, name="held already")
+    assert [call.name for sender in (app, "other", None) for call in signal.calls_for(sender)] == [
+        "for the app",
+        "held already",
+        "for all",
+    ]
+    signal.disconnect(receiver)
+    assert signal.calls_for(app) == signal.calls_for("other") == []
+
+
+def test_a_receiver_that_is_held_strongly_stays_so_when_it_is_connected_weakly_as_well(app):
+    def receiver(app, event): ...
+
+    payment_succeeded.connect(receiver, app)
+    payment_succeeded.connect(receiver, app, weak=True)
+    with isolated_signals(app):
+        payment_succeeded.disconnect(receiver)
+    del receiver
+    gc.collect()
+    assert len(payment_succeeded.calls_for(app)) == 1
+
+
+def test_a_method_can_be_a_sender_and_its_receivers_go_with_its_object():
+    class Shop:
+        def sell(self): ...
+
+    shop, signal = Shop(), EventSignal("payment.succeeded")
+    signal.connect(lambda sender, event: event, shop.sell)
+    assert [result for _, result in signal.send(shop.sell, event="sold")] == ["sold"]
+    del shop
+    gc.collect()
+    assert repr(signal) == "<EventSignal payment.succeeded: 0 receivers>"
+
+
+def test_a_signal_whose_state_is_cleared_has_no_receivers(app):
+    signal = EventSignal("payment.succeeded")
+    signal.connect(lambda app, event: None, name="once")
+    signal.connect(lambda app, event: None, app, name="once for the app")
+    before = signal.snapshot(app, None)
+    signal._clear_state()
+    signal.connect(lambda app, event: None, name="again")
+    assert [call.name for call in signal.snapshot(app, before).calls] == ["again"]
+
+
+def test_what_disconnects_waits_for_a_connection_that_another_thread_is_making(app):
+    def receiver(app, event): ...
+
+    def meanwhile(_signal, **connection):
+        other.start()
+        other.join(0.1)
+
+    signal = EventSignal("payment.succeeded")
+    other = threading.Thread(target=signal.disconnect, args=(receiver,))
+    signal.receiver_connected.connect(meanwhile)
+    signal.connect(receiver)
+    other.join()
+    assert repr(signal) == "<EventSignal payment.succeeded: 0 receivers>"
