@@ -125,6 +125,8 @@ class Pull:
             elif (later := waiting.get(delivery_id)) is not None:
                 delivered = later.delivered or attempt.success
                 waiting[delivery_id] = later._replace(place=self.seen.attempts, delivered=delivered)
+            elif delivery_id not in decided:
+                decided.add(delivery_id)
                 missed = self._look_up(delivery_id, attempt)
                 if missed is not None:
                     waiting[delivery_id] = missed
