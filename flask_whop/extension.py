@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import wraps
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 from weakref import WeakSet
 
@@ -12,7 +13,7 @@ from flask import Blueprint, Flask, current_app
 
 from flask_whop.blueprint import create_blueprint
 from flask_whop.cli import WhopCommands
-from flask_whop.config import NAME, Settings, misspelled
+from flask_whop.config import NAME, Mode, Settings, misspelled
 from flask_whop.doctor.unhandled import UnhandledLog
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import ConfigError, SetupError
@@ -73,6 +74,8 @@ class WhopWebhooks:
         if installation.store.ready_at_start:
             installation.begin()
         UnhandledLog(app)
+        if settings.dispatch is Mode.CELERY:
+            import_module("flask_whop.reconcile.celery")  # which makes its task
         self._apps.add(app)
         for subscription in self._subscriptions:
             subscription.connect(app)

@@ -16,6 +16,7 @@ COMMANDS: Final[tuple[str, ...]] = (
     "doctor",
     "events",
     "init-db",
+    "listen",
     "prune",
     "pull",
     "sync",

@@ -63,8 +63,8 @@ def over_http(url: str, host: str | None = None) -> Post:
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
             raise ConnectionError(
-                f"Nothing answers at {url} ({error or type(error).__name__}). Start the app there (flask run), pass"
-                " another --url, or use --in-process."
+                f"Nothing answers at {url} ({error or type(error).__name__}). Start the app there (flask run),"
+                " or pass another --url."
             ) from None
         finally:
             connection.close()

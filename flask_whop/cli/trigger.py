@@ -174,7 +174,7 @@ def _deliver(requests: Sequence[SignedRequest], post: Post, concurrent: int, *, 
         try:
             return [future.result() for future in futures]
         except ConnectionError as error:
-            raise fault(error) from None
+            raise fault(f"{error} With --in-process no server is needed.") from None
 
 
 def _show(answers: Sequence[Answer], *, machine: bool) -> None:

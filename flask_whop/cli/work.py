@@ -6,18 +6,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_whop.cli.output import deliveries
+from flask_whop.cli.output import Duration, deliveries
 from flask_whop.engine.installation import Installation
 from flask_whop.engine.worker import Worker
 from flask_whop.errors import FlaskWhopError
+from flask_whop.reconcile.schedule import PullEvery
+from flask_whop.reconcile.webhooks import api_of
 from flask_whop.stores import State
 
 _REDRAW_EVERY = 1.0
@@ -26,33 +28,49 @@ _REDRAW_EVERY = 1.0
 @click.command("work")
 @click.option("--once", is_flag=True, help="Stop when nothing is due, for a cron job.")
 @click.option("--concurrency", type=click.IntRange(1, 64), default=4, show_default=True, help="How many at a time.")
+@click.option(
+    "--pull-every",
+    type=Duration(),
+    metavar="DURATION",
+    help="Also pull what was missed from Whop's delivery log, at the start and then this often: 10m.",
+)
+@click.option("--webhook", "webhook_ids", multiple=True, metavar="ID", help="With --pull-every: this webhook's log.")
 @with_appcontext
-def command(*, once: bool, concurrency: int) -> None:
+def command(*, once: bool, concurrency: int, pull_every: float | None, webhook_ids: Sequence[str]) -> None:
     """Run the receivers of deliveries that are due.
 
     These are deliveries accepted for a worker (WHOP_DISPATCH="worker"), retries, and
     what a crashed process left behind. Run as many workers as you like, on several
     machines too. SIGTERM and Ctrl+C stop a worker once its running deliveries finish.
 
+    With --pull-every, what never arrived is fetched from Whop's delivery log and run as
+    well; see `flask whop pull`.
+
     \b
     Example:
-      flask whop work --concurrency 8
+      flask whop work --concurrency 8 --pull-every 10m
     """  # noqa: D301  # click reads the backspace
     installation = Installation.of(current_app)
     if not installation.store.ready_at_start:
         installation.begin()
+    if pull_every is not None and once:
+        raise click.UsageError("--pull-every goes on for ever, and --once ends; for a cron job run flask whop pull.")
+    if pull_every is not None:
+        with api_of(installation):
+            pass  # it raises now if the settings lack something
     worker = Worker(installation.app, concurrency=concurrency)
-    line = _ProgressLine(worker, installation) if sys.stdout.isatty() else None
+    pull = PullEvery(installation.app, pull_every, webhook_ids) if pull_every is not None else None
+    line = _ProgressLine(worker, installation, pull) if sys.stdout.isatty() else None
     if line is None and not once:
         click.echo(f"Working, {concurrency} at a time.")
     try:
-        with _stopped_by_signals(worker):
+        with _stopped_by_signals(worker), pull or nullcontext():
             worker.run(once=once, idle=line.draw if line else lambda: None)
     finally:
         if line:
             line.end()
     if line is None:
-        click.echo(_summary(worker))
+        click.echo(_summary(worker, pull))
 
 
 @contextmanager
@@ -73,16 +91,18 @@ def _stopped_by_signals(worker: Worker) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _summary(worker: Worker) -> str:
+def _summary(worker: Worker, pull: PullEvery | None) -> str:
     counts = ", ".join(f"{count} {status}" for status, count in sorted(worker.counts.items()))
-    return f"Ran {deliveries(worker.counts.total())}{f': {counts}' if counts else ''}."
+    pulled = "" if pull is None else f" Pulled {deliveries(pull.pulled)}."
+    return f"Ran {deliveries(worker.counts.total())}{f': {counts}' if counts else ''}.{pulled}"
 
 
 class _ProgressLine:
     """One line of the terminal, redrawn about once a second."""
 
-    def __init__(self, worker: Worker, installation: Installation) -> None:
+    def __init__(self, worker: Worker, installation: Installation, pull: PullEvery | None) -> None:
         self._worker = worker
+        self._pull = pull
         self._installation = installation
         self._drawn_at = 0.0
 
@@ -103,4 +123,4 @@ class _ProgressLine:
         except FlaskWhopError:
             return click.style("The store can't be reached; trying again …", fg="red")
         dead = click.style(f", {counts[State.DEAD]} dead", fg="red") if counts[State.DEAD] else ""
-        return f"{_summary(self._worker)} {counts[State.DUE]} due, {counts[State.RUNNING]} running{dead}"
+        return f"{_summary(self._worker, self._pull)} {counts[State.DUE]} due, {counts[State.RUNNING]} running{dead}"

@@ -61,7 +61,7 @@ def process(endpoint: str, delivery_id: str, passed_on: int = 0) -> None:
     A task for another app that shares the queue is passed on a few times: the next
     worker that takes it may be that app's.
     """
-    installation = _installation()
+    installation = installation_of_task()
     key = Key(endpoint, delivery_id)
     if endpoint != installation.engine.endpoint:
         log.error(
@@ -83,7 +83,7 @@ def process(endpoint: str, delivery_id: str, passed_on: int = 0) -> None:
 
 def sweep() -> int:
     """Send a task for each delivery that is due, and return how many were sent."""
-    installation = _installation()
+    installation = installation_of_task()
     engine, sent = installation.engine, 0
     for due in engine.store.due(engine.endpoint, _SWEPT_AT_ONCE):
         if not _hand_over_again(installation, due.key, 0.0):
@@ -184,7 +184,8 @@ def _collecting(publish: Callable[[], object], failures: list[BaseException]) ->
         failures.append(error)
 
 
-def _installation() -> Installation:
+def installation_of_task() -> Installation:
+    """Return the installation of the app whose context a task runs in."""
     if not current_app:
         raise ConfigError(
             "The tasks of flask_whop need the app's context: use the task class that Flask's documentation shows"

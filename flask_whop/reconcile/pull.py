@@ -227,20 +227,29 @@ def span_of(
     return Span(since, remembered, forced, all)
 
 
-def pull_all(installation: Installation, api: WhopApi, webhooks: list[Webhook]) -> Counter[str]:
+def pull_all(
+    installation: Installation, api: WhopApi, webhooks: list[Webhook], *, stopping: Callable[[], bool] = lambda: False
+) -> Counter[str]:
     """Pull what the webhooks' logs have had since the last pull, and run it; count what became of it.
+
+    Once ``stopping`` returns true, nothing more is run; the next pull begins where this one did.
 
     Raises :class:`~flask_whop.errors.ApiError`, :class:`~flask_whop.errors.SetupError` and
     :class:`~flask_whop.errors.StoreUnavailable`.
     """
-    counts: Counter[str] = Counter()
+    total: Counter[str] = Counter()
     for webhook in webhooks:
+        counts: Counter[str] = Counter()
         began = installation.store.clock()
         pull = Pull(installation, api, webhook, span_of(installation, webhook, None))
-        results = Counter(pull.run(missed) for part in pull.missed() for missed in part)
-        pull.finish(results, began=began)
-        counts += results
-    return counts
+        for part in pull.missed():
+            for missed in part:
+                if stopping():
+                    return total + counts
+                counts[pull.run(missed)] += 1
+        pull.finish(counts, began=began)
+        total += counts
+    return total
 
 
 def _note_of(webhook: Webhook) -> str:
