@@ -15,6 +15,7 @@ from flask.cli import with_appcontext
 from flask_whop.cli.output import as_json as print_json
 from flask_whop.doctor.checkup import check_app
 from flask_whop.doctor.checkup.captures import read_capture
+from flask_whop.doctor.checkup.online import check_online
 from flask_whop.doctor.checkup.receivers import receivers_by_event
 from flask_whop.doctor.finding import Check, Finding, Level
 from flask_whop.doctor.watch import Captured, examine
@@ -46,9 +47,22 @@ _LONGEST = 4000
     metavar="SECONDS",
     help="With --request: when it arrived, in unix seconds; the default is now.",
 )
+@click.option("--online", is_flag=True, help="Also read the app's webhooks back from Whop's API.")
+@click.option("--url", help="With --online: the app's public address. Default: WHOP_PUBLIC_URL.")
+@click.option("--webhook", "webhook_id", metavar="ID", help="With --online: read this webhook back (hook_…).")
+@click.option("--test", metavar="EVENT", help="With --online: have Whop send a test delivery of this event.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @with_appcontext
-def command(*, captured: BinaryIO | None, at: int | None, as_json: bool) -> None:
+def command(  # noqa: PLR0913  # one for each option
+    *,
+    captured: BinaryIO | None,
+    at: int | None,
+    online: bool,
+    url: str | None,
+    webhook_id: str | None,
+    test: str | None,
+    as_json: bool,
+) -> None:
     """Check the app before it goes live, or say why a request fails.
 
     It sends signed requests through the app's own WSGI stack, writes to its store, and
@@ -59,17 +73,23 @@ def command(*, captured: BinaryIO | None, at: int | None, as_json: bool) -> None
     Examples:
       flask whop doctor
       flask whop doctor --json
+      flask whop doctor --online --test payment.succeeded
       flask whop doctor --request captured.txt
     """  # noqa: D301  # click reads the backspace
     app = Installation.of(current_app).app
     if at is not None and captured is None:
         raise click.UsageError("--at goes with --request FILE.")
-    good = _check(app, as_json=as_json) if captured is None else _explain(app, captured, at, as_json=as_json)
-    sys.exit(0 if good else 1)
-
-
-def _check(app: Flask, *, as_json: bool) -> bool:
+    if (url or webhook_id or test) and not online:
+        raise click.UsageError("--url, --webhook and --test go with --online.")
+    if captured is not None:
+        sys.exit(0 if _explain(app, captured, at, as_json=as_json) else 1)
     checks = check_app(app)
+    if online:
+        checks.append(check_online(Installation.of(app), url=url, webhook_id=webhook_id, test=test))
+    sys.exit(0 if _report(app, checks, as_json=as_json) else 1)
+
+
+def _report(app: Flask, checks: Sequence[Check], *, as_json: bool) -> bool:
     findings = [finding for check in checks for finding in check.findings]
     good = not any(finding.level is Level.ERROR for finding in findings)
     if as_json:

@@ -1,6 +1,6 @@
 """Every finding about an app, by its id, which is the same in each release.
 
-The hundreds are the checks: secret, route, store, dispatch, receivers, clock. A missing
+The hundreds are the checks: secret, route, store, dispatch, receivers, clock, online. A missing
 number was given up, and isn't given again.
 """
 
@@ -224,4 +224,77 @@ W502: Final = Finding(
     "If it's long, someone who saw a request can send it again that long; if it's short, slow requests are refused.",
     "Leave it at 300: Whop signs each retry afresh.",
     _WARNING,
+)
+
+W600: Final = Finding(
+    "W600",
+    "Whop's side couldn't be checked: {error}",
+    "Whether the webhook is enabled, and what it delivers, is known to Whop alone.",
+    "Set what is missing, and run this again.",
+)
+W601: Final = Finding(
+    "W601",
+    "No webhook at Whop delivers to {address}.",
+    "Nothing arrives.",
+    "Create one with flask whop sync, or correct WHOP_PUBLIC_URL.",
+)
+W602: Final = Finding(
+    "W602",
+    "{webhook} is disabled{reason}.",
+    "Nothing arrives, and what happens meanwhile is in no log.",
+    "Fix what failed, enable it with flask whop sync --enable, and rebuild what was missed from the lists that flask"
+    " whop pull names.",
+)
+W603: Final = Finding(
+    "W603",
+    "Every delivery of {webhook} has failed since {since}, {count} in a row.",
+    "After 72 hours of failures Whop disables the webhook.",
+    "See the app's log for the reason; then flask whop pull brings in what was missed.",
+)
+W604: Final = Finding(
+    "W604",
+    "{webhook} delivers to {url}, and the app is at {address}.",
+    "Its deliveries go elsewhere.",
+    "Correct its address in Whop's dashboard, or WHOP_PUBLIC_URL.",
+)
+W605: Final = Finding(
+    "W605",
+    "{webhook} is subscribed to events without a receiver here: {events}.",
+    "They are answered 200, and nothing happens.",
+    "Connect receivers, or unsubscribe with flask whop sync --remove.",
+    _NOTE,
+)
+W606: Final = Finding(
+    "W606",
+    "Events that no webhook delivers have receivers here: {events}.",
+    "These receivers are never called.",
+    "Subscribe with flask whop sync.",
+    _WARNING,
+)
+W607: Final = Finding(
+    "W607",
+    "{webhook} is of the legacy format {version}.",
+    "Its deliveries have no id and another signature, so they are refused unless WHOP_LEGACY_WEBHOOKS is on.",
+    "Create a v1 webhook with flask whop sync, and delete this one when the new one works.",
+    _WARNING,
+)
+W608: Final = Finding(
+    "W608",
+    "{webhook} is pinned to {pin}, and {events} have receivers here.",
+    "With a pin from 2026-08-14 on, the payload of an identity profile is its id alone: all other fields are None.",
+    "Remove the pin with flask whop sync --no-pin, or fetch the profile by its id from Whop's API.",
+    _WARNING,
+)
+W609: Final = Finding(
+    "W609",
+    "{app} lacks permissions to receive what its webhook delivers: {permissions}.",
+    "Without them, fields of the payloads are null.",
+    "Add them to the app in Whop's dashboard; accounts that installed it have to approve them.",
+    _WARNING,
+)
+W610: Final = Finding(
+    "W610",
+    "A test delivery of {event} by {webhook} {answer}.",
+    "Real ones are answered the same.",
+    "See the app's log, and check the address, the secret and whatever is between Whop and the app.",
 )
