@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 from tests import ROOT
 from tests.services import free_port, listens
@@ -57,6 +59,17 @@ class Site:
     def command(self, *arguments, **how):
         return self.start("flask", f"--app={self.app}", "whop", *arguments, **how)
 
+    def children(self, process):
+        """The processes that a process has started and that still run."""
+        listed = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=False
+        )
+        return [Child(int(pid)) for pid in listed.stdout.split()]
+
+    def json(self, output):
+        """The JSON at the end of what a command wrote."""
+        return json.loads(output[output.index("[\n") :])
+
     def arrived(self):
         return self.arrived_file.read_text().split()
 
@@ -67,6 +80,14 @@ class Site:
             process.wait()
             if process.stdout is not None:
                 process.stdout.close()
+
+
+class Child(int):
+    """A process that another one has started."""
+
+    def send_signal(self, number):
+        with suppress(ProcessLookupError):
+            os.kill(self, number)
 
 
 def end(process, number=signal.SIGTERM):
