@@ -311,6 +311,10 @@ class Settings:
     """``WHOP_KEEP_DAYS``: How many days deliveries are kept; at least 4, since Whop retries for 3."""
     keep_payloads: bool = _setting(True, _flag)  # noqa: FBT003  # what the setting is
     """``WHOP_KEEP_PAYLOADS``: Whether the bodies of done deliveries are kept."""
+    legacy_webhooks: bool = _setting(False, _flag)  # noqa: FBT003  # what the setting is
+    """``WHOP_LEGACY_WEBHOOKS``: Whether webhooks of Whop's legacy format (v2, v5) are taken too.
+
+    They have no id: of equal bodies, one is delivered."""
     api_key: str | None = _setting(None, _api_key, repr=False)
     """``WHOP_API_KEY``: The key for Whop's API, which ``sync``, ``pull``, ``listen`` and ``doctor --online`` need.
 

@@ -220,8 +220,8 @@ _ADVICE = {
         " between Whop and the app drops the headers"
     ),
     Reason.OLD_FORMAT: (
-        "this is a webhook of Whop's old format (v2 or v5, signed in x-whop-signature); create a v1"
-        " webhook at Whop and configure its secret"
+        "this is a webhook of Whop's legacy format (v2 or v5, signed in x-whop-signature); create a v1 webhook at Whop"
+        " and configure its secret, or set WHOP_LEGACY_WEBHOOKS = True to take it as it is"
     ),
     Reason.ID_MALFORMED: "webhook-id doesn't have the form of Whop's ids",
     Reason.TIMESTAMP_MALFORMED: "webhook-timestamp isn't a whole number of seconds",

@@ -18,6 +18,9 @@ _MAIN: Final = frozenset({"__main__", "__mp_main__"})
 
 _DEEPEST = 100
 
+LEGACY_ID: Final = "legacy_"
+"""How the ids begin that we give to deliveries of Whop's legacy format, which have none."""
+
 LIMIT: Final = 255
 """How many characters a key or name column holds."""
 

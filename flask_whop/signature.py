@@ -23,9 +23,12 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import hmac_data
 
 from flask_whop.errors import Reason, Rejected
+from flask_whop.names import LEGACY_ID
 
 HEADERS_READ: Final = ("webhook-id", "webhook-timestamp", "webhook-signature", "x-whop-signature", "content-encoding")
 """The headers that verification reads; ``x-whop-signature`` belongs to Whop's legacy format."""
+
+LEGACY_HEADER: Final = HEADERS_READ[3]
 
 MAX_CANDIDATES: Final = 16
 """How many signatures of one request are checked; a sender that rotates keys sends two."""
@@ -37,6 +40,9 @@ _SECONDS = re.compile(r"[1-9][0-9]{0,10}", re.ASCII)
 # A candidate is a whole word: base64 of the 32 bytes of a SHA-256. The spec separates words
 # with a space, and servers join repeated headers with a comma.
 _CANDIDATE = re.compile(r"(?<![^ ,])v1,([A-Za-z0-9+/]{43}=)(?![^ ,])", re.ASCII)
+# The legacy format, by Whop's guides of that time: t=<unix seconds>,v1=<hex of a SHA-256>.
+_LEGACY_SECONDS = re.compile(r"(?<![^ ,])t=([1-9][0-9]{0,10})(?![^ ,])", re.ASCII)
+_LEGACY_CANDIDATE = re.compile(r"(?<![^ ,])v1=([0-9A-Fa-f]{64})(?![^ ,])", re.ASCII)
 _MAX_SIGNATURE_HEADER = 8192
 _STEP = 16_384
 
@@ -64,7 +70,8 @@ class Verifier:
     """Verifies deliveries.
 
     ``tolerance`` is how many seconds ago, or ahead, the signing time may be. ``clock``
-    returns the unix time.
+    returns the unix time. With ``legacy``, requests of Whop's legacy format are verified
+    as well; they have no id, so a hash of the body stands for it.
     """
 
     def __init__(
@@ -73,7 +80,9 @@ class Verifier:
         *,
         tolerance: float = 300.0,
         clock: Callable[[], float] = time.time,
+        legacy: bool = False,
     ) -> None:
+        self._legacy = legacy
         self._keys = [secret.encode() for secret in secrets]
         self._tolerance = tolerance
         self.clock = clock
@@ -84,6 +93,8 @@ class Verifier:
         ``headers`` are those of :data:`HEADERS_READ` that the request has, with lower-case
         names. Whatever they and the body hold, nothing else is raised.
         """
+        if self._legacy and is_legacy(headers):
+            return self._verify_legacy(headers, body)
         claimed_id, seconds, signatures = read_headers(headers)
         self._check_time(seconds, claimed_id)
         candidates = candidates_in(signatures, claimed_id)
@@ -97,7 +108,20 @@ class Verifier:
                     return Delivery(claimed_id, seconds, body, index)
         raise Rejected(Reason.SIGNATURE_MISMATCH, claimed_id)
 
-    def _check_time(self, seconds: int, claimed_id: str) -> None:
+    def _verify_legacy(self, headers: Mapping[str, str], body: bytes) -> Delivery:
+        seconds, candidates = read_legacy_header(headers)
+        self._check_time(seconds, None)
+        if not _is_utf8(body):
+            raise Rejected(_not_utf8(headers))
+        prefix = f"{seconds}.".encode()
+        for index, key in enumerate(self._keys):
+            expected = hmac_data(key, prefix + body)
+            for candidate in candidates:
+                if compare_digest(expected, candidate):
+                    return Delivery(legacy_id(body), seconds, body, index)
+        raise Rejected(Reason.SIGNATURE_MISMATCH)
+
+    def _check_time(self, seconds: int, claimed_id: str | None) -> None:
         age = self.clock() - seconds
         if age > self._tolerance:
             raise Rejected(Reason.TIMESTAMP_TOO_OLD, claimed_id)
@@ -143,6 +167,16 @@ def sign(body: bytes, secret: str, *, delivery_id: str, timestamp: int | None = 
         # Bytes: the library would take text for base64, and decode it into another key.
         "webhook-signature": Webhook(secret.encode()).sign(delivery_id, signed_at, body.decode()),
     }
+
+
+def sign_legacy(body: bytes, secret: str, *, timestamp: int | None = None) -> dict[str, str]:
+    """Return the header that Whop would send with ``body`` from a webhook of its legacy format.
+
+    ``timestamp`` is in unix seconds; the default is now.
+    """
+    seconds = int(time.time()) if timestamp is None else timestamp
+    signature = hmac_data(secret.encode(), f"{seconds}.".encode() + body).hex()
+    return {LEGACY_HEADER: f"t={seconds},v1={signature}"}
 
 
 class SignedRequest(TypedDict):
@@ -198,6 +232,32 @@ def read_headers(headers: Mapping[str, str]) -> tuple[str, int, str]:
     if not _SECONDS.fullmatch(seconds):
         raise Rejected(Reason.TIMESTAMP_MALFORMED, claimed_id)
     return claimed_id, int(seconds), signatures
+
+
+def is_legacy(headers: Mapping[str, str]) -> bool:
+    """Whether a request is of Whop's legacy format; any header of today's format says that it isn't."""
+    return LEGACY_HEADER in headers and not any(name in headers for name in HEADERS_READ[:3])
+
+
+def read_legacy_header(headers: Mapping[str, str]) -> tuple[int, list[bytes]]:
+    """Return the unix seconds and the signatures that a request of the legacy format claims.
+
+    Raises :class:`~flask_whop.errors.Rejected` if one of them is missing or malformed.
+    """
+    value = headers[LEGACY_HEADER]
+    if len(value) > _MAX_SIGNATURE_HEADER:
+        raise Rejected(Reason.SIGNATURE_MALFORMED)
+    times, candidates = _LEGACY_SECONDS.findall(value), _LEGACY_CANDIDATE.findall(value)[:MAX_CANDIDATES]
+    if len(times) != 1:
+        raise Rejected(Reason.TIMESTAMP_MALFORMED)
+    if not candidates:
+        raise Rejected(Reason.SIGNATURE_MALFORMED)
+    return int(times[0]), [bytes.fromhex(candidate) for candidate in candidates]
+
+
+def legacy_id(body: bytes) -> str:
+    """Return what a delivery of the legacy format is known by: two with the same body are one delivery."""
+    return f"{LEGACY_ID}{sha256(body).hexdigest()[:32]}"
 
 
 def candidates_in(signatures: str, claimed_id: str) -> list[str]:

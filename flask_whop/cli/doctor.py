@@ -162,7 +162,10 @@ def _explain(app: Flask, file: BinaryIO, at: int | None, *, as_json: bool) -> bo
     captured = read_capture(file.read())
     installation = Installation.of(app)
     now = installation.verifier.clock() if at is None else float(at)
-    verifier = Verifier(installation.settings.secrets, tolerance=installation.settings.tolerance, clock=lambda: now)
+    settings = installation.settings
+    verifier = Verifier(
+        settings.secrets, tolerance=settings.tolerance, clock=lambda: now, legacy=settings.legacy_webhooks
+    )
     try:
         verifier.verify(captured.headers, captured.body)
     except Rejected as rejection:

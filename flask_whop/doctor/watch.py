@@ -16,6 +16,7 @@ from flask_whop.engine.installation import Installation
 from flask_whop.errors import Reason, Rejected
 from flask_whop.forks import renew_after_fork
 from flask_whop.logs import log
+from flask_whop.signature import is_legacy
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -150,7 +151,8 @@ def examine(app: Flask, captured: Captured, *, now: float) -> Finding | None:
         for name, secrets in _others(app)
         if (several := [secret for secret in secrets if secret not in settings.secrets])
     }
-    return diagnose(*captured, settings.secrets, others=others, now=now, tolerance=settings.tolerance)
+    legacy = settings.legacy_webhooks and is_legacy(captured.headers)
+    return diagnose(*captured, settings.secrets, others=others, now=now, tolerance=settings.tolerance, legacy=legacy)
 
 
 def _others(app: Flask) -> Iterator[tuple[str, Sequence[str]]]:

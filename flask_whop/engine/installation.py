@@ -52,7 +52,8 @@ class Installation:
         used.open(owned=settings.dispatch.owned, keep_bodies=settings.keep_payloads)
         on_default_file = store is None and settings.store == DEFAULT_STORE
         engine = Engine(Host(app), used, settings, on_default_file=on_default_file)
-        return cls(app, settings, Verifier(settings.secrets, tolerance=settings.tolerance), engine, subscriptions)
+        verifier = Verifier(settings.secrets, tolerance=settings.tolerance, legacy=settings.legacy_webhooks)
+        return cls(app, settings, verifier, engine, subscriptions)
 
     @classmethod
     def of(cls, app: Flask) -> Installation:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import from_json
 
 from flask_whop.errors import Reason, Rejected
+from flask_whop.names import LEGACY_ID
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -25,6 +26,19 @@ def parse_object(body: bytes, delivery_id: str | None = None) -> dict[str, JsonV
     if not isinstance(value, dict):
         raise Rejected(Reason.NOT_A_JSON_OBJECT, delivery_id)
     return value
+
+
+def envelope_of(parsed: dict[str, JsonValue], delivery_id: str) -> dict[str, JsonValue]:
+    """Return the envelope that a body is; one of the legacy format, told by the id we gave it, as it is today."""
+    if not delivery_id.startswith(LEGACY_ID) or "type" in parsed:
+        return parsed
+    company = parsed.get("company")
+    return {
+        "type": parsed.get("action"),
+        "api_version": parsed.get("api_version", "v2"),
+        "account_id": company.get("id") if isinstance(company, dict) else company,
+        "data": parsed.get("data"),
+    }
 
 
 def _parse_leniently(body: bytes, delivery_id: str | None) -> object:

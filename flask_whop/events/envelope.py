@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeAlias, TypeVar, cast, g
 
 from pydantic import ValidationError
 
-from flask_whop.events.bodies import parse_object
+from flask_whop.events.bodies import envelope_of, parse_object
 from flask_whop.events.reading import read_payload
-from flask_whop.names import name_of, shown
+from flask_whop.names import LEGACY_ID, name_of, shown
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -104,7 +104,8 @@ class Event(Generic[TypeT_co, DataT_co]):
         """
         if self._data is None:
             self._read()
-        return self._drift if self.timestamp else (*self._drift, "timestamp")
+        # The legacy format has no timestamp.
+        return self._drift if self.timestamp or self.id.startswith(LEGACY_ID) else (*self._drift, "timestamp")
 
     @property
     def drift_seen(self) -> tuple[str, ...]:
@@ -136,7 +137,7 @@ class Event(Generic[TypeT_co, DataT_co]):
 
     @property
     def api_version(self) -> str | None:
-        """The format of the webhook, ``v1``."""
+        """The format of the webhook, ``v1``; ``v2`` or ``v5`` for a legacy one."""
         return self._text("api_version")
 
     @property
@@ -266,6 +267,6 @@ class UnknownEvent(Event[str, "Payload"]):
 
 
 def _unpickled(cls: type[EventT], body: bytes, delivery_id: str, stale: bool) -> EventT:  # pickle passes no names
-    event = cls(parse_object(body), body, delivery_id)
+    event = cls(envelope_of(parse_object(body), delivery_id), body, delivery_id)
     event.stale_if(stale)
     return event

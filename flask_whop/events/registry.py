@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from flask_whop.errors import UnknownEventError
-from flask_whop.events.bodies import parse_object
+from flask_whop.events.bodies import envelope_of, parse_object
 from flask_whop.events.envelope import Event, UnknownEvent
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def parse_event(body: bytes, delivery_id: str = "") -> AnyEvent:
     ``delivery_id`` is the event's id if the body has none. Raises
     :class:`~flask_whop.errors.Rejected` if the body isn't a JSON object.
     """
-    envelope = parse_object(body, delivery_id)
+    envelope = envelope_of(parse_object(body, delivery_id), delivery_id)
     return (event_class(envelope.get("type")) or UnknownEvent)(envelope, body, delivery_id)
 
 

@@ -22,7 +22,7 @@ from flask_whop.doctor.diagnosis.guesses import WHOP_SECRET, bodies, keys
 from flask_whop.doctor.diagnosis.mistakes import Mistake as Mistake
 from flask_whop.doctor.finding import Finding
 from flask_whop.errors import Rejected
-from flask_whop.signature import candidates_in, read_headers
+from flask_whop.signature import candidates_in, read_headers, read_legacy_header
 
 MAX_HASHED: Final = 32 * MAX_BODY
 """How many bytes are hashed for one request; requests of Whop's usual size never come near it."""
@@ -31,7 +31,6 @@ NO_OTHERS: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
 
 _MAX_SECRETS = 8
 _MAX_OTHERS = 32
-_OLD = re.compile(r"\s*t=([1-9][0-9]{0,10})\s*,\s*v1=([0-9a-fA-F]{64})\s*", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -63,19 +62,21 @@ def diagnose(  # noqa: PLR0913  # what a verification depends on, each by name
     others: Mapping[str, Sequence[str]] = NO_OTHERS,
     now: float,
     tolerance: float = 300.0,
+    legacy: bool = False,
 ) -> Finding | None:
     """Find the known mistake that keeps a request from being verified; None if none explains it.
 
     The names of ``headers`` are in lower case; besides those that are verified,
     ``content-length`` says whether a body was announced. ``secrets`` are the configured
     ones. ``others`` are other known secrets, by where they are, such as ``the app
-    'shop'``. ``now`` is in unix seconds. It raises nothing, whatever they hold. It also
+    'shop'``. ``now`` is in unix seconds. ``legacy`` says that the request is of Whop's
+    legacy format, and that the app takes it. It raises nothing, whatever they hold. It also
     returns None if nothing is wrong, or if the body is larger than :data:`MAX_BODY`.
     """
     if len(body) > MAX_BODY:
         return None
     secrets = secrets[:_MAX_SECRETS]
-    signed = _read(headers)
+    signed = _read_legacy(headers) if legacy else _read(headers)
     if signed is None:
         return _legacy(headers, body, secrets, others)
     if not body:
@@ -129,15 +130,22 @@ def _without_body(headers: Mapping[str, str]) -> Finding:
 def _legacy(
     headers: Mapping[str, str], body: bytes, secrets: Sequence[str], others: Mapping[str, Sequence[str]]
 ) -> Finding | None:
-    match = _OLD.fullmatch(headers.get("x-whop-signature", "")[:512])
-    if match is None:
+    signed = _read_legacy(headers)
+    if signed is None:
         return None
-    signed = _Signed(f"{match[1]}.".encode(), int(match[1]), (bytes.fromhex(match[2]),))
     configured = ((_where(index, secrets), secret) for index, secret in enumerate(secrets))
     for name, secret in (*configured, *_others(others)):
         if signed.by(secret.encode(), body):
             return Mistake.OLD_FORMAT.finding(elsewhere=name)
     return None
+
+
+def _read_legacy(headers: Mapping[str, str]) -> _Signed | None:
+    try:
+        seconds, digests = read_legacy_header(headers)
+    except (KeyError, Rejected):
+        return None
+    return _Signed(f"{seconds}.".encode(), seconds, tuple(digests))
 
 
 def _read(headers: Mapping[str, str]) -> _Signed | None:

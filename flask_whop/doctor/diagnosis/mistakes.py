@@ -138,9 +138,9 @@ _TEXTS = (
     Finding(
         Mistake.OLD_FORMAT.value,
         "This comes from a legacy webhook (v2 or v5), signed in x-whop-signature with the secret of {elsewhere}.",
-        "It has no event id, and other payloads; this library takes v1 webhooks.",
+        "It has no event id, and other payloads; by default only v1 webhooks are taken.",
         "Create a v1 webhook at Whop, set WHOP_WEBHOOK_SECRET to its secret, and remove the old one once the new one"
-        " delivers.",
+        " delivers. Until then, WHOP_LEGACY_WEBHOOKS = True takes the old one's deliveries.",
     ),
     Finding(
         Mistake.CLOCK_FAST.value,
