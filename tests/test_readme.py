@@ -142,6 +142,9 @@ IN_WORDS = {
     "WHOP_ACCOUNTS": "all",
     "WHOP_ENDPOINT": "the app's name",
     "WHOP_CELERY_QUEUE": "Celery's own routing",
+    "WHOP_API_KEY": "none",
+    "WHOP_API_URL": "none",
+    "WHOP_PUBLIC_URL": "none",
 }
 
 

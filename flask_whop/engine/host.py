@@ -56,13 +56,14 @@ class Host:
         """Return what a receiver returned to an event that wants an answer, as JSON."""
         from flask_whop.events.shipping import ShippingQuote  # noqa: PLC0415  # most processes never need it
 
-        if not isinstance(returned, (Mapping, ShippingQuote)):
+        answer = returned._asdict() if isinstance(returned, ShippingQuote) else returned
+        if not isinstance(answer, Mapping):
             raise ReceiverError(
                 f"{name} returned {type(returned).__qualname__}, which is no answer: return a mapping, or a"
                 " flask_whop.events.ShippingQuote."
             )
         try:
-            return self.app.json.dumps(returned, allow_nan=False)
+            return self.app.json.dumps(answer, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise ReceiverError(f"{name} returned an answer that can't be written as JSON: {error}.") from None
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from flask_whop.events.envelope import Event
 from flask_whop.events.payload import Items, Payload
@@ -68,8 +67,7 @@ class ShippingAddressChanged(Event[Literal["shipping_address.changed"], Shipping
     wants_answer: ClassVar[bool] = True
 
 
-@dataclass(frozen=True)
-class ShippingQuote:
+class ShippingQuote(NamedTuple):
     """What shipping to an address costs: the answer to :class:`ShippingAddressChanged`.
 
     Whop publishes no fields for what is inside; it is passed on as it is.
