@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -107,7 +107,7 @@ class _Puller:
         self._span = span
         self._how = how
         self._now = installation.store.clock()
-        self._bar: click._termui_impl.ProgressBar[int] | None = None
+        self._show_read: Callable[[int], object] = _show_nothing
         self._read = 0
         self._pull = Pull(installation, api, webhook, span, progress=self._advance)
         self._results: list[tuple[Missed, str]] = []
@@ -127,20 +127,19 @@ class _Puller:
         return all(result in (*_DONE, _LISTED_ONLY) for _, result in self._results)
 
     def _next(self, parts: Iterator[list[Missed]]) -> list[Missed] | None:
-        with self._progress("Reading the log", _STEPS) as self._bar:
+        with self._progress("Reading the log", _STEPS) as self._show_read:
             part = next(parts, None)
-            if self._bar is not None:
-                self._bar.update(_STEPS - self._read)
+            self._show_read(_STEPS - self._read)
             return part
 
     def _advance(self, attempt: LoggedAttempt) -> None:
         """Show how far back the log has been read, as a share of the time asked for."""
-        if self._bar is None or attempt.sent_at is None:
+        if attempt.sent_at is None:
             return
         share = (self._now - attempt.sent_at) / max(1.0, self._now - self._span.since)
         step = max(0, min(_STEPS, int(share * _STEPS)) - self._read)
         self._read += step
-        self._bar.update(step)
+        self._show_read(step)
 
     def _deal_with(self, part: list[Missed]) -> Iterator[tuple[Missed, str]]:
         if not part:
@@ -154,11 +153,10 @@ class _Puller:
             warning = f" {older} are from before this store remembers, and may have run." if older else ""
             verb = "Redeliver" if self._how.redeliver else "Run"
             click.confirm(f"{verb} {deliveries(len(part))}?{warning}", abort=True)
-        with self._progress("Running", len(part)) as bar:
+        with self._progress("Running", len(part)) as advance:
             for missed in part:
                 yield missed, self._deal_with_one(missed)
-                if bar is not None:
-                    bar.update(1)
+                advance(1)
 
     def _deal_with_one(self, missed: Missed) -> str:
         if not self._how.redeliver:
@@ -169,12 +167,13 @@ class _Puller:
         return "redelivered" if success else f"answered {status or 'nothing'}"
 
     @contextmanager
-    def _progress(self, label: str, length: int) -> Iterator[click._termui_impl.ProgressBar[int] | None]:
+    def _progress(self, label: str, length: int) -> Iterator[Callable[[int], object]]:
+        """Show a bar while the block runs, and yield what moves it on."""
         if self._how.machine:
-            yield None
+            yield _show_nothing
             return
         with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
-            yield bar
+            yield bar.update
 
     def _sum_up(self) -> None:
         seen, hook = self._pull.seen, self._pull.webhook
@@ -219,6 +218,10 @@ class _Puller:
                 for missed, result in self._results
             ],
         }
+
+
+def _show_nothing(_steps: int) -> None:
+    """Stand in for a progress bar."""
 
 
 def _show(part: Sequence[Missed]) -> None:

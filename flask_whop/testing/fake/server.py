@@ -71,7 +71,7 @@ class Refusal(Exception):
 
     def __init__(self, status: int, kind: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
-        self.reply = Reply(status, {"error": {"type": kind, "message": message}}, headers or {})
+        self.reply: Reply = Reply(status, {"error": {"type": kind, "message": message}}, headers or {})
 
 
 class FakeServer:
