@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _SHORTEST = 5.0
 _PAUSE = 1.0
 _SUCCESS = range(200, 300)
-_FORM = "{:>8}  {:>4}  {:10}  {:>7}  {:>7}  {}"
+_FORM = "{:>8}  {:>4}  {:10}  {:>5}  {:>8}  {:28}"
 
 
 @click.command("listen")

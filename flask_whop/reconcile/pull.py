@@ -152,15 +152,14 @@ class Pull:
             dispatched.afterwards()
         return dispatched.outcome.status.value
 
-    def finish(self, results: Counter[str], *, began: float) -> None:
-        """Note how far the log has been pulled, and tell whoever listens how many deliveries were missed."""
+    def finish(self, results: Counter[str], *, began: float) -> int:
+        """Note how far the log has been pulled, tell whoever listens how many deliveries were missed, and return it."""
         store = self._engine.store
         # Neither what another process is running, nor what this app doesn't take.
         found = sum(count for result, count in results.items() if result in _STATUSES)
         store.put_note(self._engine.endpoint, _note_of(self.webhook), began)
-        if found:
-            log.warning("Pulled %d deliveries of %s that hadn't arrived or weren't finished.", found, self.webhook.id)
         self._engine.notify(signals.deliveries_pulled, webhook_id=self.webhook.id, found=found)
+        return found
 
     def _attempts(self) -> Iterator[LoggedAttempt]:
         """The attempts since the time that is asked for; those without a time are among them."""
@@ -247,7 +246,8 @@ def pull_all(
                 if stopping():
                     return total + counts
                 counts[pull.run(missed)] += 1
-        pull.finish(counts, began=began)
+        if found := pull.finish(counts, began=began):
+            log.warning("Pulled from %s what hadn't arrived or wasn't finished: %d in all.", webhook.id, found)
         total += counts
     return total
 
