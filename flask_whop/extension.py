@@ -90,25 +90,33 @@ class WhopWebhooks:
         return installation.store.stats(installation.engine.endpoint)
 
     @overload
-    def on(self, event: type[E1], /, **options: Unpack[Options]) -> Connector[E1]: ...
+    def on(self, event: type[E1], /, **options: Unpack[Options[E1]]) -> Connector[E1]: ...
     @overload
-    def on(self, event: type[E1], event2: type[E2], /, **options: Unpack[Options]) -> Connector[E1 | E2]: ...
+    def on(self, event: type[E1], event2: type[E2], /, **options: Unpack[Options[E1 | E2]]) -> Connector[E1 | E2]: ...
     @overload
     def on(
-        self, event: type[E1], event2: type[E2], event3: type[E3], /, **options: Unpack[Options]
+        self, event: type[E1], event2: type[E2], event3: type[E3], /, **options: Unpack[Options[E1 | E2 | E3]]
     ) -> Connector[E1 | E2 | E3]: ...
     @overload
     def on(
-        self, event: type[E1], event2: type[E2], event3: type[E3], event4: type[E4], /, **options: Unpack[Options]
+        self,
+        event: type[E1],
+        event2: type[E2],
+        event3: type[E3],
+        event4: type[E4],
+        /,
+        **options: Unpack[Options[E1 | E2 | E3 | E4]],
     ) -> Connector[E1 | E2 | E3 | E4]: ...
     @overload
-    def on(self, *events: type[AnyEvent] | str, **options: Unpack[Options]) -> Connector[Any]: ...
+    def on(self, *events: type[AnyEvent] | str, **options: Unpack[Options[Any]]) -> Connector[Any]: ...
     def on(
         self,
         *events: type[AnyEvent] | str,
         name: str | None = None,
         skip_stale: bool = False,
         was: str | Sequence[str] = (),
+        when: Callable[[Any], object] | None = None,
+        accounts: str | Sequence[str] = (),
     ) -> Connector[Any]:
         """Connect the decorated function to some events, for this extension's app alone.
 
@@ -118,7 +126,9 @@ class WhopWebhooks:
         them. ``name`` identifies the receiver in receipts and logs; the default is
         ``module:qualname``. With ``skip_stale`` it skips an event if it has handled a
         newer one about the same resource. A receiver that was renamed or moved takes
-        over the receipts of its former names, ``was``.
+        over the receipts of its former names, ``was``. It isn't called with an event for
+        which ``when`` returns something false, or of an account (``biz_…``) that
+        ``accounts`` doesn't list; what ``when`` raises is a failure of the receiver.
 
         Raises :class:`~flask_whop.errors.UnknownEventError` for a name that no event
         has, and :class:`~flask_whop.errors.SetupError` for a second receiver of the
@@ -127,7 +137,9 @@ class WhopWebhooks:
         event_types, patterns = select(events)
 
         def connect(receiver: Receiver[Any, ResultT], /) -> Callable[..., ResultT]:
-            terms = unknown_event.terms_for(receiver, name=name, skip_stale=skip_stale, was=was, patterns=patterns)
+            terms = unknown_event.terms_for(
+                receiver, name=name, skip_stale=skip_stale, was=was, patterns=patterns, when=when, accounts=accounts
+            )
             self._subscribe(Subscription(receiver, event_types, terms))
             return receiver
 

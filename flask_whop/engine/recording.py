@@ -131,10 +131,16 @@ class Record:
         self._write(receipt)
 
     def end(
-        self, attempt: Attempt, state: ReceiptState, error: BaseException | None = None, answer: str | None = None
+        self,
+        attempt: Attempt,
+        state: ReceiptState,
+        error: BaseException | None = None,
+        *,
+        note: str | None = None,
+        answer: str | None = None,
     ) -> None:
-        """Record how a call ended; the last one's receipt settles the delivery too."""
-        receipt = self._receipt(attempt, state, _error_text(error))
+        """Record how a call ended, or why there was none; the last one's receipt settles the delivery too."""
+        receipt = self._receipt(attempt, state, note or _error_text(error))
         if answer is not None:
             receipt = receipt._replace(answer=answer)
         if state is ReceiptState.FAILED and self._holding.owned:

@@ -23,7 +23,7 @@ from flask_whop.errors import (
     StoreUnavailable,
 )
 from flask_whop.logs import log
-from flask_whop.signals.terms import Call
+from flask_whop.signals.terms import Call, Condition
 from flask_whop.stores import Key, Mark, Receipt, ReceiptState, Turn
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 TURN_SECONDS: Final = 2.0
 """How long Whop is kept waiting for the turn of a receiver that takes its events in order."""
 
+_STALE: Final = "Not called: it has handled a newer event about the same resource."
 _TURN_PAUSE = 0.02
 _LONGEST_TURN_PAUSE = 0.2
 _TURN_LATER = 1.0
@@ -135,6 +136,8 @@ class Run:
             for number, call in enumerate(calls, 1):
                 mark = self._mark_of(call) if call.skip_stale else None
                 last = number == len(calls) and not ordered
+                if call.condition is not None and not self._is_wanted(call, call.condition, last=last):
+                    continue
                 if mark is None:
                     self._call(call, held, None, last=last)
                 elif not self._call_in_order(call, held, mark, last=last):
@@ -142,6 +145,22 @@ class Run:
             self._wait_for_turns(ordered, held)
         finally:
             self._leases.let_go(self._key, self._token)
+
+    def _is_wanted(self, call: Call, condition: Condition, *, last: bool) -> bool:
+        """Whether a receiver wants the event; if not, or if its condition raises, that is recorded."""
+        self._event.stale_if(partial(_is_stale, self._store, self._key, call.names))
+        attempt = Attempt(call, self._store.clock(), None, last)
+        self._store.begin()
+        try:
+            reason = condition.refuses(self._event)
+        except BaseException as error:  # noqa: BLE001  # as if the receiver had raised it
+            self._store.undo()
+            self._fail(attempt, error)
+            return False
+        if reason is not None:
+            self._store.undo()
+            self._record.end(attempt, ReceiptState.SKIPPED, note=reason)
+        return reason is None
 
     def _mark_of(self, call: Call) -> Mark | None:
         order = self._event.order
@@ -176,7 +195,7 @@ class Run:
 
     def _skip(self, call: Call, *, last: bool) -> None:
         log.info("Skipped %s for %s %s: it has handled a newer event.", call.name, self._event.type, self._event.id)
-        self._record.end(Attempt(call, self._store.clock(), None, last), ReceiptState.SKIPPED)
+        self._record.end(Attempt(call, self._store.clock(), None, last), ReceiptState.SKIPPED, note=_STALE)
 
     def _call(self, call: Call, held: Held, mark: Mark | None, *, last: bool) -> None:
         """Call one receiver and record how it ended."""

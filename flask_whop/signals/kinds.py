@@ -95,6 +95,8 @@ class EventSignal(AppSignal, Generic[EventT]):
         name: str | None = None,
         skip_stale: bool = False,
         was: str | Sequence[str] = (),
+        when: Callable[[EventT], object] | None = None,
+        accounts: str | Sequence[str] = (),
     ) -> Callable[..., ResultT]:
         """Connect ``receiver`` for one ``sender`` (an app) or for any.
 
@@ -102,16 +104,19 @@ class EventSignal(AppSignal, Generic[EventT]):
         ``name`` identifies it in receipts and logs; the default is
         ``module:qualname``. ``was`` are its former names, whose receipts it takes over.
         With ``skip_stale`` it skips an event if it has handled a newer one about the
-        same resource.
+        same resource. It isn't called with an event for which ``when`` returns something
+        false, or of an account that ``accounts`` doesn't list; what ``when`` raises is a
+        failure of the receiver.
 
         Raises :class:`~flask_whop.errors.ReceiverError` if it couldn't be called, and
         :class:`~flask_whop.errors.SetupError` if another receiver of that name would be
         called for the same event.
         """
-        self.put(receiver, sender, self.terms_for(receiver, name=name, skip_stale=skip_stale, was=was), weak=weak)
+        terms = self.terms_for(receiver, name=name, skip_stale=skip_stale, was=was, when=when, accounts=accounts)
+        self.put(receiver, sender, terms, weak=weak)
         return receiver
 
-    def connect_via(  # type: ignore[override]  # typed more narrowly on purpose
+    def connect_via(  # type: ignore[override]  # noqa: PLR0913  # typed more narrowly on purpose, and each by its name
         self,
         sender: object,
         weak: bool = False,
@@ -119,9 +124,20 @@ class EventSignal(AppSignal, Generic[EventT]):
         name: str | None = None,
         skip_stale: bool = False,
         was: str | Sequence[str] = (),
+        when: Callable[[EventT], object] | None = None,
+        accounts: str | Sequence[str] = (),
     ) -> Connector[EventT]:
         """Connect the decorated function for ``sender`` alone; see :meth:`connect`."""
-        connect = partial(self.connect, sender=sender, weak=weak, name=name, skip_stale=skip_stale, was=was)
+        connect = partial(
+            self.connect,
+            sender=sender,
+            weak=weak,
+            name=name,
+            skip_stale=skip_stale,
+            was=was,
+            when=when,
+            accounts=accounts,
+        )
         return cast("Connector[EventT]", connect)
 
     @contextmanager

@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from itertools import count
-from typing import Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from flask_whop.errors import SetupError
 from flask_whop.names import innermost, name_of, namespace_of, storable_name
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict
+
+    from flask_whop.events import AnyEvent
+
+    EventT = TypeVar("EventT", bound=AnyEvent)
+
+    class Options(TypedDict, Generic[EventT], total=False):
+        """What the ways to connect a receiver take by name."""
+
+        name: str | None
+        skip_stale: bool
+        was: str | Sequence[str]
+        when: Callable[[EventT], object] | None
+        accounts: str | Sequence[str]
+
 
 _WILD: Final = re.compile(r"[][*?]")
 
 _numbers = count()
 
 
-class Options(TypedDict, total=False):
-    """What the ways to connect a receiver take by name."""
+class Condition(NamedTuple):
+    """Which events a receiver wants of those it is connected to."""
 
-    name: str | None
-    skip_stale: bool
-    was: str | Sequence[str]
+    when: Callable[[Any], object] | None
+    accounts: frozenset[str]
+    """Empty for all."""
+
+    def refuses(self, event: AnyEvent) -> str | None:
+        """Say why the receiver doesn't want ``event``; None if it does. Raises what ``when`` raises."""
+        if self.accounts and event.account_id not in self.accounts:
+            return "Not called: the event is of an account that its accounts= doesn't list."
+        if self.when is not None and not self.when(event):
+            return "Not called: its condition (when=) isn't met."
+        return None
 
 
 class Call(NamedTuple):
@@ -34,6 +60,7 @@ class Call(NamedTuple):
     """Whether it skips an event if it has handled a newer one about the same resource."""
     was: tuple[str, ...] = ()
     """Its former names, whose receipts it takes over."""
+    condition: Condition | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -52,9 +79,10 @@ class Terms(NamedTuple):
     module: object
     """The spec of its module when it was connected; a reload makes a new one."""
     order: int
+    condition: Condition | None = None
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913  # each by its name
         cls,
         receiver: Callable[..., object],
         name: str | None = None,
@@ -62,13 +90,16 @@ class Terms(NamedTuple):
         skip_stale: bool = False,
         was: str | Sequence[str] = (),
         patterns: Sequence[str] = (),
+        when: Callable[[Any], object] | None = None,
+        accounts: str | Sequence[str] = (),
     ) -> Terms:
         """Make the terms of ``receiver``, with names as receipts spell them."""
         current = storable_name(name or name_of(receiver))
-        former = dict.fromkeys(map(storable_name, _former_names(was)))
+        former = dict.fromkeys(map(storable_name, _texts("was", was, "one or more former names", "shop:fulfil")))
         former.pop(current, None)
         module = namespace_of(receiver).get("__spec__")
-        return cls(current, skip_stale, tuple(former), tuple(patterns), module, next(_numbers))
+        condition = _condition(when, accounts)
+        return cls(current, skip_stale, tuple(former), tuple(patterns), module, next(_numbers), condition)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,7 +108,7 @@ class Terms(NamedTuple):
 
     def call(self, receiver: Callable[..., object]) -> Call:
         """Make the call of ``receiver`` on these terms."""
-        return Call(self.name, receiver, self.skip_stale, self.was)
+        return Call(self.name, receiver, self.skip_stale, self.was, self.condition)
 
     def take(self, event_type: str) -> bool:
         """Whether the receiver takes an unknown event of this type."""
@@ -162,11 +193,20 @@ def _module(receiver: Callable[..., object]) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _former_names(was: str | Sequence[str]) -> tuple[str, ...]:
-    names = [was] if isinstance(was, str) else was
-    if not isinstance(names, Sequence) or not all(isinstance(name, str) and name for name in names):
-        raise SetupError(f'was= takes one or more former names: was="shop:fulfil". It got {was!r}.')
-    return tuple(names)
+def _condition(when: Callable[[Any], object] | None, accounts: str | Sequence[str]) -> Condition | None:
+    if when is not None and not callable(when):
+        raise SetupError(f"when= takes a function of the event: when=lambda event: …. It got {when!r}.")
+    if inspect.iscoroutinefunction(when):
+        raise SetupError("when= takes a plain function: a coroutine would always count as true.")
+    wanted = frozenset(_texts("accounts", accounts, "one or more account ids", "biz_…"))
+    return Condition(when, wanted) if when is not None or wanted else None
+
+
+def _texts(option: str, given: str | Sequence[str], what: str, example: str) -> tuple[str, ...]:
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, Sequence) or not all(isinstance(text, str) and text for text in texts):
+        raise SetupError(f'{option}= takes {what}: {option}="{example}". It got {given!r}.')
+    return tuple(texts)
 
 
 def _meet(pattern: str, other: str) -> bool:

@@ -36,7 +36,7 @@ class ReceiptState(str, Enum):
     GIVEN_UP = "given_up"
     """It raised :class:`~flask_whop.errors.GiveUp`."""
     SKIPPED = "skipped"
-    """It was connected with ``skip_stale``, and had handled a newer event."""
+    """It wasn't called: its condition (``when``, ``accounts``) isn't met, or it has handled a newer event."""
     STARTED = "started"
     """It was called and has not ended: it runs, or its process died. First runs of a delivery write no such receipt."""
     FAILED = "failed"
@@ -110,7 +110,7 @@ class Receipt(NamedTuple):
     due_at: float | None = None
     """When it will be called again, in unix seconds; None if the retry is not ours."""
     error: str | None = None
-    """The last error it raised, with the end of the traceback."""
+    """The last error it raised, with the end of the traceback; or why it was skipped."""
     answer: str | None = None
     """What it answered to an event that wants an answer, as JSON."""
 

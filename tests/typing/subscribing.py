@@ -197,3 +197,29 @@ def decorated(app: Flask, event: IdentityProfileNeedsAction) -> None: ...
 def reads(event: PaymentSucceeded, profile: IdentityProfile) -> None:
     print(profile.emial)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
     event.data = event.data  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+# Conditions: they get the event of their receiver.
+
+
+@whop.on(PaymentSucceeded, when=lambda event: event.data.plan_id == "plan_gold", accounts="biz_1")
+def gold(app: Flask, event: PaymentSucceeded) -> None: ...
+
+
+@whop.on(PaymentSucceeded, PaymentFailed, when=lambda event: event.data.total is not None, accounts=["biz_1", "biz_2"])
+def priced(app: Flask, event: PaymentSucceeded | PaymentFailed) -> None: ...
+
+
+@payment_succeeded.connect_via(app, when=lambda event: event.data.plan_id)
+def planned(app: Flask, event: PaymentSucceeded) -> None: ...
+
+
+def is_declined(event: PaymentFailed) -> bool:
+    return True
+
+
+@whop.on(PaymentFailed, when=is_declined)
+def declined(app: Flask, event: PaymentFailed) -> None: ...
+
+
+payment_succeeded.connect(amounts, when=is_declined)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
