@@ -42,6 +42,7 @@ class Site:
             [sys.executable, "-m", *arguments],
             env=self.environment,
             cwd=self.folder,
+            preexec_fn=heed_interrupts,
             **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **how},
         )
         self.processes.append(process)
@@ -80,6 +81,11 @@ class Site:
             process.wait()
             if process.stdout is not None:
                 process.stdout.close()
+
+
+def heed_interrupts():
+    """Undo what a shell does to what it starts in the background: ignore Ctrl+C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Child(int):

@@ -290,8 +290,12 @@ def test_a_connection_for_the_app_comes_before_one_for_all_of_the_same_function(
     once = receiver()
     payment_succeeded.connect_via(app, name="of the app", was="old")(once)
     payment_succeeded.connect(once, name="of all", skip_stale=True)
-    assert [(call.name, call.skip_stale, call.was) for call in payment_succeeded.calls_for(app)] == [("of the app", False, ("old",))]
-    assert [(call.name, call.skip_stale, call.was) for call in payment_succeeded.calls_for(set_up())] == [("of all", True, ())]
+    assert [(call.name, call.skip_stale, call.was) for call in payment_succeeded.calls_for(app)] == [
+        ("of the app", False, ("old",))
+    ]
+    assert [(call.name, call.skip_stale, call.was) for call in payment_succeeded.calls_for(set_up())] == [
+        ("of all", True, ())
+    ]
     payment_succeeded.disconnect(once, app)
     assert called(app) == ["of all"]
 
