@@ -42,7 +42,7 @@ class Site:
             [sys.executable, "-m", *arguments],
             env=self.environment,
             cwd=self.folder,
-            preexec_fn=heed_interrupts,
+            preexec_fn=heed_interrupts,  # noqa: PLW1509  # it only sets a signal
             **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **how},
         )
         self.processes.append(process)
