@@ -224,6 +224,10 @@ def _keep_days(key: str, value: object) -> float:
     return float(_number(key, value, wanted, between=(MIN_KEEP_DAYS, _HIGHEST)))
 
 
+def _payload_days(key: str, value: object) -> float | None:
+    return None if value is None else float(_number(key, value, "a number of days over 0, or None"))
+
+
 def _size(key: str, value: object) -> int:
     return int(_number(key, value, "a whole number over 0", kinds=(int,)))
 
@@ -311,6 +315,8 @@ class Settings:
     """``WHOP_KEEP_DAYS``: How many days deliveries are kept; at least 4, since Whop retries for 3."""
     keep_payloads: bool = _setting(True, _flag)  # noqa: FBT003  # what the setting is
     """``WHOP_KEEP_PAYLOADS``: Whether the bodies of done deliveries are kept."""
+    keep_payload_days: float | None = _setting(None, _payload_days)
+    """``WHOP_KEEP_PAYLOAD_DAYS``: How many days the bodies of done deliveries are kept, if not as long as the rest."""
     legacy_webhooks: bool = _setting(False, _flag)  # noqa: FBT003  # what the setting is
     """``WHOP_LEGACY_WEBHOOKS``: Whether webhooks of Whop's legacy format (v2, v5) are taken too.
 

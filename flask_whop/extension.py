@@ -15,6 +15,8 @@ from flask_whop.blueprint import create_blueprint
 from flask_whop.cli import WhopCommands
 from flask_whop.config import NAME, Mode, Settings, misspelled
 from flask_whop.doctor.unhandled import UnhandledLog
+from flask_whop.engine.deliveries import Deliveries
+from flask_whop.engine.engine import Cipher
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import ConfigError, SetupError
 from flask_whop.logs import log
@@ -44,11 +46,13 @@ class WhopWebhooks:
 
     The settings are in ``app.config``: see :class:`~flask_whop.config.Settings`.
     ``store`` overrides ``WHOP_STORE``, for example with a
-    :class:`~flask_whop.stores.sqlalchemy.SessionStore`.
+    :class:`~flask_whop.stores.sqlalchemy.SessionStore`. ``cipher`` encrypts the bodies
+    that are stored, for example ``cryptography``'s ``MultiFernet``.
     """
 
-    def __init__(self, app: Flask | None = None, *, store: Store | None = None) -> None:
+    def __init__(self, app: Flask | None = None, *, store: Store | None = None, cipher: Cipher | None = None) -> None:
         self._store = store
+        self._cipher = cipher
         self._subscriptions: list[Subscription] = []
         self._apps: WeakSet[Flask] = WeakSet()
         if app is not None:
@@ -66,7 +70,7 @@ class WhopWebhooks:
         for key, nearest in misspelled(app.config):
             log.warning("app.config has %s, which is no setting of flask_whop; %s is.", key, nearest)
         _check_host(app, settings.host)
-        installation = Installation.build(app, settings, self._store, self._subscriptions)
+        installation = Installation.build(app, settings, self._store, self._subscriptions, self._cipher)
         app.register_blueprint(create_blueprint(installation))
         _keep_name(app)
         app.cli.add_command(WhopCommands())
@@ -80,14 +84,18 @@ class WhopWebhooks:
         for subscription in self._subscriptions:
             subscription.connect(app)
 
+    @property
+    def deliveries(self) -> Deliveries:
+        """The current app's deliveries: find, look at, replay, prune and erase them."""
+        return Deliveries(Installation.of(current_app))
+
     def stats(self) -> Stats:
         """Count the current app's unfinished deliveries by state, and those done in the last hour.
 
         For a health check: ``whop.stats().oldest_unfinished``, in seconds. Raises
         :class:`~flask_whop.errors.StoreUnavailable`.
         """
-        installation = Installation.of(current_app)
-        return installation.store.stats(installation.engine.endpoint)
+        return self.deliveries.stats()
 
     @overload
     def on(self, event: type[E1], /, **options: Unpack[Options[E1]]) -> Connector[E1]: ...

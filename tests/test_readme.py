@@ -142,6 +142,7 @@ IN_WORDS = {
     "WHOP_ACCOUNTS": "all",
     "WHOP_ENDPOINT": "the app's name",
     "WHOP_CELERY_QUEUE": "Celery's own routing",
+    "WHOP_KEEP_PAYLOAD_DAYS": "as the rest",
     "WHOP_API_KEY": "none",
     "WHOP_API_URL": "none",
     "WHOP_PUBLIC_URL": "none",

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import datetime, timezone
+from itertools import islice
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 
 from flask_whop.cli.output import Duration, as_json, deliveries, fault, moment, printable_json, styled, table, times
+from flask_whop.engine.deliveries import Deliveries, Details
 from flask_whop.engine.installation import Installation
-from flask_whop.errors import FlaskWhopError, NotReplayable, StoreUnavailable
+from flask_whop.errors import FlaskWhopError, StoreUnavailable
 from flask_whop.names import shown
-from flask_whop.stores import Filter, Key, Origin, Receipt, ReceiptState, State, Stored
+from flask_whop.stores import Key, Origin, Receipt, ReceiptState, State, Stored
 
 _COLUMNS = ("id", "state", "tries", "type", "received (UTC)", "account")
 _ASK_FROM = 2
@@ -32,6 +35,9 @@ _FINISHED = ("processed", "unhandled", "duplicate")
 @click.option("--type", "event_type", help='Only events of this type, or of a pattern such as "payment.*".')
 @click.option("--account", help="Only events of this account (biz_…).")
 @click.option("--since", type=Duration(), help="Only those received within this time: 90s, 30m, 2h, 7d.")
+@click.option("--receiver", metavar="NAME", help="Only those with a receipt of this receiver.")
+@click.option("--given-up", is_flag=True, help="Only those that a receiver (or --receiver) has given up on.")
+@click.option("--find", "text", metavar="ID", help="Only those about this id: of a delivery, an account or a resource.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
 @click.option("--json", "machine", is_flag=True, help="Print JSON, for scripts.")
 @click.pass_context
@@ -43,6 +49,9 @@ def command(  # noqa: PLR0913  # one for each option
     event_type: str | None,
     account: str | None,
     since: float | None,
+    receiver: str | None,
+    given_up: bool,
+    text: str | None,
     limit: int,
     machine: bool,
 ) -> None:
@@ -56,14 +65,24 @@ def command(  # noqa: PLR0913  # one for each option
     """  # noqa: D301  # click reads the backspace
     if context.invoked_subcommand is not None:
         return
-    stored = _find(_filter([State(state) for state in states], event_type, account, since), limit)
+    page = _deliveries().find(
+        states=[State(state) for state in states],
+        event_type=event_type,
+        account_id=account,
+        text=text,
+        receiver=receiver,
+        receipt_state=ReceiptState.GIVEN_UP if given_up else None,
+        since=_since(since),
+        limit=limit,
+    )
+    stored = page.deliveries
     if machine:
         as_json([_plain(delivery) for delivery in stored])
     elif not stored:
         click.echo("There are no such deliveries.")
     else:
         table(_COLUMNS, [_row(delivery) for delivery in stored])
-        if len(stored) == limit:
+        if page.cursor is not None:
             click.echo(f"These are the latest {limit}; --limit shows more.", err=True)
 
 
@@ -80,17 +99,16 @@ def show(delivery_id: str, *, body: bool, machine: bool) -> None:
       flask whop deliveries show msg_2f7Kq
       flask whop deliveries show msg_2f7Kq --body | jq .data
     """  # noqa: D301  # click reads the backspace
-    delivery = _get(delivery_id)
+    details = _get(delivery_id)
     if body:
-        if delivery.body is None:
+        if details.body is None:
             raise fault("Its body was dropped when it was done: WHOP_KEEP_PAYLOADS is False, or the store is memory.")
-        click.echo(printable_json(delivery.body.decode()) if sys.stdout.isatty() else delivery.body, nl=False)
+        click.echo(printable_json(details.body.decode()) if sys.stdout.isatty() else details.body, nl=False)
         return
-    receipts = Installation.of(current_app).store.receipts(delivery.key)
     if machine:
-        as_json(_plain(delivery) | {"receipts": [receipt._asdict() for receipt in receipts]})
+        as_json(_plain(details.delivery) | {"receipts": [_timed(receipt._asdict()) for receipt in details.receipts]})
     else:
-        _describe(delivery, receipts)
+        _describe(details.delivery, details.receipts)
 
 
 @command.command("replay")
@@ -99,6 +117,8 @@ def show(delivery_id: str, *, body: bool, machine: bool) -> None:
 @click.option("--type", "event_type", help="With --failed: only events of this type or pattern.")
 @click.option("--account", help="With --failed: only events of this account (biz_…).")
 @click.option("--since", type=Duration(), help="With --failed: only those received within this time: 90s, 30m, 2h, 7d.")
+@click.option("--receiver", "receivers", multiple=True, metavar="NAME", help="Only for this receiver; may be repeated.")
+@click.option("--force", is_flag=True, help="With --receiver: even if it has finished the delivery.")
 @click.option("--dry-run", is_flag=True, help="List what would be replayed, and do nothing.")
 @click.option("--yes", is_flag=True, help="Don't ask, however many there are.")
 @with_appcontext
@@ -109,13 +129,16 @@ def replay(  # noqa: PLR0913  # one for each option
     event_type: str | None,
     account: str | None,
     since: float | None,
+    receivers: Sequence[str],
+    force: bool,
     dry_run: bool,
     yes: bool,
 ) -> None:
     """Run deliveries again, here and now, for the receivers that haven't finished them.
 
     A receiver that finished isn't called again. One that fails again is retried by us
-    from then on, as if the delivery had just arrived.
+    from then on, as if the delivery had just arrived. With --receiver and --force, even
+    one that finished is called again, with the same idempotency key.
 
     \b
     Example:
@@ -124,11 +147,15 @@ def replay(  # noqa: PLR0913  # one for each option
     """  # noqa: D301  # click reads the backspace
     if bool(delivery_ids) == failed:
         raise click.UsageError("Name the deliveries to replay, or use --failed for all that failed or are dead.")
+    if force and not receivers:
+        raise click.UsageError("--force goes with --receiver: all receivers would run a second time.")
     if failed:
-        latest_first = _find(_filter([State.FAILED, State.DEAD], event_type, account, since), _MOST_REPLAYED)
-        chosen = list(reversed(latest_first))
+        found = _deliveries().every(
+            states=[State.FAILED, State.DEAD], event_type=event_type, account_id=account, since=_since(since)
+        )
+        chosen = list(reversed(list(islice(found, _MOST_REPLAYED))))
     else:
-        chosen = [_get(delivery_id) for delivery_id in delivery_ids]
+        chosen = [_get(delivery_id).delivery for delivery_id in delivery_ids]
     count = deliveries(len(chosen))
     if not chosen:
         click.echo("There is nothing to replay.")
@@ -138,7 +165,7 @@ def replay(  # noqa: PLR0913  # one for each option
     else:
         if len(chosen) >= _ASK_FROM and not yes:
             click.confirm(f"Replay {count}?", abort=True)
-        _replay([delivery.key for delivery in chosen])
+        _replay([delivery.key for delivery in chosen], receivers, force=force)
 
 
 @command.command("drop")
@@ -156,26 +183,48 @@ def drop(receiver: str, *, yes: bool) -> None:
     Example:
       flask whop deliveries drop shop:fulfil
     """  # noqa: D301  # click reads the backspace
-    unfinished = _find(_filter([State.DUE, State.DEAD], None, None, None), _MOST_REPLAYED)
+    unfinished = islice(_deliveries().every(states=[State.DUE, State.DEAD]), _MOST_REPLAYED)
     waiting = [delivery for delivery in unfinished if receiver in delivery.receivers]
     if not waiting:
         click.echo(f"No delivery waits for a receiver called {shown(receiver)}.")
         return
     if not yes:
         click.confirm(f"Drop {shown(receiver)} from {deliveries(len(waiting))}?", abort=True)
-    installation = Installation.of(current_app)
-    dropped = 0
-    for delivery in sorted(waiting, key=lambda delivery: delivery.state is State.DEAD):
-        droppable = delivery.state is State.DUE or installation.store.replay(delivery.key)
-        dropped += droppable and installation.engine.drop(delivery.key, receiver)
+    due_first = sorted(waiting, key=lambda delivery: delivery.state is State.DEAD)
+    dropped = sum(_deliveries().drop(delivery, receiver) for delivery in due_first)
     click.echo(f"Dropped {shown(receiver)} from {deliveries(dropped)}, due now for a worker.")
 
 
-def _replay(keys: Sequence[Key]) -> None:
+@command.command("erase")
+@click.argument("delivery_ids", metavar="[ID]...", nargs=-1)
+@click.option("--account", help="All of this account (biz_…).")
+@click.option("--resource", metavar="TYPE:ID", help="All about this resource, such as payment:pay_1a2b.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@with_appcontext
+def erase(delivery_ids: Sequence[str], *, account: str | None, resource: str | None, yes: bool) -> None:
+    """Forget payloads, and what receivers raised, of deliveries that you name.
+
+    Ids and receipts stay, so nothing runs a second time. What was unfinished counts as
+    done, and can't be replayed any more.
+
+    \b
+    Example:
+      flask whop deliveries erase --account biz_1a2b
+      flask whop deliveries erase --resource payment:pay_1a2b
+    """  # noqa: D301  # click reads the backspace
+    if not (delivery_ids or account or resource):
+        raise click.UsageError("Name deliveries, or use --account or --resource.")
+    if not yes:
+        click.confirm("Erase their payloads for good?", abort=True)
+    erased = _deliveries().erase(delivery_ids=delivery_ids, account_id=account, resource=resource)
+    click.echo(f"Erased the payloads of {deliveries(erased)}.")
+
+
+def _replay(keys: Sequence[Key], receivers: Sequence[str], *, force: bool) -> None:
     results: dict[str, str] = {}
     with click.progressbar(keys, label="Replaying", file=sys.stderr) as progress:
         for key in progress:
-            results[key.id] = _replay_one(key)
+            results[key.id] = _replay_one(key, receivers, force=force)
     unfinished = [(result, name) for name, result in results.items() if result not in _FINISHED]
     click.echo(f"{len(keys) - len(unfinished)} of {deliveries(len(keys))} finished.")
     if unfinished:
@@ -183,34 +232,32 @@ def _replay(keys: Sequence[Key]) -> None:
         raise SystemExit(1)
 
 
-def _replay_one(key: Key) -> str:
+def _replay_one(key: Key, receivers: Sequence[str], *, force: bool) -> str:
     try:
-        outcome = Installation.of(current_app).engine.replay(key)
+        outcome = _deliveries().replay(key.id, receivers, force=force)
     except StoreUnavailable:
         raise
-    except NotReplayable:
-        return "not replayable: it's running now, or its payload is gone"
     except FlaskWhopError as error:
         return str(error)
     return "taken by a worker" if outcome is None else outcome.status.value
 
 
-def _filter(states: Sequence[State], event_type: str | None, account: str | None, since: float | None) -> Filter:
+def _deliveries() -> Deliveries:
+    return Deliveries(Installation.of(current_app))
+
+
+def _since(seconds: float | None) -> datetime | None:
+    if seconds is None:
+        return None
     now = Installation.of(current_app).store.clock()
-    return Filter(states, event_type, account, None if since is None else now - since)
+    return datetime.fromtimestamp(now - seconds, tz=timezone.utc)
 
 
-def _find(wanted: Filter, limit: int) -> Sequence[Stored]:
-    installation = Installation.of(current_app)
-    return installation.store.find(installation.engine.endpoint, wanted, limit)
-
-
-def _get(delivery_id: str) -> Stored:
-    installation = Installation.of(current_app)
-    stored = installation.store.get(Key(installation.engine.endpoint, delivery_id))
-    if stored is None:
+def _get(delivery_id: str) -> Details:
+    details = _deliveries().get(delivery_id)
+    if details is None:
         raise fault(f"There is no delivery {delivery_id}. `flask whop deliveries` lists them.")
-    return stored
+    return details
 
 
 def _row(delivery: Stored) -> tuple[object, ...]:
@@ -249,4 +296,14 @@ def _retry_owner(delivery: Stored) -> str:
 def _plain(delivery: Stored) -> dict[str, object]:
     plain: dict[str, object] = {"id": delivery.key.id, "endpoint": delivery.key.endpoint, **delivery._asdict()}
     del plain["key"], plain["body"]
-    return plain
+    return _timed(plain)
+
+
+def _timed(record: dict[str, object]) -> dict[str, object]:
+    """Write the times of a record as ISO 8601."""
+    return {
+        name: datetime.fromtimestamp(value, tz=timezone.utc).isoformat()
+        if name.endswith("_at") and isinstance(value, (int, float))
+        else value
+        for name, value in record.items()
+    }

@@ -10,8 +10,8 @@ from flask.cli import with_appcontext
 
 from flask_whop.cli.output import deliveries
 from flask_whop.config import MIN_KEEP_DAYS
+from flask_whop.engine.deliveries import Deliveries
 from flask_whop.engine.installation import Installation
-from flask_whop.engine.retries import DAY
 
 
 @click.command("prune")
@@ -34,5 +34,5 @@ def command(days: float | None) -> None:
     keep_days = installation.settings.keep_days if days is None else days
     if not math.isfinite(keep_days):
         raise click.UsageError(f"--days must be a number of days; it is {keep_days}.")
-    pruned = installation.engine.prune(installation.store.clock() - keep_days * DAY)
+    pruned = Deliveries(installation).prune(keep_days)
     click.echo(f"Deleted {deliveries(pruned)} unchanged for {keep_days:g} days.")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from flask_whop import signals
 from flask_whop.engine.envelopes import OddEnvelopeLog
 from flask_whop.engine.leases import LeaseKeeper, new_token
 from flask_whop.engine.outcomes import Outcome, Status
 from flask_whop.engine.recording import Holding
-from flask_whop.engine.retries import RetryPolicy
+from flask_whop.engine.retries import DAY, RetryPolicy
 from flask_whop.engine.run import Run, Tools, answer_in
 from flask_whop.errors import ClaimLost, NotReplayable, Reason, Rejected, StoreUnavailable
 from flask_whop.events import parse_event
@@ -32,6 +32,7 @@ from flask_whop.stores import (
     ReceiptState,
     Settlement,
     State,
+    Stored,
     Taken,
 )
 
@@ -44,6 +45,19 @@ if TYPE_CHECKING:
 _MOST_DRIFT_LOGGED = 10
 _BEGAN = "began"
 _PRUNED = "pruned"
+_DROPPED = "bodies dropped"
+
+
+class Cipher(Protocol):
+    """Encrypts bodies before they're stored; ``cryptography``'s ``Fernet`` and ``MultiFernet`` are such."""
+
+    def encrypt(self, data: bytes, /) -> bytes:
+        """Return what is stored of a body."""
+        ...
+
+    def decrypt(self, token: bytes, /) -> bytes:
+        """Return the body again; raise anything if it can't be."""
+        ...
 
 
 class Claimed(NamedTuple):
@@ -61,7 +75,15 @@ class Engine:
     ``TESTING`` is on.
     """
 
-    def __init__(self, host: Host, store: Store, settings: Settings, *, on_default_file: bool = False) -> None:
+    def __init__(
+        self,
+        host: Host,
+        store: Store,
+        settings: Settings,
+        *,
+        cipher: Cipher | None = None,
+        on_default_file: bool = False,
+    ) -> None:
         self.endpoint: str = settings.endpoint
         self.leases: LeaseKeeper = LeaseKeeper(longest=settings.longest_call)
         self.fingerprints: list[str] = [fingerprint(secret) for secret in settings.secrets]
@@ -71,6 +93,9 @@ class Engine:
         self._inline = not settings.dispatch.owned
         self._retries = RetryPolicy(settings.retry_first, settings.retry_longest, settings.retry_for)
         self._odd = OddEnvelopeLog()
+        self._cipher = cipher
+        self._keep_payloads_for = None if settings.keep_payload_days is None else settings.keep_payload_days * DAY
+        self._longest_unfinished = settings.keep_days * DAY
         self._on_default_file = on_default_file
         self._store = store
 
@@ -173,16 +198,54 @@ class Engine:
         taken = self.store.take(key, token, self.leases.lease, early=early)
         return None if taken is None else self._run_taken(taken, token)
 
-    def replay(self, key: Key) -> Outcome | None:
+    def replay(self, key: Key, receivers: Collection[str] = (), *, force: bool = False) -> Outcome | None:
         """Own a delivery again and run its unfinished receivers now, dead-lettered ones included.
 
-        None if another process took it over. Raises
-        :class:`~flask_whop.errors.NotReplayable` and
+        ``receivers`` names those to run, instead of all. ``force`` runs even those of them
+        that have finished it; they get the same ``idempotency_key`` as before. None if
+        another process took it over. Raises :class:`~flask_whop.errors.NotReplayable` and
         :class:`~flask_whop.errors.StoreUnavailable`.
         """
-        if not self.store.replay(key):
+        again = self._receipts_of(key, receivers, force=force) if receivers else ()
+        if not self.store.replay(key, again):
             raise NotReplayable(f"Delivery {key.id} can't be replayed: it's running now, or its payload is gone.")
-        return self.run(key, early=True)
+        token = new_token()
+        taken = self.store.take(key, token, self.leases.lease, early=True)
+        return None if taken is None else self._run_taken(taken, token, frozenset(receivers))
+
+    def _receipts_of(self, key: Key, receivers: Collection[str], *, force: bool) -> list[str]:
+        """The names under which the receivers that are to run again have receipts, the former ones included."""
+        stored = self.store.get(key)
+        body = None if stored is None else self.body_of(stored)
+        if body is None:
+            raise NotReplayable(f"Delivery {key.id} can't be replayed: there is none, or its payload is gone.")
+        receipts = {receipt.receiver: receipt for receipt in self.store.receipts(key)}
+        calls = {call.name: call for call in self._host.calls_for(parse_event(body, key.id))}
+        names: list[str] = []
+        for receiver in receivers:
+            if receiver not in calls:
+                raise NotReplayable(f"No receiver of delivery {key.id} is called {receiver}.")
+            mine = [receipts[name] for name in calls[receiver].names if name in receipts]
+            if any(receipt.state in FINISHED for receipt in mine) and not force:
+                raise NotReplayable(f"{receiver} has finished delivery {key.id}; only a forced replay runs it again.")
+            names += [receipt.receiver for receipt in mine]
+        # One without a receipt is called as for the first time; its name says that the others aren't.
+        return names or list(receivers)
+
+    def body_of(self, stored: Stored) -> bytes | None:
+        """Return the body of a delivery as it came; None if it's gone.
+
+        Raises :class:`~flask_whop.errors.StoreUnavailable` if it can't be decrypted.
+        """
+        if stored.body is None or self._cipher is None:
+            return stored.body
+        try:
+            return self._cipher.decrypt(stored.body)
+        except Exception as error:  # noqa: BLE001  # each cipher has its own
+            raise StoreUnavailable(
+                f"The body of delivery {stored.key.id} can't be decrypted ({type(error).__name__}): the cipher has"
+                " another key. Give it the former key as well."
+            ) from None
 
     def take_due(self, limit: int) -> list[Claimed]:
         """Claim up to ``limit`` deliveries that are due, to run them one after the other.
@@ -249,7 +312,7 @@ class Engine:
         if self._inline or stored.state is State.RUNNING:
             return self.run(key, early=True)
         self.announce()
-        return Outcome(Status.ACCEPTED, parse_event(stored.body or b"", key.id))
+        return Outcome(Status.ACCEPTED, parse_event(self.body_of(stored) or b"", key.id))
 
     # How far back it remembers.
 
@@ -275,7 +338,18 @@ class Engine:
         pruned = self.store.note(self.endpoint, _PRUNED)
         if pruned is None or pruned < before:
             self.store.put_note(self.endpoint, _PRUNED, before)  # first: what is deleted must not look new
+        self._drop_bodies()
         return self.store.prune(self.endpoint, before, most=most)
+
+    def _drop_bodies(self) -> None:
+        """Forget the bodies that are past their days; those before the last time are gone already."""
+        if self._keep_payloads_for is None:
+            return
+        after, before = self.store.note(self.endpoint, _DROPPED) or 0.0, self.store.clock() - self._keep_payloads_for
+        while self.store.drop_bodies(self.endpoint, after, before):
+            pass
+        # What arrived earlier and was done since is found by the next one.
+        self.store.put_note(self.endpoint, _DROPPED, max(0.0, before - self._longest_unfinished))
 
     # Signals.
 
@@ -336,7 +410,7 @@ class Engine:
             None if updated_at is None else updated_at.timestamp(),
             delivery.timestamp,
             delivery.secret_index,
-            delivery.body,
+            delivery.body if self._cipher is None else self._cipher.encrypt(delivery.body),
             signer=None if delivery.secret_index is None else self.fingerprints[delivery.secret_index],
             origin=Origin.ARRIVED if delivery.secret_index is not None else Origin.PULLED,
         )
@@ -372,9 +446,9 @@ class Engine:
         finished = stored is not None and (stored.state is State.DONE or stored.owned)
         return Outcome(Status.DUPLICATE if finished else Status.RUNNING, event)
 
-    def _run_taken(self, taken: Taken, token: str) -> Outcome | None:
+    def _run_taken(self, taken: Taken, token: str, only: frozenset[str] = frozenset()) -> Outcome | None:
         stored, receipts = taken
-        delivery = Delivery(stored.key.id, stored.signed_at, stored.body or b"", stored.secret_index)
+        delivery = Delivery(stored.key.id, stored.signed_at, self.body_of(stored) or b"", stored.secret_index)
         event = parse_event(delivery.body, delivery.id)
         holding = Holding(
             stored.key,
@@ -384,6 +458,7 @@ class Engine:
             owned=True,
             opened_at=stored.opened_at,
             expected=stored.receivers,
+            only=only,
         )
         return self._run(holding, event, delivery)
 

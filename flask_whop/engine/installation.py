@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from flask_whop.config import DEFAULT_STORE, NAME
-from flask_whop.engine.engine import Engine
+from flask_whop.engine.engine import Cipher, Engine
 from flask_whop.engine.host import Host
 from flask_whop.errors import ConfigError, SetupError, StoreUnavailable
 from flask_whop.logs import log
@@ -42,7 +42,12 @@ class Installation:
 
     @classmethod
     def build(
-        cls, app: Flask, settings: Settings, store: Store | None, subscriptions: list[Subscription]
+        cls,
+        app: Flask,
+        settings: Settings,
+        store: Store | None,
+        subscriptions: list[Subscription],
+        cipher: Cipher | None = None,
     ) -> Installation:
         """Build the parts that serve ``app``; ``store`` overrides ``WHOP_STORE``.
 
@@ -51,7 +56,7 @@ class Installation:
         used = _store_for(app, settings) if store is None else store
         used.open(owned=settings.dispatch.owned, keep_bodies=settings.keep_payloads)
         on_default_file = store is None and settings.store == DEFAULT_STORE
-        engine = Engine(Host(app), used, settings, on_default_file=on_default_file)
+        engine = Engine(Host(app), used, settings, cipher=cipher, on_default_file=on_default_file)
         verifier = Verifier(settings.secrets, tolerance=settings.tolerance, legacy=settings.legacy_webhooks)
         return cls(app, settings, verifier, engine, subscriptions)
 

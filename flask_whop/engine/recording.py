@@ -38,6 +38,8 @@ class Holding(NamedTuple):
     """Since when it has been owned, or when it was last replayed, in unix seconds; 0 if it isn't owned."""
     expected: Sequence[str] = ()
     """The names of the receivers that it was accepted for."""
+    only: frozenset[str] = frozenset()
+    """The names of the receivers to call, if it's replayed for some alone; empty for all."""
 
 
 class Attempt(NamedTuple):
@@ -101,6 +103,13 @@ class Record:
             return False
         self.dead += receipt.state is ReceiptState.DEAD
         return receipt.state is ReceiptState.FAILED
+
+    def leave(self, receipt: Receipt | None) -> None:
+        """Note what it means for the end that a receiver isn't called this time, whatever its state."""
+        if receipt is not None and receipt.state is ReceiptState.DEAD:
+            self.dead += 1
+        elif receipt is None or receipt.state not in FINISHED:
+            self.due.append(self._store.clock() if receipt is None or receipt.due_at is None else receipt.due_at)
 
     # Writing.
 

@@ -100,7 +100,7 @@ class Run:
     def _to_be_called(self) -> list[Call]:
         """The receivers that aren't done with the event, and are due."""
         connected = self._host.calls_for(self._event)
-        if self._holding.expected:
+        if self._holding.expected and not self._holding.only:
             self._wait_for_absent(connected)
         calls = [call for call in connected if self._is_to_be_called(call)]
         if not self._first and len(calls) > 1:
@@ -119,6 +119,9 @@ class Run:
 
     def _is_to_be_called(self, call: Call) -> bool:
         receipt = self._record.receipt_of(call)
+        if self._holding.only and call.name not in self._holding.only:
+            self._record.leave(receipt)
+            return False
         if receipt is None:
             return True
         if receipt.state is ReceiptState.STARTED:

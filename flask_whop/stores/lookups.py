@@ -116,11 +116,13 @@ class Lookups(ABC):
     def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:
         """Return up to ``limit`` deliveries, the latest first."""
         types = self._types_like(endpoint, wanted.event_type) if wanted.event_type is not None else None
-        conditions, values = searches(wanted, types)
+        families = sorted({name.rpartition(".")[0] for name in self._types_like(endpoint, "*")}) if wanted.text else ()
+        conditions, values = searches(wanted, types, families)
         if not conditions:
             return []
         rows = self._select(self._statements.find(conditions), {**values, "endpoint": endpoint, "limit": limit})
-        return [stored_of(row) for row in rows]
+        # A text may be found as more than one thing.
+        return list({stored.key: stored for stored in map(stored_of, rows)}.values())
 
     def _types_like(self, endpoint: str, pattern: str) -> list[str]:
         if "*" not in pattern:

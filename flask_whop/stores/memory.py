@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from heapq import nsmallest
+from heapq import nlargest
 from itertools import takewhile
 
 from flask_whop.names import storable
@@ -201,7 +201,7 @@ class MemoryStore(Contents, Store):
         with self._lock:
             self._end(key, self._held(key, token), settlement)
 
-    def replay(self, key: Key) -> bool:
+    def replay(self, key: Key, receivers: Sequence[str] = ()) -> bool:
         """Make a delivery due now; not one that is done, since its body is gone."""
         with self._lock:
             delivery = self._live.get(key)
@@ -210,7 +210,7 @@ class MemoryStore(Contents, Store):
             now = self.clock()
             self._make_due(delivery, now, now)
             for name, receipt in delivery.receipts.items():
-                if receipt.state not in FINISHED:
+                if (name in receivers) if receivers else (receipt.state not in FINISHED):
                     delivery.receipts[name] = receipt._replace(state=ReceiptState.FAILED, due_at=now)
             return True
 
@@ -252,8 +252,8 @@ class MemoryStore(Contents, Store):
     def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:
         """Return up to ``limit`` deliveries, the latest first."""
         with self._lock:
-            fitting = (about for about in self._all(endpoint) if fits(about, wanted))
-            latest = nsmallest(limit, fitting, key=lambda about: (-about.received_at, about.key.id))
+            fitting = (about for about in self._all(endpoint) if fits(about, wanted) and self._fits(about.key, wanted))
+            latest = nlargest(limit, fitting, key=lambda about: (about.received_at, about.key.id))
             found = [self._look(about.key) for about in latest]
         return [delivery._replace(body=None) for delivery in found if delivery is not None]
 
@@ -269,6 +269,34 @@ class MemoryStore(Contents, Store):
     def put_note(self, endpoint: str, name: str, at: float) -> None:
         """Note a time under ``name``."""
         self._notes[endpoint, name] = at
+
+    def _fits(self, key: Key, wanted: Filter) -> bool:
+        """Return whether a delivery fits what its summary doesn't tell."""
+        if not (wanted.resource or wanted.text or wanted.receiver or wanted.receipt_state):
+            return True
+        delivery = self._live.get(key) or restored(key, self._done[key])
+        resource = delivery.arrival.resource
+        ids = (key.id, delivery.arrival.account_id, resource, (resource or "").partition(":")[2])
+        return (
+            (wanted.resource is None or resource == wanted.resource)
+            and (wanted.text is None or wanted.text in ids)
+            and (
+                (wanted.receiver is None and wanted.receipt_state is None)
+                or any(
+                    wanted.receiver in (None, receipt.receiver) and wanted.receipt_state in (None, receipt.state)
+                    for receipt in delivery.receipts.values()
+                )
+            )
+        )
+
+    def erase(self, keys: Sequence[Key]) -> int:
+        """Forget the bodies of deliveries, and what their receivers raised and answered."""
+        with self._lock:
+            return sum(self._erase(key) for key in keys)
+
+    def drop_bodies(self, endpoint: str, after: float, before: float) -> int:  # noqa: ARG002  # none is kept
+        """Do nothing: a done delivery has no body here."""
+        return 0
 
     def stats(self, endpoint: str) -> Stats:
         """Count the deliveries by state."""

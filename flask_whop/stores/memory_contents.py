@@ -236,6 +236,17 @@ class Contents:
             if delivery.arrival.body:
                 self._idle_with_body[key] = delivery
 
+    def _erase(self, key: Key) -> bool:
+        """Finish a delivery that isn't running, without its body and the texts of its receipts."""
+        delivery = self._get_live(key)
+        if delivery is None or delivery.state is RUNNING:
+            return False
+        self._leave_rest(delivery)
+        plain = {name: one._replace(error=None, answer=None) for name, one in delivery.receipts.items()}
+        delivery.receipts = plain
+        self._end(key, delivery, Settlement(DONE))
+        return True
+
     def _look(self, key: Key) -> Stored | None:
         live = self._live.get(key)
         if live is not None:
@@ -381,4 +392,5 @@ def fits(delivery: Summary, wanted: Filter) -> bool:
         and (wanted.account_id is None or delivery.account_id == wanted.account_id)
         and (wanted.since is None or delivery.received_at >= wanted.since)
         and (wanted.until is None or delivery.received_at < wanted.until)
+        and (wanted.before is None or (delivery.received_at, delivery.key.id) < wanted.before)
     )

@@ -180,10 +180,11 @@ class Store(Lifeline, Protocol):
         """End a claim."""
         ...
 
-    def replay(self, key: Key) -> bool:
+    def replay(self, key: Key, receivers: Sequence[str] = ()) -> bool:
         """Make a failed, done or dead delivery due now, for the receivers that are not done with it.
 
-        Return False if it is missing, running, or no longer has a body.
+        With ``receivers``, it is for those that are named, even if they are done, and the
+        others stay as they are. Return False if it is missing, running, or no longer has a body.
         """
         ...
 
@@ -205,6 +206,18 @@ class Store(Lifeline, Protocol):
 
     def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:
         """Return up to ``limit`` deliveries, the latest first, without their bodies."""
+        ...
+
+    def erase(self, keys: Sequence[Key]) -> int:
+        """Forget the bodies of deliveries, and what their receivers raised and answered; return how many.
+
+        Ids and receipts stay, so nothing runs a second time: what was not done is done.
+        Those that are running are left as they are.
+        """
+        ...
+
+    def drop_bodies(self, endpoint: str, after: float, before: float) -> int:
+        """Forget some of the bodies of done deliveries that arrived from ``after`` to ``before``; return how many."""
         ...
 
     def earliest(self, endpoint: str) -> float | None:

@@ -250,6 +250,16 @@ class Filter(NamedTuple):
     """Received at this time or later, in unix seconds."""
     until: float | None = None
     """Received before this time, in unix seconds."""
+    resource: str | None = None
+    """Such as ``payment:pay_…``."""
+    text: str | None = None
+    """The id of the delivery, of its account, or of its resource (``pay_…``), whole."""
+    receiver: str | None = None
+    """The name of a receiver that has a receipt."""
+    receipt_state: ReceiptState | None = None
+    """The state of that receipt, or of any."""
+    before: tuple[float, str] | None = None
+    """Further back than the delivery that was received at this time and has this id."""
 
 
 class Stats(NamedTuple):

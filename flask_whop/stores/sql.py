@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from secrets import token_hex
 from typing import Final
@@ -281,14 +281,17 @@ class SqlStore(Lookups, Store):
             raise claim_lost(key)
 
     @repeatable
-    def replay(self, key: Key) -> bool:
-        """Make a delivery due now, for the receivers that are not done with it."""
+    def replay(self, key: Key, receivers: Sequence[str] = ()) -> bool:
+        """Make a delivery due now, for the receivers that are not done with it, or for those that are named."""
         values = {**key._asdict(), "now": self._now()}
 
         def replay(connection: Connection) -> bool:
             if not connection.change(self._statements.replay, values):
                 return False
-            connection.change(self._statements.call_again, values)
+            for receiver in receivers:
+                connection.change(self._statements.call_again_one, {**values, "receiver": storable(receiver)})
+            if not receivers:
+                connection.change(self._statements.call_again, values)
             return True
 
         return self._transact(replay)
@@ -310,18 +313,56 @@ class SqlStore(Lookups, Store):
         return sum(pruned.values())
 
     @repeatable
+    def erase(self, keys: Sequence[Key]) -> int:
+        """Forget the bodies of deliveries that are not running, and what their receivers raised and answered."""
+
+        def erase(connection: Connection) -> int:
+            erased = 0
+            for endpoint, ids in _batches(keys):
+                values = {"endpoint": endpoint, **_named(ids)}
+                connection.change(self._statements.erase_texts, values)
+                erased += connection.change(self._statements.erase_bodies, values)
+            return erased
+
+        return self._transact(erase)
+
+    @repeatable
+    def drop_bodies(self, endpoint: str, after: float, before: float) -> int:
+        """Forget some bodies of deliveries that are done and arrived within a time; return how many."""
+        values = {"endpoint": endpoint, "after": after, "before": before, "limit": AT_ONCE}
+
+        def drop(connection: Connection) -> int:
+            ids = [str(row[0]) for row in connection.rows(self._statements.with_old_body, values)]
+            if ids:
+                connection.change(self._statements.drop_bodies, {"endpoint": endpoint, **_named(ids)})
+            return len(ids)
+
+        return self._transact(drop)
+
+    @repeatable
     def _prune_some(self, endpoint: str, before: float, state: State) -> int:
         """Delete a batch of old deliveries in one state; return how many."""
         values = {"endpoint": endpoint, "before": before, "state": state.value, "limit": AT_ONCE}
 
         def prune(connection: Connection) -> int:
             # They are locked until everything is deleted, so no replay comes in between.
-            old = connection.rows(self._statements.old, values)
+            old = [str(row[0]) for row in connection.rows(self._statements.old, values)]
             if old:
-                last = old[-1][0]
-                named = {f"id_{number}": old[number][0] if number < len(old) else last for number in range(AT_ONCE)}
                 for statement in self._statements.forget:
-                    connection.change(statement, {"endpoint": endpoint, **named})
+                    connection.change(statement, {"endpoint": endpoint, **_named(old)})
             return len(old)
 
         return self._transact(prune)
+
+
+def _batches(keys: Sequence[Key]) -> Iterator[tuple[str, list[str]]]:
+    """The ids of ``keys`` by endpoint, as many at once as a statement names."""
+    for endpoint in sorted({key.endpoint for key in keys}):
+        ids = [key.id for key in keys if key.endpoint == endpoint]
+        for start in range(0, len(ids), AT_ONCE):
+            yield endpoint, ids[start : start + AT_ONCE]
+
+
+def _named(ids: Sequence[str]) -> dict[str, str]:
+    """The values of a statement that names a batch; the last one fills it up."""
+    return {f"id_{number}": ids[min(number, len(ids) - 1)] for number in range(AT_ONCE)}

@@ -227,6 +227,25 @@ class Statements:
             "timestamp": f"{done_later} AND later.updated_at IS NULL AND later.occurred_at > :at LIMIT 1",
         }
 
+        self.call_again_one: str = (
+            f"UPDATE {receipts} SET state = 'failed', due_at = :now WHERE endpoint = :endpoint AND delivery_id = :id"
+            f" AND receiver = :receiver"
+        )
+        not_running = f"endpoint = :endpoint AND state <> 'running' AND id IN ({_BATCH})"
+        self.erase_texts: str = (
+            f"UPDATE {receipts} SET error = NULL, answer = NULL WHERE endpoint = :endpoint"
+            f" AND delivery_id IN (SELECT id FROM {deliveries} WHERE {not_running})"
+        )
+        self.erase_bodies: str = (
+            f"UPDATE {deliveries} SET body = NULL, state = 'done', due_at = NULL WHERE {not_running}"
+        )
+        self.with_old_body: str = (
+            f"SELECT id FROM {deliveries} WHERE endpoint = :endpoint AND {BY_STATE} AND state = 'done'"
+            f" AND received_at >= :after AND received_at < :before AND body IS NOT NULL"
+            f" ORDER BY received_at, id LIMIT :limit{self.passing}"
+        )
+        self.drop_bodies: str = f"UPDATE {deliveries} SET body = NULL WHERE endpoint = :endpoint AND id IN ({_BATCH})"
+
     def _write_searches(self) -> None:
         """Write what reads deliveries and receipts."""
         deliveries, receipts, *_ = self._names
@@ -313,9 +332,10 @@ class Statements:
 
         Each condition is a search of its own, which stops when it has found enough.
         """
+        tables = self._names._asdict()
         parts = (
             f"SELECT * FROM (SELECT {_STORED}, NULL AS body FROM {self._names.deliveries} WHERE endpoint = :endpoint"
-            f" AND {condition} ORDER BY received_at DESC, id DESC LIMIT :limit) AS part_{number}"
+            f" AND {condition.format_map(tables)} ORDER BY received_at DESC, id DESC LIMIT :limit) AS part_{number}"
             for number, condition in enumerate(conditions)
         )
         return f"{' UNION ALL '.join(parts)} ORDER BY received_at DESC, id DESC LIMIT :limit"

@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 
 import pytest
 from flask import Flask
 
-from flask_whop import WhopWebhooks
+from flask_whop import GiveUp, WhopWebhooks
 from flask_whop.stores import Key, MemoryStore, Receipt, ReceiptState
 from tests import ROOT
 from tests.crash.driver import wait_until
@@ -46,6 +47,10 @@ class Shop:
 
     def ids(self, *options):
         return {one["id"] for one in json.loads(self.run("deliveries", "--json", *options).output)}
+
+
+def give_up(app, event):
+    raise GiveUp("never")
 
 
 @pytest.fixture(params=STORES)
@@ -151,6 +156,53 @@ def test_a_replay_of_nothing_or_of_two_things_is_refused(shop, arguments):
     assert "use --failed" in result.output
 
 
+def test_one_receiver_is_replayed_and_a_finished_one_only_by_force(shop):
+    if isinstance(shop.store, MemoryStore):
+        pytest.skip("a done delivery has no body here")
+    refused = shop.run("deliveries", "replay", "msg_done", "--receiver", "mail")
+    assert refused.exit_code == 1
+    assert "only a forced replay runs it again" in refused.output
+    forced = shop.run("deliveries", "replay", "msg_done", "--receiver", "mail", "--force")
+    assert forced.exit_code == 0, forced.output
+    assert shop.ran == ["msg_done"] * 2
+    assert (
+        "No receiver of delivery msg_done is called nobody"
+        in shop.run("deliveries", "replay", "msg_done", "--receiver", "nobody", "--force").output
+    )
+    assert "--force goes with --receiver" in shop.run("deliveries", "replay", "msg_done", "--force").output
+
+
+def test_deliveries_are_found_by_receiver_by_what_was_given_up_and_by_any_id(shop):
+    shop.whop.on("dispute.created", name="alert")(give_up)
+    Sender(shop.app).deliver("dispute.created", {"id": "dspt_1"}, id="msg_given_up")
+    assert shop.ids("--given-up") == {"msg_given_up"}
+    assert shop.ids("--receiver", "mail") == {"msg_failed", "msg_done"}
+    assert shop.ids("--receiver", "mail", "--given-up") == set()
+    assert shop.ids("--find", "dspt_1") == shop.ids("--find", "msg_given_up") == {"msg_given_up"}
+    assert shop.ids("--find", "biz_2") == {"msg_refund"}
+
+
+def test_times_are_iso_8601_in_json(shop):
+    [one] = json.loads(shop.run("deliveries", "--json", "--find", "msg_done").output)
+    received = datetime.fromisoformat(one["received_at"])
+    assert abs(received.timestamp() - time.time()) < 60
+    shown = json.loads(shop.run("deliveries", "show", "msg_done", "--json").output)
+    assert datetime.fromisoformat(shown["receipts"][0]["last_at"]).tzinfo is not None
+
+
+def test_what_is_erased_keeps_its_receipts_and_is_never_run_again(shop):
+    assert "Name deliveries" in shop.run("deliveries", "erase", "--yes").output
+    declined = shop.run("deliveries", "erase", "--account", "biz_1", input="n\n")
+    assert declined.exit_code == 1
+    erased = shop.run("deliveries", "erase", "--account", "biz_1", "--yes")
+    assert "Erased the payloads of 2 deliveries." in erased.output
+    assert shop.ids("--state", "done") == {"msg_failed", "msg_done", "msg_refund"}
+    assert "no mail today" not in shop.run("deliveries", "show", "msg_failed").output
+    shop.broken = False
+    assert Sender(shop.app).deliver("payment.succeeded", id="msg_done").json == {"status": "duplicate"}
+    assert shop.ran == ["msg_done"]
+
+
 def test_old_deliveries_are_pruned_and_never_sooner_than_whop_retries(shop):
     assert shop.run("prune").output == "Deleted 0 deliveries unchanged for 30 days.\n"
     for none in ("3", "nan", "inf", "-inf"):
@@ -209,7 +261,7 @@ def test_a_call_that_has_not_ended_is_shown_as_such(shop):
     assert "mail  started, not finished" in output
     replayed = shop.run("deliveries", "replay", "msg_failed")
     assert replayed.exit_code == 1
-    assert "not replayable: it's running now, or its payload is gone  msg_failed" in replayed.output
+    assert "can't be replayed: it's running now, or its payload is gone.  msg_failed" in replayed.output
 
 
 @pytest.mark.parametrize("shop", [name for name in DURABLE if name != "SQLite"], indirect=True)
@@ -239,8 +291,9 @@ def test_every_command_has_help_that_ends_in_an_example(shop, command):
 
 APP = """
 import time
+from datetime import datetime
 from flask import Flask
-from flask_whop import WhopWebhooks
+from flask_whop import GiveUp, WhopWebhooks
 from flask_whop.stores import Key, MemoryStore, Receipt, ReceiptState
 
 def create_app():

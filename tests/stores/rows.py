@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from flask_whop.stores import Arrival, Key, Receipt, ReceiptState, Settlement, State
+from flask_whop.stores import Arrival, Key, MemoryStore, Receipt, ReceiptState, Settlement, State
 
 LEASE = 30.0
 DONE = Settlement(State.DONE)
@@ -29,6 +29,11 @@ class World:
         self.store = store
         self.clock = clock
         self.context = context
+
+    @property
+    def keeps_bodies(self):
+        """Whether a done delivery still has its body."""
+        return not isinstance(self.store, MemoryStore)
 
     def claim(self, number=1, token="mine", **fields):
         return self.store.claim(arrival(number, **fields), token, LEASE)

@@ -601,6 +601,84 @@ def test_the_first_delivery_is_known_whatever_its_state(world):
     assert world.store.earliest("other") is None
 
 
+def test_deliveries_are_found_by_what_they_are_about_and_by_any_of_their_ids(world):
+    world.done(1, resource="payment:pay_1")
+    world.claim(2, resource="payment:pay_2", account_id="biz_2")
+    world.claim(3, resource="payment:pay_1")
+
+    def found(**wanted):
+        return sorted(one.key.id for one in world.store.find("shop", Filter(**wanted), 9))
+
+    assert found(resource="payment:pay_1") == ["msg_1", "msg_3"]
+    assert found(text="pay_1") == found(text="payment:pay_1") == ["msg_1", "msg_3"]
+    assert found(text="msg_2") == found(text="biz_2") == ["msg_2"]
+    assert found(text="pay_1", states=[State.DONE]) == ["msg_1"]
+    assert found(text="nobody") == found(resource="payment:pay_9") == []
+
+
+def test_deliveries_are_found_by_their_receipts(world):
+    world.done(1, receiver="mail")
+    world.claim(2)
+    world.store.record(key(2), "mine", receipt(world.clock.now, "books", ReceiptState.GIVEN_UP), DONE)
+
+    def found(**wanted):
+        return [one.key.id for one in world.store.find("shop", Filter(**wanted), 9)]
+
+    assert found(receiver="mail") == ["msg_1"]
+    assert found(receipt_state=ReceiptState.GIVEN_UP) == ["msg_2"]
+    assert found(receiver="mail", receipt_state=ReceiptState.GIVEN_UP) == []
+
+
+def test_a_page_begins_where_the_last_one_ended(world):
+    for number in range(1, 8):
+        world.claim(number)
+        world.clock.now += number // 3  # several arrive at once
+    pages, before = [], None
+    while page := world.store.find("shop", Filter(before=before), 2):
+        pages += [one.key.id for one in page]
+        before = page[-1].received_at, page[-1].key.id
+    assert pages == [f"msg_{number}" for number in range(7, 0, -1)]
+
+
+def test_named_receivers_are_called_again_even_if_they_are_done_and_the_others_stay_as_they_are(world):
+    if not world.keeps_bodies:
+        pytest.skip("a done delivery has no body here")
+    world.claim()
+    world.store.record(key(), "mine", receipt(world.clock.now, "mail"), None)
+    world.store.record(key(), "mine", receipt(world.clock.now, "books", ReceiptState.DEAD), DEAD)
+    assert world.store.replay(key(), ["mail"])
+    assert world.store.get(key()).state is State.DUE
+    states = {one.receiver: one.state for one in world.store.receipts(key())}
+    assert states == {"mail": ReceiptState.FAILED, "books": ReceiptState.DEAD}
+
+
+def test_what_is_erased_keeps_its_receipts_and_is_done(world):
+    world.claim(1)
+    world.store.record(key(1), "mine", receipt(world.clock.now, "mail", ReceiptState.FAILED, error="Ada"), FAILED)
+    world.claim(2)
+    world.done(3)
+    assert world.store.erase([key(1), key(2), key(3), key(4)]) == 2
+    for number in (1, 3):
+        stored = world.store.get(key(number))
+        assert (stored.state, stored.body) == (State.DONE, None)
+        assert [one.error for one in world.store.receipts(key(number))] == [None]
+    assert world.store.get(key(2)).state is State.RUNNING, "what runs is left alone"
+    assert not world.store.replay(key(1))
+
+
+def test_the_bodies_of_what_is_done_and_old_are_forgotten_alone(world):
+    if not world.keeps_bodies:
+        pytest.skip("a done delivery has no body here")
+    world.done(1)
+    world.claim(2)
+    world.clock.now += 100
+    world.done(3)
+    assert world.store.drop_bodies("shop", 0.0, world.clock.now) == 1
+    assert world.store.drop_bodies("shop", 0.0, world.clock.now) == 0
+    bodies = [world.store.get(key(number)).body is None for number in (1, 2, 3)]
+    assert bodies == [True, False, False]
+
+
 def test_some_of_what_is_old_is_pruned_where_some_are_enough(world):
     for number in range(250):
         world.done(number)
