@@ -142,13 +142,13 @@ class WhopWebhooks:
         has, and :class:`~flask_whop.errors.SetupError` for a second receiver of the
         same name.
         """
-        event_types, patterns = select(events)
+        event_types, patterns, by_pattern = select(events)
 
         def connect(receiver: Receiver[Any, ResultT], /) -> Callable[..., ResultT]:
             terms = unknown_event.terms_for(
                 receiver, name=name, skip_stale=skip_stale, was=was, patterns=patterns, when=when, accounts=accounts
             )
-            self._subscribe(Subscription(receiver, event_types, terms))
+            self._subscribe(Subscription(receiver, event_types, terms, by_pattern))
             return receiver
 
         return connect

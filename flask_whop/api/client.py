@@ -34,6 +34,7 @@ API_VERSION: Final = "2026-10-15-1"
 
 _TRIES: Final = 5
 _PAGE: Final = 50
+_MOST_EMPTY: Final = 20
 _SECONDS: Final = httpx.Timeout(30.0, connect=10.0)
 _MOST_BYTES: Final = 67_108_864
 _ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,255}", re.ASCII)
@@ -164,16 +165,21 @@ class WhopApi:
         """Yield the rows of all pages; a row that comes twice is for the caller to know."""
         seen: set[str] = set()
         after: dict[str, str] = {}
+        empty = 0
         while True:
             page = self._call(operation, "GET", path, {**query, "first": str(_PAGE), **after}).body
             rows = page.get("data") if isinstance(page, dict) else None
             if not isinstance(page, dict) or not isinstance(rows, list):
                 raise ApiError(f"Whop answered {operation} with something else than a page of rows.")
             yield from rows
+            empty = 0 if rows else empty + 1
             info = page.get("page_info")
-            cursor = info.get("end_cursor") if isinstance(info, dict) and info.get("has_next_page") is True else None
-            if not isinstance(cursor, str) or not cursor:
+            more = info.get("has_next_page") if isinstance(info, dict) else None
+            if more is False:
                 return
+            cursor = info.get("end_cursor") if isinstance(info, dict) else None
+            if more is not True or not isinstance(cursor, str) or not cursor or empty > _MOST_EMPTY:
+                raise ApiError(f"Whop doesn't say how its pages of {operation} go on, so the rest can't be read.")
             if cursor in seen:
                 raise ApiError(f"Whop's pages of {operation} repeat themselves, so the rest can't be read. Try later.")
             seen.add(cursor)
@@ -205,6 +211,12 @@ class WhopApi:
                     answered.status or None,
                 )
             if answered.headers.get("idempotent-replayed") == "true":
+                if answered.status >= _FAULT:
+                    raise ApiError(
+                        f"Whop's API failed at {operation} ({answered.status}), and may have done it all the same: look"
+                        " at Whop before you repeat it.",
+                        answered.status,
+                    )
                 # What is kept for the key is a refusal, so nothing was done, and a new key is needed.
                 headers = {"idempotency-key": uuid4().hex}
             wait = wait_after(tried, answered.headers, answered.body)

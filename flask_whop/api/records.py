@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+# Whop is younger than the first, and milliseconds are beyond the second.
+_EARLIEST: Final = datetime(2020, 1, 1, tzinfo=timezone.utc).timestamp()
+_LATEST: Final = datetime(2100, 1, 1, tzinfo=timezone.utc).timestamp()
 _USABLE_ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,255}", re.ASCII)  # what a signed webhook-id may be
 
 
@@ -80,6 +83,8 @@ class LoggedAttempt:
     envelope: Mapping[str, JsonValue] = field(repr=False)
     """The whole body that was sent, as JSON values; empty if Whop has none."""
     resource_id: str | None = None
+    replayed_from: str | None = None
+    """The attempt that this one replayed, if somebody had Whop replay it."""
 
     @classmethod
     def read(cls, value: JsonValue) -> LoggedAttempt:
@@ -95,6 +100,7 @@ class LoggedAttempt:
             int(code) if isinstance(code, (int, float)) and not isinstance(code, bool) else None,
             body,
             _text(row, "resource_id"),
+            _text(row, "replayed_from"),
         )
 
     @property
@@ -113,12 +119,17 @@ class TestAnswer(NamedTuple):
 
 
 def unix_time(value: JsonValue) -> float | None:
-    """Return a time of the API, in ISO 8601 or unix seconds, as unix seconds; None if it is neither."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, str):
-        return None
+    """Return a time of the API, in ISO 8601 or unix seconds, as unix seconds; None if it can't be one."""
+    seconds = _seconds(value)
+    return seconds if seconds is not None and _EARLIEST <= seconds <= _LATEST else None
+
+
+def _seconds(value: JsonValue) -> float | None:
     try:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        if not isinstance(value, str):
+            return None
         # Python 3.10 reads neither Z nor a fraction of other than 3 or 6 digits.
         text = re.sub(r"\.(\d{1,6})\d*", lambda match: f".{match[1]:0<6}", value.replace("Z", "+00:00"))
         read = datetime.fromisoformat(text)

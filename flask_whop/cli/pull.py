@@ -17,8 +17,9 @@ from flask_whop.cli.output import Duration, as_json, deliveries, moment, table, 
 from flask_whop.engine.installation import Installation
 from flask_whop.engine.retries import DAY
 from flask_whop.names import shown
+from flask_whop.reconcile.backlog import Missed, Span
 from flask_whop.reconcile.plan import events_with_receivers
-from flask_whop.reconcile.pull import LOG_DAYS, Missed, Pull, Span, span_of
+from flask_whop.reconcile.pull import LOG_DAYS, TAKEN, Pull, span_of
 from flask_whop.reconcile.rebuild import sources_of
 from flask_whop.reconcile.webhooks import api_of, chosen
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _ASK_FROM = 2
 _LISTED = 20
-_DONE = ("processed", "unhandled", "duplicate", "accepted", "redelivered", "taken by another process")
+_DONE = ("processed", "unhandled", "duplicate", "accepted", "redelivered", TAKEN, "rejected: foreign_account")
 _LISTED_ONLY = "missed"
 _STEPS = 1000
 
@@ -111,20 +112,23 @@ class _Puller:
         self._read = 0
         self._pull = Pull(installation, api, webhook, span, progress=self._advance)
         self._results: list[tuple[Missed, str]] = []
+        self._due: Counter[str] = Counter()
 
     def go(self) -> None:
         parts = self._pull.missed()
         while (part := self._next(parts)) is not None:
-            self._results += [(missed, result) for missed, result in self._deal_with(part)]
+            self._results += [(_without_body(missed), result) for missed, result in self._deal_with(part)]
         if not self._how.dry_run and not self._how.redeliver:
             self._pull.finish(Counter(result for _, result in self._results), began=self._now)
+            self._due = Counter(self._pull.run_due())
         if not self._how.machine:
             self._sum_up()
 
     @property
     def finished(self) -> bool:
         """Whether all that was run has ended well."""
-        return all(result in (*_DONE, _LISTED_ONLY) for _, result in self._results)
+        results = (*(result for _, result in self._results), *self._due)
+        return all(result in (*_DONE, _LISTED_ONLY) for result in results)
 
     def _next(self, parts: Iterator[list[Missed]]) -> list[Missed] | None:
         with self._progress("Reading the log", _STEPS) as self._show_read:
@@ -147,7 +151,7 @@ class _Puller:
         if self._how.dry_run:
             yield from ((missed, _LISTED_ONLY) for missed in part)
             return
-        older = sum(missed.sent_at < self._span.remembered for missed in part)
+        older = sum(missed.first_at < self._span.remembered and missed.body is not None for missed in part)
         if self._how.ask and (len(part) >= _ASK_FROM or older):
             _show(part)
             warning = f" {older} are from before this store remembers, and may have run." if older else ""
@@ -183,8 +187,9 @@ class _Puller:
         if self._how.dry_run and self._results:
             _show([missed for missed, _ in self._results])
         counts = Counter(result for _, result in self._results)
-        what = ", ".join(f"{count} {shown(result)}" for result, count in sorted(counts.items()))
-        click.echo(f"{what or 'Nothing was missed'}.")
+        click.echo(f"{_counted(counts) or 'Nothing was missed'}.")
+        if self._due:
+            click.echo(f"Run again, since they were due: {_counted(self._due)}.")
         unfinished = [(result, missed.id) for missed, result in self._results if result not in (*_DONE, _LISTED_ONLY)]
         if unfinished:
             table(("what", "id"), unfinished)
@@ -213,6 +218,7 @@ class _Puller:
             "too_old": seen.too_old,
             "delivered_before": seen.delivered_before,
             "unusable": seen.unusable,
+            "due": dict(self._due),
             "missed": [
                 {"id": missed.id, "type": missed.event_type, "sent_at": missed.sent_at, "what": result}
                 for missed, result in self._results
@@ -222,6 +228,14 @@ class _Puller:
 
 def _show_nothing(_steps: int) -> None:
     """Stand in for a progress bar."""
+
+
+def _without_body(missed: Missed) -> Missed:
+    return missed if missed.body is None else missed._replace(body=b"")
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {shown(result)}" for result, count in sorted(counts.items()))
 
 
 def _show(part: Sequence[Missed]) -> None:

@@ -32,6 +32,7 @@ _VARIABLE = "WHOP_WEBHOOK_SECRET"
 @click.option("--url", help="The app's public address. Default: WHOP_PUBLIC_URL.")
 @click.option("--webhook", "webhook_id", metavar="ID", help="Change this webhook (hook_…), wherever it delivers.")
 @click.option("--remove", is_flag=True, help="Unsubscribe from the events that have no receiver.")
+@click.option("--let-go", is_flag=True, help="Lose even events with receivers, if Whop no longer takes their names.")
 @click.option("--enable", is_flag=True, help="Enable the webhook again if it's disabled.")
 @click.option(
     "--child-events/--own-events", default=None, help="Deliver the events of connected accounts only, or not."
@@ -53,6 +54,7 @@ def command(  # noqa: PLR0913  # one for each option
     url: str | None,
     webhook_id: str | None,
     remove: bool,
+    let_go: bool,
     enable: bool,
     child_events: bool | None,
     pin: str | None,
@@ -87,6 +89,7 @@ def command(  # noqa: PLR0913  # one for each option
             address,
             frozenset(events_with_receivers(installation.app)),
             remove=remove,
+            let_go=let_go,
             enable=enable,
             child_events=child_events,
             pin="" if no_pin else pin,

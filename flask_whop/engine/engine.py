@@ -319,13 +319,12 @@ class Engine:
     def remembers_since(self) -> float:
         """Return since when every delivery that arrived is known here, in unix seconds; the first call notes it.
 
-        That's since the first one was kept, or as far as :meth:`prune` left them. Raises
+        That's since that first call, or as far as :meth:`prune` left them. Raises
         :class:`~flask_whop.errors.StoreUnavailable`.
         """
         began, pruned = (self.store.note(self.endpoint, name) for name in (_BEGAN, _PRUNED))
         if began is None:
-            now, earliest = self.store.clock(), self.store.earliest(self.endpoint)
-            began = float(int(now if earliest is None else min(now, earliest)))  # Whop's times are cut, too
+            began = float(int(self.store.clock()))  # Whop's times are cut, too
             self.store.put_note(self.endpoint, _BEGAN, began)
         return began if pruned is None else max(began, pruned)
 
@@ -335,9 +334,7 @@ class Engine:
         For ``most`` see :meth:`Store.prune <flask_whop.stores.Store.prune>`. Raises
         :class:`~flask_whop.errors.StoreUnavailable`.
         """
-        pruned = self.store.note(self.endpoint, _PRUNED)
-        if pruned is None or pruned < before:
-            self.store.put_note(self.endpoint, _PRUNED, before)  # first: what is deleted must not look new
+        self.store.put_note(self.endpoint, _PRUNED, before)  # first: what is deleted must not look new
         self._drop_bodies()
         return self.store.prune(self.endpoint, before, most=most)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from flask_whop.logs import log
 from flask_whop.signals.app_signal import AppSignal, Snapshot
 from flask_whop.signals.checks import unrun
 from flask_whop.signals.terms import Call
+
+_LONGEST_ANSWER = 32_768
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -63,9 +66,13 @@ class Host:
                 " flask_whop.events.ShippingQuote."
             )
         try:
-            return self.app.json.dumps(answer, allow_nan=False)
+            # Twice: the app's own provider may leave letters in it that a database can't store.
+            text = json.dumps(json.loads(self.app.json.dumps(dict(answer), allow_nan=False)), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise ReceiverError(f"{name} returned an answer that can't be written as JSON: {error}.") from None
+        if len(text) > _LONGEST_ANSWER:
+            raise ReceiverError(f"{name} returned an answer of {len(text)} bytes; at most {_LONGEST_ANSWER} are kept.")
+        return text
 
     def notify(self, signal: AppSignal, **keywords: object) -> None:
         """Send a lifecycle signal; what its receivers raise is logged and goes no further."""

@@ -230,16 +230,17 @@ class Run:
 
     def _answer_of(self, call: Call, returned: object) -> str | None:
         """What a receiver answers to an event that wants an answer; None if nothing comes of it."""
-        if returned is None:
+        if returned is None or call.by_pattern:
             return None
-        answer = self._host.answer_of(call.name, returned)
         if self._holding.owned:
             log.error(
                 "%s answered %s %s, which Whop doesn't hear: it was answered before the receiver ran. Only"
                 ' WHOP_DISPATCH="inline" lets a receiver answer.',
                 *(call.name, self._event.type, self._event.id),
             )
-        elif self._answer is not None:
+            return None
+        answer = self._host.answer_of(call.name, returned)
+        if self._answer is not None:
             log.error(
                 "%s answered %s %s, and so did another receiver; Whop gets the first answer. Let only one return"
                 " something.",

@@ -34,6 +34,8 @@ class Wish:
     """All that have receivers."""
     remove: bool = False
     """Whether to unsubscribe from what has none."""
+    let_go: bool = False
+    """Whether to lose even events with receivers, if Whop no longer takes their names."""
     enable: bool = False
     """Whether to enable it again if it's disabled."""
     child_events: bool | None = None
@@ -113,18 +115,14 @@ def _change(wish: Wish, webhook: Webhook) -> Plan:
             f"{webhook.id} is for {webhook.resource_id}, which can't be changed: create another for {wish.resource_id}."
         )
     present, wanted = set(webhook.events), wish.subscribable
+    refused = {event for event in present if not can_be_subscribed(event)}
     missing, others = wanted - present, present - wish.events
-    old = {event for event in others | present if event in SUCCESSORS}
-    if missing and old and not wish.remove:
-        raise SetupError(
-            f"{webhook.id} lists {_listed(sorted(old))}, which Whop no longer takes, so its events can't be changed"
-            " without losing these: pass --remove to let go of them."
-        )
     changes: dict[str, JsonValue] = {}
     steps: list[str] = []
     after = present
-    if missing or (wish.remove and others | old):
-        after = (wanted if wish.remove else present | wanted) - old
+    if missing or (wish.remove and others):
+        _check_losses(wish, webhook, refused)
+        after = (wanted if wish.remove else present | wanted) - refused
         changes["events"] = [*sorted(after)]
         steps += [f"subscribe it to {_listed(sorted(missing))}"] if missing else []
         gone = sorted(present - after)
@@ -141,6 +139,21 @@ def _change(wish: Wish, webhook: Webhook) -> Plan:
         reason = f" ({webhook.disabled_reason})" if webhook.disabled_reason else ""
         notes.append(f"{webhook.id} is disabled{reason}, so nothing arrives; --enable enables it again.")
     return Plan(wish.url, webhook, tuple(sorted(after)), changes, tuple(steps), tuple(notes))
+
+
+def _check_losses(wish: Wish, webhook: Webhook, refused: set[str]) -> None:
+    """Raise if a change of the events would lose some that Whop wouldn't take back, and nobody said that it may."""
+    handled, others = sorted(refused & wish.events), sorted(refused - wish.events)
+    if handled and not wish.let_go:
+        raise SetupError(
+            f"{webhook.id} lists {_listed(handled)}, which have receivers here, and which Whop no longer takes: a change"
+            " of its events would lose them for good. Pass --let-go to do so."
+        )
+    if others and not (wish.remove or wish.let_go):
+        raise SetupError(
+            f"{webhook.id} lists {_listed(others)}, which Whop no longer takes, so its events can't be changed without"
+            " losing these: pass --remove to let go of them."
+        )
 
 
 def _said(name: str, value: JsonValue) -> str:

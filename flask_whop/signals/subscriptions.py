@@ -27,6 +27,8 @@ class Subscription:
     event_types: tuple[str, ...]
     terms: Terms
     """With the patterns, which take events of unknown types as well."""
+    by_pattern: frozenset[str] = frozenset()
+    """Those of the event types that only a pattern takes."""
 
     def connect(self, app: Flask) -> None:
         """Connect the receiver to all of the signals for ``app``, or to none if one of them refuses it."""
@@ -64,27 +66,31 @@ class Subscription:
 
     def _signals(self) -> Iterator[tuple[EventSignal[Any], Terms]]:
         for event_type in self.event_types:
-            yield EVENT_SIGNALS[event_type], self.terms._replace(patterns=())
+            terms = self.terms._replace(patterns=(), by_pattern=event_type in self.by_pattern)
+            yield EVENT_SIGNALS[event_type], terms
         if self.terms.patterns:
             yield unknown_event, self.terms
 
 
-def select(events: Sequence[type[AnyEvent] | str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the event types that ``events`` name, each once, and the patterns among them."""
+def select(events: Sequence[type[AnyEvent] | str]) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
+    """Return the event types that ``events`` name, each once, the patterns among them, and the types those alone take."""
     if not events:
         raise SetupError('on() needs an event: a class, a name, or a pattern such as "payment.*".')
     types: dict[str, None] = {}
+    named: set[str] = set()
     patterns: list[str] = []
     for event in events:
         if isinstance(event, str):
             types.update(dict.fromkeys(matching(event)))
+            named.update(() if "*" in event else matching(event))
             patterns += [event] if "*" in event else []
         elif isinstance(event, type) and issubclass(event, UnknownEvent):
             patterns.append("*")
         elif isinstance(event, type) and issubclass(event, Event) and (event_type := getattr(event, "type", None)):
             types[event_type] = None
+            named.add(event_type)
         else:
             raise SetupError(
                 f"on() takes events by class, name or pattern, and got {event!r}; write @whop.on(PaymentSucceeded)."
             )
-    return tuple(types), tuple(patterns)
+    return tuple(types), tuple(patterns), frozenset(types.keys() - named)

@@ -61,6 +61,8 @@ class Call(NamedTuple):
     was: tuple[str, ...] = ()
     """Its former names, whose receipts it takes over."""
     condition: Condition | None = None
+    by_pattern: bool = False
+    """Whether it was connected by a pattern, so not to answer this event."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,6 +82,8 @@ class Terms(NamedTuple):
     """The spec of its module when it was connected; a reload makes a new one."""
     order: int
     condition: Condition | None = None
+    by_pattern: bool = False
+    """Whether a pattern took the event, rather than its class or name."""
 
     @classmethod
     def of(  # noqa: PLR0913  # each by its name
@@ -108,7 +112,7 @@ class Terms(NamedTuple):
 
     def call(self, receiver: Callable[..., object]) -> Call:
         """Make the call of ``receiver`` on these terms."""
-        return Call(self.name, receiver, self.skip_stale, self.was, self.condition)
+        return Call(self.name, receiver, self.skip_stale, self.was, self.condition, self.by_pattern)
 
     def take(self, event_type: str) -> bool:
         """Whether the receiver takes an unknown event of this type."""

@@ -135,12 +135,6 @@ class Lookups(ABC):
         return [name for name in known[1:] if like.fullmatch(name)]
 
     @repeatable
-    def earliest(self, endpoint: str) -> float | None:
-        """Return when the first of the deliveries arrived."""
-        found = (self._select(self._statements.earliest, {"endpoint": endpoint, "state": one.value}) for one in State)
-        return min((number(at) for [(at,)] in found if at is not None), default=None)
-
-    @repeatable
     def note(self, endpoint: str, name: str) -> float | None:
         """Return the time that was noted under ``name``."""
         rows = self._select(self._statements.note, {"endpoint": endpoint, "name": storable(name)})

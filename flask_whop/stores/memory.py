@@ -257,18 +257,14 @@ class MemoryStore(Contents, Store):
             found = [self._look(about.key) for about in latest]
         return [delivery._replace(body=None) for delivery in found if delivery is not None]
 
-    def earliest(self, endpoint: str) -> float | None:
-        """Return when the first of the deliveries arrived."""
-        with self._lock:
-            return min((about.received_at for about in self._all(endpoint)), default=None)
-
     def note(self, endpoint: str, name: str) -> float | None:
         """Return the time that was noted under ``name``."""
         return self._notes.get((endpoint, name))
 
     def put_note(self, endpoint: str, name: str, at: float) -> None:
         """Note a time under ``name``."""
-        self._notes[endpoint, name] = at
+        with self._lock:
+            self._notes[endpoint, name] = max(at, self._notes.get((endpoint, name), at))
 
     def _fits(self, key: Key, wanted: Filter) -> bool:
         """Return whether a delivery fits what its summary doesn't tell."""

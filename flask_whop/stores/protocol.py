@@ -220,16 +220,12 @@ class Store(Lifeline, Protocol):
         """Forget some of the bodies of done deliveries that arrived from ``after`` to ``before``; return how many."""
         ...
 
-    def earliest(self, endpoint: str) -> float | None:
-        """Return when the first of the deliveries arrived, in unix seconds; None if there are none."""
-        ...
-
     def note(self, endpoint: str, name: str) -> float | None:
         """Return the time that was noted under ``name``, in unix seconds; None if none was."""
         ...
 
     def put_note(self, endpoint: str, name: str, at: float) -> None:
-        """Note a time under ``name``, instead of an earlier note; it isn't pruned."""
+        """Note a time under ``name``, unless a later one is noted there; notes aren't pruned."""
         ...
 
     def stats(self, endpoint: str) -> Stats:

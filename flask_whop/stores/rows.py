@@ -12,6 +12,8 @@ from flask_whop.stores.records import Arrival, Filter, Key, Mark, Origin, Receip
 from flask_whop.stores.schema import BY_STATE, BY_TYPE
 from flask_whop.stores.statements import Statements
 
+_NO_SECRET = -1  # former releases read a number
+
 Values: TypeAlias = Mapping[str, object]
 Row: TypeAlias = Sequence[object]
 
@@ -90,7 +92,7 @@ def arrival_values(arrival: Arrival, now: float) -> dict[str, object]:
         "occurred_at": occurred_at,
         "updated_at": updated_at,
         "signed_at": signed_at,
-        "secret_index": secret_index,
+        "secret_index": _NO_SECRET if secret_index is None else secret_index,
         "body": body,
         "receivers": json.dumps(arrival.receivers) if arrival.receivers else None,
         "signer": arrival.signer,
@@ -180,7 +182,7 @@ def stored_of(row: Row) -> Stored:
         changed_at=number(row[9]),
         due_at=None if row[10] is None else number(row[10]),
         signed_at=whole(row[11]),
-        secret_index=None if row[12] is None else whole(row[12]),
+        secret_index=None if row[12] is None or whole(row[12]) == _NO_SECRET else whole(row[12]),
         body=None if body is None else bytes(body),  # type: ignore[call-overload]  # bytes, or a memoryview by some drivers
         receivers=tuple(json.loads(str(receivers))) if receivers else (),
         signer=text(signer),

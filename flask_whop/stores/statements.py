@@ -286,14 +286,11 @@ class Statements:
     def _write_notes(self) -> None:
         """Write what keeps and reads notes."""
         notes = self._names.notes
-        self.earliest: str = (
-            f"SELECT MIN(received_at) FROM {self._names.deliveries} WHERE endpoint = :endpoint AND {BY_STATE}"
-            f" AND state = :state"
-        )
         self.note: str = f"SELECT noted_at FROM {notes} WHERE endpoint = :endpoint AND name = :name"
         self.put_note: str = (
             f"INSERT INTO {notes} (endpoint, name, noted_at) VALUES (:endpoint, :name, :at)"
-            f" ON CONFLICT (endpoint, name) DO UPDATE SET noted_at = :at"
+            f" ON CONFLICT (endpoint, name) DO UPDATE"
+            f" SET noted_at = CASE WHEN {notes}.noted_at < :at THEN :at ELSE {notes}.noted_at END"
         )
 
     @property

@@ -39,7 +39,7 @@ class MySQLStatements(Statements):
         self._write_order()
         self.put_note: str = (
             f"INSERT INTO {names.notes} (endpoint, name, noted_at) VALUES (:endpoint, :name, :at)"
-            f" ON DUPLICATE KEY UPDATE noted_at = :at"
+            f" ON DUPLICATE KEY UPDATE noted_at = IF(noted_at < :at, :at, noted_at)"
         )
 
     def _write_upserts(self) -> None:

@@ -171,6 +171,20 @@ def test_old_names_of_an_existing_webhook_are_not_lost_unasked(shop, whop):
     assert sorted(hook.events) == [DISPUTED, PAID]
 
 
+def test_old_names_that_have_receivers_go_by_a_flag_of_their_own(whop, tmp_path):
+    shop = Shop(whop, tmp_path, PAID, "membership.went_valid", "shipping_address.changed")
+    old = [PAID, "membership.went_valid", "shipping_address.changed"]
+    hook = whop.webhook(URL, old)
+    assert "Nothing to change" in shop.sync("--yes", "--remove").output
+    hook.events.append("refund.created")
+    result = shop.sync("--yes", "--remove")
+    assert result.exit_code == 1
+    assert "which have receivers here, and which Whop no longer takes" in result.output
+    assert hook.events == [*old, "refund.created"]
+    assert shop.sync("--yes", "--remove", "--let-go").exit_code == 0
+    assert hook.events == [PAID]
+
+
 def test_nothing_is_created_where_nothing_has_a_receiver(whop, tmp_path):
     shop = Shop(whop, tmp_path, "membership.experience_claimed")
     result = shop.sync("--yes")

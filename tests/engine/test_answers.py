@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
+from types import MappingProxyType
 
 import pytest
 
@@ -100,6 +101,25 @@ def test_what_is_no_answer_is_a_failure_that_says_what_to_return(shop, returned,
     assert answers(sender)[0] == 500
     assert "quote returned" in caplog.text
     assert "ShippingQuote" in caplog.text or "can't be written as JSON" in caplog.text
+
+
+def test_a_receiver_of_a_pattern_is_not_there_to_answer(shop):
+    sender, whop = shop
+    whop.on("*", name="audit")(lambda app, event: True)
+    whop.on("shipping_address.*", name="log")(lambda app, event: {"internal": "row 7"})
+    assert answers(sender) == (200, {"status": "processed"})
+    whop.on(EVENT, "payment.*", name="quote")(lambda app, event: MappingProxyType(QUOTE))
+    assert answers(sender) == (200, QUOTE)
+
+
+def test_an_answer_is_kept_whatever_letters_it_has_and_refused_when_it_is_too_long(shop, caplog):
+    sender, whop = shop
+    sender.app.json.ensure_ascii = False
+    returned = [{"note": "Zürich \ud83d"}, {"note": "x" * 40_000}]
+    whop.on(EVENT, name="quote")(lambda app, event: returned[0])
+    assert answers(sender) == (200, returned.pop(0))
+    assert answers(sender)[0] == 500
+    assert "at most 32768 are kept" in caplog.text
 
 
 def test_other_events_take_no_answer(shop):

@@ -583,22 +583,14 @@ def test_an_answer_is_kept_with_the_receipt(world):
     assert [one.answer for one in world.store.receipts(key())] == ['{"tax": {}}']
 
 
-def test_a_time_is_noted_for_an_endpoint_and_the_last_one_counts(world):
+def test_a_time_is_noted_for_an_endpoint_and_the_latest_one_counts(world):
     assert world.store.note("shop", "began") is None
     world.store.put_note("shop", "began", 12.5)
     world.store.put_note("other", "began", 1.0)
-    world.store.put_note("shop", "began", 13.5)
+    for at in (13.5, 11.5):
+        world.store.put_note("shop", "began", at)
     world.store.prune("shop", world.clock.now + 1e9)
     assert (world.store.note("shop", "began"), world.store.note("other", "began")) == (13.5, 1.0)
-
-
-def test_the_first_delivery_is_known_whatever_its_state(world):
-    assert world.store.earliest("shop") is None
-    world.done(1)
-    world.clock.now += 10
-    world.claim(2)
-    assert world.store.earliest("shop") == world.clock.now - 10
-    assert world.store.earliest("other") is None
 
 
 def test_deliveries_are_found_by_what_they_are_about_and_by_any_of_their_ids(world):
