@@ -42,6 +42,8 @@ class WhopBlueprint(Blueprint):
     def __init__(self, installation: Installation) -> None:
         super().__init__(NAME, __name__)
         self.installation = installation
+        self.begun = installation.store.ready_at_start
+        """Whether it's noted since when deliveries are kept; a store in the app's own session notes it later."""
 
 
 def create_blueprint(installation: Installation) -> WhopBlueprint:
@@ -54,6 +56,9 @@ def create_blueprint(installation: Installation) -> WhopBlueprint:
     def take_body(_endpoint: str | None, _values: object) -> None:
         # The only hook that Flask runs before the app's before_request functions: whatever
         # those read of the stream would be missing from what is signed.
+        if not blueprint.begun:
+            blueprint.begun = True
+            installation.begin()
         _exempt_from_csrf(app)
         incoming = _incoming()
         try:

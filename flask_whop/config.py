@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -72,16 +73,30 @@ class Mode(str, Enum):
 
 def _secrets(key: str, value: object) -> tuple[str, ...]:
     secrets = _texts(key, value)
-    if not secrets:
-        raise ConfigError(f"{key} is not set. {_WHERE}")
+    if not secrets and not _is_for_a_command():
+        raise ConfigError(no_secret(key))
     for index, secret in enumerate(secrets):
-        problem = _problem_of(secret)
+        problem = problem_of(secret)
         if problem:
             raise ConfigError(f"{key if len(secrets) == 1 else f'{key}[{index}]'} {problem}. {_WHERE}")
     return secrets
 
 
-def _problem_of(secret: str) -> str | None:  # noqa: PLR0911  # a list of checks, one a line
+def no_secret(key: str) -> str:
+    """Say that there is no secret, and what to do."""
+    return f"{key} is not set. {_WHERE}"
+
+
+def _is_for_a_command() -> bool:
+    """Whether the app is loaded for a command of ours, which may be the one that gets its first secret.
+
+    Without a secret, every request is refused.
+    """
+    return os.environ.get("FLASK_RUN_FROM_CLI") == "true" and NAME in sys.argv[1:]
+
+
+def problem_of(secret: str) -> str | None:  # noqa: PLR0911  # a list of checks, one a line
+    """Return why a text can't be a webhook's secret, for the end of a sentence; None if it can."""
     if not _is_utf8(secret):
         return "isn't UTF-8"
     if not secret.strip():
@@ -152,9 +167,7 @@ def _queue(key: str, value: object) -> str | None:
     return _text(key, value) if value else None
 
 
-def _api_key(key: str, value: object) -> str | None:
-    if value is None:
-        return None
+def _api_key(key: str, value: object) -> str:
     text = _text(key, value).strip()
     if not _API_KEY.fullmatch(text):
         raise ConfigError(
@@ -165,15 +178,13 @@ def _api_key(key: str, value: object) -> str | None:
 
 
 def _environment(key: str, value: object) -> str:
-    if value not in API_BASES:
+    if not isinstance(value, str) or value not in API_BASES:
         raise ConfigError(f"{key} must be production or sandbox; it is {_repr(value)}.")
     return str(value)
 
 
-def _address(key: str, value: object) -> str | None:
-    """An http address without a query; https, unless it's on this machine."""
-    if value is None:
-        return None
+def address(key: str, value: object) -> str:
+    """An http address without a query; https, unless it's on this machine. What may be a password isn't repeated."""
     text = _text(key, value).strip().rstrip("/")
     try:
         parts = urlsplit(text)
@@ -184,7 +195,7 @@ def _address(key: str, value: object) -> str | None:
     if not host or "@" in parts.netloc or parts.query or parts.fragment or not (parts.scheme == "https" or plain):
         raise ConfigError(
             f"{key} must be an address such as https://shop.example.com, without a query or a password; plain http is"
-            f" for this machine alone. It is {_repr(text)}."
+            f" for this machine alone. Its scheme is {_repr(parts.scheme)}, its host {_repr(host)}."
         )
     return text
 
@@ -258,7 +269,7 @@ def _repr(value: object) -> str:
 # The settings.
 
 
-def _setting(default: _T, check: Callable[[str, object], _T], *, repr: bool = True) -> _T:  # noqa: A002  # dataclass's word
+def _setting(default: _T, check: Callable[[str, object], object], *, repr: bool = True) -> _T:  # noqa: A002  # dataclass's word
     return field(default=default, repr=repr, metadata={"check": check})
 
 
@@ -321,21 +332,6 @@ class Settings:
     """``WHOP_LEGACY_WEBHOOKS``: Whether webhooks of Whop's legacy format (v2, v5) are taken too.
 
     They have no id: of equal bodies, one is delivered."""
-    api_key: str | None = _setting(None, _api_key, repr=False)
-    """``WHOP_API_KEY``: The key for Whop's API, which ``sync``, ``pull``, ``listen`` and ``doctor --online`` need.
-
-    This and the next three are read from the environment too."""
-    api_environment: str = _setting("production", _environment)
-    """``WHOP_API_ENVIRONMENT``: Which of Whop's environments the key belongs to, ``production`` or ``sandbox``."""
-    api_url: str | None = _setting(None, _address)
-    """``WHOP_API_URL``: Another base address of the API, such as that of a stand-in."""
-    public_url: str | None = _setting(None, _address)
-    """``WHOP_PUBLIC_URL``: The address at which the world reaches the app, such as ``https://shop.example.com``."""
-
-    @property
-    def api_base(self) -> str:
-        """The base address of Whop's API."""
-        return self.api_url or API_BASES[self.api_environment]
 
     @classmethod
     def read(cls, config: Mapping[str, Any], environ: Mapping[str, str], *, name: str = "app") -> Settings:
@@ -345,19 +341,47 @@ class Settings:
         what to do, and never repeats a secret.
         """
         implied = {
-            "WHOP_WEBHOOK_SECRET": None,
-            **{key: value for key in _IN_ENVIRONMENT if (value := environ.get(key))},
+            "WHOP_WEBHOOK_SECRET": environ.get("WHOP_WEBHOOK_SECRET") or None,
             # "shop", whether it is imported as shop.shop or run by python -m shop.shop.
             "WHOP_ENDPOINT": re.sub(r"[^A-Za-z0-9_\-]", "_", name.rpartition(".")[2])[:64] or "app",
         }
         given = {**config, **{key: value for key, value in implied.items() if config.get(key) is None}}
-        return cls(
-            **{
-                setting.name: setting.metadata["check"](key, given[key])
-                for key, setting in zip(KEYS, fields(cls), strict=True)
-                if key in given
-            }
-        )
+        return cls(**_checked(cls, given))
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """The settings of Whop's API, which commands and tasks read when they need it.
+
+    Receiving needs none of them, so none can keep an app from starting. Each is read from
+    ``app.config``, or else from the environment variable of that name.
+    """
+
+    api_key: str | None = _setting(None, _api_key, repr=False)
+    """``WHOP_API_KEY``: The key for Whop's API, which ``sync``, ``pull``, ``listen`` and ``doctor --online`` need."""
+    api_environment: str = _setting("production", _environment)
+    """``WHOP_API_ENVIRONMENT``: Which of Whop's environments the key belongs to, ``production`` or ``sandbox``."""
+    api_url: str | None = _setting(None, address)
+    """``WHOP_API_URL``: Another base address of the API, such as that of a stand-in."""
+    public_url: str | None = _setting(None, address)
+    """``WHOP_PUBLIC_URL``: The address at which the world reaches the app, such as ``https://shop.example.com``."""
+
+    @property
+    def api_base(self) -> str:
+        """The base address of Whop's API."""
+        return self.api_url or API_BASES[self.api_environment]
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any], environ: Mapping[str, str]) -> ApiSettings:
+        """Read the settings; raise :class:`~flask_whop.errors.ConfigError` for one that's unusable."""
+        given = {key: config.get(key) or environ.get(key) or None for key in API_KEYS}
+        return cls(**_checked(cls, {key: value for key, value in given.items() if value is not None}))
+
+
+def _checked(cls: type[Settings | ApiSettings], given: Mapping[str, object]) -> dict[str, Any]:
+    """The values of the fields whose keys are given, each checked."""
+    keys = {_key_of(setting.name): setting for setting in fields(cls)}
+    return {setting.name: setting.metadata["check"](key, given[key]) for key, setting in keys.items() if key in given}
 
 
 def _key_of(name: str) -> str:
@@ -366,16 +390,11 @@ def _key_of(name: str) -> str:
     return f"WHOP_WEBHOOK_{name.upper()}" if name in _WITH_WEBHOOK else f"WHOP_{name.upper()}"
 
 
-_IN_ENVIRONMENT = (
-    "WHOP_WEBHOOK_SECRET",
-    "WHOP_API_KEY",
-    "WHOP_API_ENVIRONMENT",
-    "WHOP_API_URL",
-    "WHOP_PUBLIC_URL",
-)
 _WITH_WEBHOOK = {"path", "host", "tolerance", "max_bytes"}  # in their keys
 KEYS: Final = tuple(_key_of(setting.name) for setting in fields(Settings))
 """The keys in ``app.config``, in the order of the fields."""
+API_KEYS: Final = tuple(_key_of(setting.name) for setting in fields(ApiSettings))
+"""The keys of the settings of Whop's API."""
 
 
 def misspelled(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -384,7 +403,7 @@ def misspelled(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     Keys that resemble none, such as a Whop API key, belong to other libraries.
     """
     for key in config:
-        if key.startswith("WHOP_") and key not in KEYS:
+        if key.startswith("WHOP_") and key not in (*KEYS, *API_KEYS):
             ending = [known for known in KEYS if known.endswith(key.removeprefix("WHOP"))]
             for nearest in (ending or get_close_matches(key, KEYS, 1, _NEAR))[:1]:
                 yield key, nearest

@@ -41,7 +41,7 @@ _SECONDS = re.compile(r"[1-9][0-9]{0,10}", re.ASCII)
 # with a space, and servers join repeated headers with a comma.
 _CANDIDATE = re.compile(r"(?<![^ ,])v1,([A-Za-z0-9+/]{43}=)(?![^ ,])", re.ASCII)
 # The legacy format, by Whop's guides of that time: t=<unix seconds>,v1=<hex of a SHA-256>.
-_LEGACY_SECONDS = re.compile(r"(?<![^ ,])t=([1-9][0-9]{0,10})(?![^ ,])", re.ASCII)
+_LEGACY_TIME = re.compile(r"(?<![^ ,])t=([^ ,]*)", re.ASCII)
 _LEGACY_CANDIDATE = re.compile(r"(?<![^ ,])v1=([0-9A-Fa-f]{64})(?![^ ,])", re.ASCII)
 _MAX_SIGNATURE_HEADER = 8192
 _STEP = 16_384
@@ -225,8 +225,7 @@ def read_headers(headers: Mapping[str, str]) -> tuple[str, int, str]:
     seconds = headers.get("webhook-timestamp")
     signatures = headers.get("webhook-signature")
     if not (claimed_id and seconds and signatures):
-        legacy = headers.get("x-whop-signature") is not None
-        raise Rejected(Reason.OLD_FORMAT if legacy else Reason.HEADERS_MISSING)
+        raise Rejected(Reason.OLD_FORMAT if is_legacy(headers) else Reason.HEADERS_MISSING)
     if not _ID.fullmatch(claimed_id):
         raise Rejected(Reason.ID_MALFORMED)
     if not _SECONDS.fullmatch(seconds):
@@ -247,8 +246,8 @@ def read_legacy_header(headers: Mapping[str, str]) -> tuple[int, list[bytes]]:
     value = headers[LEGACY_HEADER]
     if len(value) > _MAX_SIGNATURE_HEADER:
         raise Rejected(Reason.SIGNATURE_MALFORMED)
-    times, candidates = _LEGACY_SECONDS.findall(value), _LEGACY_CANDIDATE.findall(value)[:MAX_CANDIDATES]
-    if len(times) != 1:
+    times, candidates = _LEGACY_TIME.findall(value), _LEGACY_CANDIDATE.findall(value)[:MAX_CANDIDATES]
+    if len(times) != 1 or not _SECONDS.fullmatch(times[0]):
         raise Rejected(Reason.TIMESTAMP_MALFORMED)
     if not candidates:
         raise Rejected(Reason.SIGNATURE_MALFORMED)

@@ -197,6 +197,13 @@ def test_no_header_is_accepted_unless_it_holds_one_time_and_its_signature(value)
     assert GOOD.split(",")[1] in words
 
 
+@pytest.mark.parametrize("more", ["t=", "t=0", "t=x", "t=17.5", "t=1760000000"])
+def test_a_second_time_is_refused_whatever_it_is(more):
+    with pytest.raises(Rejected) as refused:
+        VERIFIER.verify({"x-whop-signature": f"{GOOD},{more}"}, BODY)
+    assert refused.value.reason is Reason.TIMESTAMP_MALFORMED
+
+
 def test_a_huge_header_costs_nothing():
     with pytest.raises(Rejected) as refused:
         VERIFIER.verify({"x-whop-signature": GOOD + ",v1=" + "0" * 64 * 200}, BODY)

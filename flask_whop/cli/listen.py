@@ -17,7 +17,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from flask_whop.cli.output import deliveries, moment, styled, table, waiting
-from flask_whop.cli.sending import Answer, Post, over_http, send
+from flask_whop.cli.sending import Answer, NoAnswerInTime, Post, over_http, send
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import ApiError
 from flask_whop.names import shown
@@ -75,7 +75,7 @@ def command(  # noqa: PLR0913  # one for each option
         _introduce(webhook, target, interval)
         if not yes:
             click.confirm("Real people's data will come to this machine. Go on?", abort=True)
-        _Listener(api, webhook, post, installation.settings.secrets[0], only).run(replay_last, interval)
+        _Listener(api, webhook, post, installation.secret, only).run(replay_last, interval)
 
 
 def _choose(webhooks: Sequence[Webhook]) -> Webhook:
@@ -177,6 +177,9 @@ class _Listener:
         while True:
             try:
                 return send(request, self._post)
+            except NoAnswerInTime as error:
+                click.secho(shown(error), fg="yellow", err=True)
+                return Answer(request["headers"]["webhook-id"], 0, "no answer", 0.0)
             except ConnectionError as error:
                 if not told:
                     click.secho(f"{shown(error)} Waiting for it.", fg="yellow", err=True)

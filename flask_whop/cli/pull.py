@@ -118,6 +118,7 @@ class _Puller:
         parts = self._pull.missed()
         while (part := self._next(parts)) is not None:
             self._results += [(_without_body(missed), result) for missed, result in self._deal_with(part)]
+        self._wait_for_others()
         if not self._how.dry_run and not self._how.redeliver:
             self._pull.finish(Counter(result for _, result in self._results), began=self._now)
             self._due = Counter(self._pull.run_due())
@@ -129,6 +130,18 @@ class _Puller:
         """Whether all that was run has ended well."""
         results = (*(result for _, result in self._results), *self._due)
         return all(result in (*_DONE, _LISTED_ONLY) for result in results)
+
+    def _wait_for_others(self) -> None:
+        """Run what another process held, which may have died with it, once its lease must have ended."""
+        held = [missed for missed, result in self._results if result == TAKEN]
+        if not held:
+            return
+        lease = self._installation.engine.leases.lease
+        if not self._how.machine:
+            click.echo(f"Waiting up to {lease:.0f} s for {deliveries(len(held))} that another process holds.", err=True)
+        time.sleep(lease)
+        again = {missed.id: self._pull.run(missed._replace(body=None)) for missed in held}
+        self._results = [(missed, again.get(missed.id, result)) for missed, result in self._results]
 
     def _next(self, parts: Iterator[list[Missed]]) -> list[Missed] | None:
         with self._progress("Reading the log", _STEPS) as self._show_read:

@@ -12,16 +12,25 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from flask_whop.cli.output import as_json, fault, waiting
+from flask_whop.config import problem_of
 from flask_whop.engine.installation import Installation
-from flask_whop.errors import ApiError
+from flask_whop.errors import ApiError, MissingExtraError
 from flask_whop.events.offers import permission_of
 from flask_whop.names import shown
 from flask_whop.reconcile.plan import Plan, Wish, events_with_receivers, make_plan
 from flask_whop.reconcile.webhooks import address_of, api_of, webhooks_at
 from flask_whop.stores.files import make_private
 
+try:
+    from dotenv import dotenv_values, set_key
+except ImportError:
+    raise MissingExtraError('flask whop sync needs: pip install "flask-whop[api]"') from None
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flask_whop.api.client import WhopApi
+    from flask_whop.api.records import Webhook
 
 _MANAGE = "developer:manage_webhook"
 _PIN = re.compile(r"\d{4}-\d{2}-\d{2}(-\d+)?", re.ASCII)
@@ -95,17 +104,17 @@ def command(  # noqa: PLR0913  # one for each option
             pin="" if no_pin else pin,
             resource_id=resource_id,
         )
-        plan = make_plan(wish, [named] if named else webhooks_at(api, address))
+        plan = make_plan(wish, [named] if named else webhooks_at(api, address, resource_id))
         notes = (*plan.notes, *_missing_permissions(api, plan, resource_id or _only(installation.settings.accounts)))
         if not machine:
             _show(plan, notes)
-        secret = None
+        made: Webhook | None = None
         if plan.steps and not dry_run:
             if not yes:
                 click.confirm("Make these changes at Whop?", abort=True)
-            secret = _apply(api, plan, env_file, machine=machine)
+            made = _apply(api, plan, env_file, machine=machine)
     if machine:
-        _print(plan, notes, secret, applied=bool(plan.steps) and not dry_run)
+        _print(plan, notes, made, secret_shown=env_file is None, applied=bool(plan.steps) and not dry_run)
 
 
 def _only(accounts: frozenset[str]) -> str | None:
@@ -138,64 +147,61 @@ def _show(plan: Plan, notes: tuple[str, ...]) -> None:
         click.echo(f"It delivers every event that has a receiver here ({len(plan.events)}). Nothing to change.")
 
 
-def _apply(api: WhopApi, plan: Plan, env_file: Path | None, *, machine: bool) -> str | None:
-    """Make the changes; return the secret of a new webhook if it is still to be shown."""
-    if env_file is not None and plan.webhook is None:
-        _prepare(env_file)
+def _apply(api: WhopApi, plan: Plan, env_file: Path | None, *, machine: bool) -> Webhook | None:
+    """Make the changes; return the webhook if it is new."""
+    creates = plan.webhook is None
+    known = _secrets_in(env_file) if creates and env_file is not None else []
     webhook = plan.apply(api)
     if webhook is None:
         return None
     if not machine:
         click.echo(f"Done: {webhook.id} has {len(webhook.events)} events.")
-    if plan.webhook is not None:
+    if not creates:
         return None
     if webhook.secret is None:
         raise ApiError(f"Whop created {webhook.id} and didn't show its secret: delete it there, and try again.")
     if env_file is not None:
-        _write(env_file, webhook.secret)
+        _write(env_file, [*known, webhook.secret])
         if not machine:
             click.echo(f"Its secret is in {shown(env_file)}, as {_VARIABLE}.")
-        return None
-    if not machine:
+    elif not machine:
         click.echo("Its secret, which Whop never shows again; put it where the app reads its settings:")
         click.echo(f"\n  {_VARIABLE}={webhook.secret}\n")  # the one time that a secret is printed
-    return webhook.secret
+    return webhook
 
 
-def _prepare(env_file: Path) -> None:
-    """Make sure that the secret can be written before there is one."""
+def _secrets_in(env_file: Path) -> list[str]:
+    """The secrets that the file has already, for other webhooks; it's sure then that it can be written."""
     try:
-        if not env_file.exists():
-            make_private(env_file)
-        with env_file.open("a", encoding="utf-8"):
-            pass
+        make_private(env_file)
+        value = dotenv_values(env_file, interpolate=False).get(_VARIABLE) or ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it isn't UTF-8"
+        raise fault(f"{env_file} can't be written ({reason}), so nothing was changed.") from None
+    return [secret for secret in re.split(" *, *", value) if problem_of(secret) is None]
+
+
+def _write(env_file: Path, secrets: Sequence[str]) -> None:
+    """Write the secrets; if that fails after all, show the new one, which nobody can ask for again."""
+    try:
+        # To the file itself: what a link points to would be replaced by a copy.
+        set_key(env_file.resolve(), _VARIABLE, ",".join(secrets), quote_mode="never")
     except OSError as error:
-        raise fault(f"{env_file} can't be written ({error.strerror}), so nothing was changed.") from None
+        click.echo(f"\n  {_VARIABLE}={secrets[-1]}\n")
+        raise fault(f"{env_file} couldn't be written ({error.strerror}): keep the secret above.") from None
 
 
-def _write(env_file: Path, secret: str) -> None:
-    """Write the secret, beside others that are there: several webhooks may deliver to the app."""
-    lines = env_file.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines):
-        if (match := re.fullmatch(rf"((?:export )?{_VARIABLE}=)(.*)", line)) is not None:
-            others = match[2].strip().strip("\"'")
-            lines[number] = f"{match[1]}{f'{others},' if others else ''}{secret}"
-            break
-    else:
-        lines.append(f"{_VARIABLE}={secret}")
-    env_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _print(plan: Plan, notes: tuple[str, ...], secret: str | None, *, applied: bool) -> None:
+def _print(plan: Plan, notes: tuple[str, ...], made: Webhook | None, *, secret_shown: bool, applied: bool) -> None:
+    webhook = made or plan.webhook
     report = {
-        "webhook": plan.webhook.id if plan.webhook else None,
+        "webhook": webhook.id if webhook else None,
         "url": plan.url,
         "events": plan.events,
         "steps": plan.steps,
         "notes": notes,
         "applied": applied,
     }
-    if secret is None:
-        as_json(report)
+    if made is not None and secret_shown:
+        click.echo(json.dumps(report | {"secret": made.secret}, indent=2))  # as_json would leave the secret out
     else:
-        click.echo(json.dumps(report | {"secret": secret}, indent=2))  # as_json would leave the secret out
+        as_json(report)

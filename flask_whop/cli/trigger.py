@@ -79,7 +79,7 @@ def command(  # noqa: PLR0913  # one for each option
     if url and local:
         raise click.UsageError("--url names a server, and --in-process needs none; choose one.")
     installation = Installation.of(current_app)
-    secret = _WRONG_SECRET if bad_signature else installation.settings.secrets[0]
+    secret = _WRONG_SECRET if bad_signature else installation.secret
     body = _body(event_type, source, pin, settings)
     signed_at = int(installation.verifier.clock()) - age
     requests = [signed(body | {"id": _new_id()}, secret, timestamp=signed_at) for _ in range(times)]

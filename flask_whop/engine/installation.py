@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from flask_whop.config import DEFAULT_STORE, NAME
+from flask_whop.config import DEFAULT_STORE, NAME, ApiSettings, no_secret
 from flask_whop.engine.engine import Cipher, Engine
 from flask_whop.engine.host import Host
 from flask_whop.errors import ConfigError, SetupError, StoreUnavailable
@@ -81,6 +82,18 @@ class Installation:
     def store(self) -> Store:
         """Where deliveries are kept."""
         return self.engine.store
+
+    @property
+    def api_settings(self) -> ApiSettings:
+        """The settings of Whop's API; raises :class:`~flask_whop.errors.ConfigError` for an unusable one."""
+        return ApiSettings.read(self.app.config, os.environ)
+
+    @property
+    def secret(self) -> str:
+        """The first secret; raises :class:`~flask_whop.errors.ConfigError` in a command that runs without any."""
+        if not self.settings.secrets:
+            raise ConfigError(no_secret("WHOP_WEBHOOK_SECRET"))
+        return self.settings.secrets[0]
 
     @property
     def path(self) -> str:

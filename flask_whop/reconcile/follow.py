@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class Follower:
         self._api = api
         self._webhook_id = webhook_id
         self._clock = clock
-        self._newest = clock()
+        self._newest: float | None = None
+        """The time of the newest row, by Whop's clock; None until there is one."""
         self._deep_at = clock()
         self._known: OrderedDict[str, None] = OrderedDict()
         """The ids of attempts and deliveries, the latest last."""
@@ -36,7 +38,7 @@ class Follower:
     def begin(self, latest: int = 0) -> list[LoggedAttempt]:
         """Take note of what is there, which isn't new; return the ``latest`` deliveries, the earliest first."""
         there = self._read(_DEEP_OVERLAP, at_least=latest)
-        return there[len(there) - latest :] if latest else []
+        return there[-latest:] if latest else []
 
     def look(self) -> list[LoggedAttempt]:
         """Return the deliveries that have appeared since the last look, the earliest first.
@@ -51,17 +53,26 @@ class Follower:
 
     def _read(self, overlap: float, at_least: int = 0) -> list[LoggedAttempt]:
         """Read the log back to ``overlap`` seconds before its newest row, and return what wasn't known."""
-        horizon = self._newest - overlap
-        newest, read, latest_possible = self._newest, [], self._clock() + _OVERLAP
+        newest, read = self._newest, []
         deliveries: set[str] = set()
         for attempt in self._api.log(self._webhook_id):
-            if attempt.sent_at is not None and attempt.sent_at < horizon and len(deliveries) >= at_least:
-                break
-            newest = max(newest, min(attempt.sent_at or newest, latest_possible))
+            if attempt.sent_at is not None:
+                if attempt.sent_at <= self._whops_now() + _OVERLAP:  # one from the future must not hide what comes
+                    newest = attempt.sent_at if newest is None else max(newest, attempt.sent_at)
+                base = newest if self._newest is None else self._newest
+                if base is not None and attempt.sent_at < base - overlap and len(deliveries) >= at_least:
+                    break
             read.append(attempt)
             deliveries.add(attempt.delivery_id or "")
         self._newest = newest  # only now: a look that was cut off is repeated as a whole
         return [attempt for attempt in reversed(read) if self._is_new(attempt)]
+
+    def _whops_now(self) -> float:
+        """The time by Whop's clock: this machine's may be off."""
+        try:
+            return parsedate_to_datetime(self._api.date or "").timestamp()
+        except (TypeError, ValueError):
+            return self._clock()
 
     def _is_new(self, attempt: LoggedAttempt) -> bool:
         """Whether neither this attempt nor another one of its delivery has been seen; both are from now on."""

@@ -146,8 +146,8 @@ def _check_losses(wish: Wish, webhook: Webhook, refused: set[str]) -> None:
     handled, others = sorted(refused & wish.events), sorted(refused - wish.events)
     if handled and not wish.let_go:
         raise SetupError(
-            f"{webhook.id} lists {_listed(handled)}, which have receivers here, and which Whop no longer takes: a change"
-            " of its events would lose them for good. Pass --let-go to do so."
+            f"{webhook.id} lists {_listed(handled)}, which have receivers here, and which Whop no longer takes: a"
+            " change of its events would lose them for good. Pass --let-go to do so."
         )
     if others and not (wish.remove or wish.let_go):
         raise SetupError(

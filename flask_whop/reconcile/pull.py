@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from flask_whop import signals
@@ -45,7 +46,7 @@ class Pull:
     receivers run before the answer and no worker need be there, the next pull runs it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what a pull is made of
         self,
         installation: Installation,
         api: WhopApi,
@@ -53,12 +54,14 @@ class Pull:
         span: Span,
         *,
         progress: Callable[[LoggedAttempt], object] = lambda _attempt: None,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.webhook = webhook
         self._installation = installation
         self._engine = installation.engine
         self._span = span
-        self._backlog = Backlog(api.log(webhook.id), installation.engine, span, progress)
+        log_until_stopped = takewhile(lambda _attempt: not stopping(), api.log(webhook.id))
+        self._backlog = Backlog(log_until_stopped, installation.engine, span, progress)
         self._is_inline = installation.settings.dispatch is Mode.INLINE
         self._dispatch = dispatcher(installation)
 
@@ -180,12 +183,14 @@ def pull_all(
 def _pull_one(installation: Installation, api: WhopApi, webhook: Webhook, stopping: Callable[[], bool]) -> Counter[str]:
     counts: Counter[str] = Counter()
     began = installation.store.clock()
-    pull = Pull(installation, api, webhook, span_of(installation, webhook, None))
+    pull = Pull(installation, api, webhook, span_of(installation, webhook, None), stopping=stopping)
     for part in pull.missed():
         for missed in part:
             if stopping():
                 return counts
             counts[pull.run(missed)] += 1
+    if stopping():
+        return counts  # perhaps before the end of the log
     if found := pull.finish(counts, began=began):
         log.warning("Pulled from %s what hadn't arrived or wasn't finished: %d in all.", webhook.id, found)
     for _ in pull.run_due():

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+class _Stopped(FlaskWhopError):
+    """A worker was stopped while a pull waited for Whop's API."""
+
+
 class PullEvery:
     """Pulls the logs of the app's webhooks while a block runs: at once, and then every ``seconds``.
 
@@ -47,6 +51,8 @@ class PullEvery:
         while not self._over.is_set():
             try:
                 self._pull()
+            except _Stopped:
+                return
             except FlaskWhopError as error:
                 log.warning("Whop's log couldn't be pulled; trying again in %.0f s: %s", self._seconds, error)
             except Exception:
@@ -54,11 +60,18 @@ class PullEvery:
             self._over.wait(self._seconds)
 
     def _pull(self) -> None:
+        from flask_whop.api.pace import Pace  # noqa: PLC0415  # an extra
+
         with self._app.app_context():
             installation = Installation.of(self._app)
-            with api_of(installation, waiting=self._note_waiting) as api:
+            with api_of(installation, pace=Pace(sleep=self._wait), waiting=self._note_waiting) as api:
                 webhooks = chosen(installation, api, self._webhook_ids)
                 self.pulled += pull_all(installation, api, webhooks, stopping=self._over.is_set).total()
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for Whop's API, unless the worker is stopped meanwhile."""
+        if self._over.wait(seconds):
+            raise _Stopped
 
     def _note_waiting(self, seconds: float, reason: str) -> None:
         log.info("Whop's API makes a pull wait for %.0f s: %s", seconds, reason)

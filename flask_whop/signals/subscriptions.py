@@ -73,7 +73,7 @@ class Subscription:
 
 
 def select(events: Sequence[type[AnyEvent] | str]) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
-    """Return the event types that ``events`` name, each once, the patterns among them, and the types those alone take."""
+    """Return the event types that ``events`` name, the patterns among them, and the types that those alone take."""
     if not events:
         raise SetupError('on() needs an event: a class, a name, or a pattern such as "payment.*".')
     types: dict[str, None] = {}

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn
 
+from flask_whop.errors import ConfigError
 from flask_whop.logs import log
 from flask_whop.stores import schema as described
 from flask_whop.stores.schema import Kind, check_version
@@ -70,6 +71,19 @@ class Tables:
             return 0
         check_version(row.version, row.oldest, str(connection.engine.url))
         return int(row.version)
+
+    def check(self, connection: sa.Connection) -> None:
+        """Raise :class:`~flask_whop.errors.ConfigError` if tables that others made lack what this release needs."""
+        for table in self.all:
+            if not _exists(connection, table):
+                continue  # the first statement says so
+            known = _columns_of(connection, table)
+            lacking = sorted({column.name for column in table.columns} - known)
+            if lacking:
+                raise ConfigError(
+                    f"The table {table.name} lacks {', '.join(lacking)}, which this release of flask-whop needs:"
+                    " migrate it with the app's own migrations, or run `flask whop init-db`."
+                )
 
     def create(self, engine: Engine) -> None:
         """Make the missing tables, and migrate older ones.
@@ -140,8 +154,12 @@ def _exists(connection: sa.Connection, table: sa.Table) -> bool:
     return sa.inspect(connection).has_table(table.name, schema=table.schema)
 
 
+def _columns_of(connection: sa.Connection, table: sa.Table) -> set[str]:
+    return {column["name"] for column in sa.inspect(connection).get_columns(table.name, schema=table.schema)}
+
+
 def _add_columns(connection: sa.Connection, table: sa.Table) -> None:
-    known = {column["name"] for column in sa.inspect(connection).get_columns(table.name, schema=table.schema)}
+    known = _columns_of(connection, table)
     name = connection.dialect.identifier_preparer.format_table(table)
     for column in table.columns:
         if column.name not in known:

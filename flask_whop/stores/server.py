@@ -149,6 +149,7 @@ class SQLAlchemyStore(SqlStore):
         else:
             with faults_named(), engine.connect() as connection:
                 self._tables.version(connection)
+                self._tables.check(connection)
         return database
 
     @property

@@ -66,7 +66,6 @@ class WhopTestClient(Expectations):
         """The clock that both the app and Whop use."""
         self.answers: list[Answer[AnyEvent]] = []
         """All answers, in the order of the deliveries."""
-        self._settings = Installation.of(app).settings
         with ExitStack() as until_closed:
             until_closed.enter_context(isolated_signals(app))
             until_closed.enter_context(self.clock.installed_in(app))
@@ -129,7 +128,7 @@ class WhopTestClient(Expectations):
         __tracebackhide__ = True
         request = signed(
             body,
-            secret or self._settings.secrets[0],
+            secret or Installation.of(self.app).secret,
             delivery_id=id,
             timestamp=int(self.clock() - seconds(age)),
         )

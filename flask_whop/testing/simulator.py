@@ -89,7 +89,6 @@ class WhopSimulator:
         installed = installation.verifier.clock
         self.app = app
         self.clock: FakeClock = clock or (installed if isinstance(installed, FakeClock) else FakeClock())
-        self._settings = installation.settings
         self._random = Random(seed)  # noqa: S311  # a play, no secret
         self._duplicates = duplicates
         self._disorder = seconds(disorder)
@@ -214,7 +213,7 @@ class WhopSimulator:
 
     def _attempt(self, kind: Kind, sent: _Sent) -> None:
         started = self.clock()
-        request = signed(sent.body, self._settings.secrets[0], delivery_id=sent.id, timestamp=int(started))
+        request = signed(sent.body, Installation.of(self.app).secret, delivery_id=sent.id, timestamp=int(started))
         response = Installation.of(self.app).post(request)
         in_time = self.clock() - started <= ANSWER_LIMIT.total_seconds()
         ok = in_time and response.status_code // 100 == 2  # noqa: PLR2004  # 2xx

@@ -19,6 +19,8 @@ from flask_whop.api.records import unix_time
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import ApiError, ConfigError
 from flask_whop.testing import FakeWhop
+from flask_whop.testing.fake.api import FakeApi
+from flask_whop.testing.fake.server import Reply
 from tests.shop import SECRET, new_app
 
 URL = "https://shop.example/webhooks/whop"
@@ -62,13 +64,13 @@ def operations(whop):
 
 
 def test_a_webhook_is_created_read_changed_listed_and_deleted(whop, api):
-    made = api.create(URL, [PAID, "dispute.created"], api_version_date="2026-10-15-1", resource_id="biz_1")
+    made = api.create(URL, [PAID, "dispute.created"], api_version_date="2026-10-15-1", resource_id="app_1")
     assert made.secret == whop.webhooks[made.id].secret
     assert (made.url, made.events, made.pin, made.resource_id) == (
         URL,
         ("dispute.created", PAID),
         "2026-10-15-1",
-        "biz_1",
+        "app_1",
     )
     assert api.webhook(made.id).secret is None, "Whop shows it once"
     assert api.update(made.id, events=[PAID], api_version_date=None).pin is None
@@ -132,6 +134,43 @@ def test_a_cursor_that_repeats_ends_in_an_error(whop, api):
     with pytest.raises(ApiError, match="repeat themselves"):
         list(api.log(hook.id))
     assert len(whop.asked) <= 3
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        None,
+        {"has_next_page": True, "end_cursor": None},
+        {"has_next_page": "true", "end_cursor": "x"},
+        {"has_next_page": None, "end_cursor": "x"},
+    ],
+)
+def test_pages_that_do_not_say_how_they_go_on_are_an_error_and_no_end(whop, api, info, monkeypatch):
+    whop.add_row(whop.webhook(URL, [PAID]), {"id": "msg_1"})
+    monkeypatch.setattr(
+        FakeApi, "_page", lambda self, asked, rows, trouble: Reply(200, {"data": [], "page_info": info})
+    )
+    with pytest.raises(ApiError, match="doesn't say how its pages of list_deliveries go on"):
+        list(api.log("hook_000001"))
+
+
+def test_empty_pages_do_not_go_on_for_ever(whop, api, monkeypatch):
+    def page(self, asked, rows, trouble):
+        return Reply(200, {"data": [], "page_info": {"has_next_page": True, "end_cursor": f"x{len(whop.asked)}"}})
+
+    whop.webhook(URL, [PAID])
+    monkeypatch.setattr(FakeApi, "_page", page)
+    with pytest.raises(ApiError, match="doesn't say how"):
+        list(api.log("hook_000001"))
+    assert len(whop.asked) < 30
+
+
+def test_a_create_whose_kept_answer_is_a_fault_is_not_repeated_with_a_new_key(whop, api, monkeypatch):
+    real = FakeApi._create
+    monkeypatch.setattr(FakeApi, "_create", lambda self, wanted: real(self, wanted)._replace(status=500))
+    with pytest.raises(ApiError, match="may have done it all the same"):
+        api.create(URL, [PAID])
+    assert len(whop.webhooks) == 1
 
 
 def test_a_row_with_nulls_costs_no_other_row(whop, api):
@@ -246,14 +285,15 @@ def test_times_of_the_api_are_read_in_every_form(written, seconds):
 def settings(**config):
     app = new_app(WHOP_STORE="memory://", **config)
     WhopWebhooks(app)
-    return Installation.of(app).settings
+    return Installation.of(app).api_settings
 
 
 def test_the_settings_of_the_api_are_read_from_the_environment_too(monkeypatch):
     monkeypatch.setenv("WHOP_API_KEY", " apik_of_the_environment\n")
     monkeypatch.setenv("WHOP_API_ENVIRONMENT", "sandbox")
-    found = settings()
+    found = settings(WHOP_API_URL="", WHOP_PUBLIC_URL=None)
     assert (found.api_key, found.api_base) == ("apik_of_the_environment", "https://sandbox-api.whop.com/api/v1")
+    assert found.public_url is None
     assert "apik_" not in repr(found)
     assert settings(WHOP_API_KEY="apik_of_the_config").api_key == "apik_of_the_config"
 
@@ -263,19 +303,22 @@ def test_the_settings_of_the_api_are_read_from_the_environment_too(monkeypatch):
     [
         ("WHOP_API_KEY", "apik_with a blank"),
         ("WHOP_API_KEY", "apik_with\nline"),
-        ("WHOP_API_KEY", " "),
         ("WHOP_API_KEY", b"apik_0123456789"),
         ("WHOP_API_ENVIRONMENT", "staging"),
+        ("WHOP_API_ENVIRONMENT", ["production"]),
         ("WHOP_API_URL", "http://api.whop.com/api/v1"),
         ("WHOP_API_URL", "https://user:password@api.whop.com"),
+        ("WHOP_API_URL", "https://api.whop.com/api/v1?token=apik_0123456789"),
         ("WHOP_PUBLIC_URL", "shop.example.com"),
         ("WHOP_PUBLIC_URL", "https://shop.example.com/?a=b"),
         ("WHOP_PUBLIC_URL", "https://shop.example.com:port"),
     ],
 )
-def test_a_setting_of_the_api_that_cannot_work_is_refused_at_start_and_a_key_is_not_repeated(key, value):
+def test_a_setting_of_the_api_that_cannot_work_is_refused_when_it_is_needed_and_no_secret_repeated(key, value):
+    app = new_app(WHOP_STORE="memory://", **{key: value})
+    WhopWebhooks(app)  # receiving needs none of them
     with pytest.raises(ConfigError, match=key) as refused:
-        settings(**{key: value})
+        _ = Installation.of(app).api_settings
     assert "apik_" not in str(refused.value)
     assert "password" not in str(refused.value).replace("a query or a password", "")
 

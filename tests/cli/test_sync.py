@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
+from dotenv import dotenv_values
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from flask_whop import WhopWebhooks
 from flask_whop.testing import FakeWhop
+from tests import ROOT
 from tests.shop import SECRET, new_app
 
 PUBLIC = "https://shop.example"
@@ -120,9 +126,19 @@ def test_a_new_webhook_gets_what_is_given(shop, whop):
     assert (hook.api_version_date, hook.child_resource_events, hook.resource_id) == (PIN, True, "biz_7")
 
 
+def test_each_account_and_app_has_a_webhook_of_its_own_at_one_address(shop, whop):
+    own = whop.webhook(URL, [PAID])
+    for _ in range(2):
+        shop.sync("--yes", "--resource-id", "biz_7")
+        shop.sync("--yes", "--resource-id", "app_7")
+    assert {hook.resource_id for hook in whop.webhooks.values()} == {"biz_fake", "biz_7", "app_7"}
+    assert len(whop.webhooks) == 3
+    assert own.events == [PAID]
+
+
 def test_what_a_webhook_is_for_cannot_be_changed(shop, whop):
-    whop.webhook(URL, [PAID])
-    result = shop.sync("--yes", "--resource-id", "biz_7")
+    hook = whop.webhook(URL, [PAID])
+    result = shop.sync("--yes", "--resource-id", "biz_7", "--webhook", hook.id)
     assert result.exit_code == 1
     assert "is for biz_fake, which can't be changed" in result.output
 
@@ -224,6 +240,10 @@ def test_without_a_key_or_an_address_the_setting_is_named(whop, tmp_path):
         (["--pin", PIN, "--no-pin"], "exclude each other"),
         (["--json"], "--json can't ask"),
         (["--url", "shop.example"], "--url must be an address"),
+        (["--url", "https://"], "--url must be an address"),
+        (["--url", "https://shop.example/?a=b"], "--url must be an address"),
+        (["--url", "https://user:pw@shop.example"], "--url must be an address"),
+        (["--url", "https://[bad"], "--url must be an address"),
         (["--webhook", "../x"], "isn't an id"),
         (["--webhook", "hook_404"], "There is no such thing"),
     ],
@@ -243,12 +263,94 @@ def test_the_secret_goes_to_a_file_that_only_its_owner_reads(shop, whop, tmp_pat
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_secret_stands_beside_others_in_the_file(shop, whop, tmp_path):
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"WHOP_WEBHOOK_SECRET={SECRET}",
+        f'export WHOP_WEBHOOK_SECRET="{SECRET}" # of the main account',
+        f"  WHOP_WEBHOOK_SECRET = '{SECRET}'",
+        f"WHOP_WEBHOOK_SECRET=changeme\nWHOP_WEBHOOK_SECRET={SECRET}",
+    ],
+)
+def test_the_secret_stands_beside_others_in_the_file(shop, whop, tmp_path, line):
+    real = tmp_path / "real.env"
+    real.write_bytes(f'FLASK_APP=shop\n{line}\nOTHER="a\x0cb"\nLAST=ü'.encode())
     file = tmp_path / ".env"
-    file.write_text(f'FLASK_APP=shop\nexport WHOP_WEBHOOK_SECRET="{SECRET}"\nOTHER=1\n')
+    file.symlink_to(real)
     shop.sync("--yes", "--env-file", str(file))
     [hook] = whop.webhooks.values()
-    assert file.read_text() == f"FLASK_APP=shop\nexport WHOP_WEBHOOK_SECRET={SECRET},{hook.secret}\nOTHER=1\n"
+    read = dotenv_values(real)
+    assert read == {
+        "FLASK_APP": "shop",
+        "WHOP_WEBHOOK_SECRET": f"{SECRET},{hook.secret}",
+        "OTHER": "a\x0cb",
+        "LAST": "ü",
+    }
+    assert file.is_symlink()
+
+
+def test_a_placeholder_in_the_file_gives_way(shop, whop, tmp_path):
+    file = tmp_path / ".env"
+    file.write_text("WHOP_WEBHOOK_SECRET=changeme\n")
+    shop.sync("--yes", "--env-file", str(file))
+    [hook] = whop.webhooks.values()
+    assert dotenv_values(file) == {"WHOP_WEBHOOK_SECRET": hook.secret}
+
+
+def test_a_file_that_is_no_text_is_found_before_there_is_a_secret(shop, tmp_path):
+    file = tmp_path / ".env"
+    file.write_bytes(b"NAME=\xfc\n")
+    result = shop.sync("--yes", "--env-file", str(file))
+    assert "it isn't UTF-8), so nothing was changed" in result.output
+    assert shop.changes() == []
+
+
+def test_a_secret_that_cannot_be_written_after_all_is_shown(shop, whop, tmp_path, monkeypatch):
+    def full(*_args, **_how):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("flask_whop.cli.sync.set_key", full)
+    result = shop.sync("--yes", "--env-file", str(tmp_path / ".env"))
+    [hook] = whop.webhooks.values()
+    assert result.exit_code == 1
+    assert hook.secret in result.output
+    assert "No space left on device" in result.output
+
+
+def test_the_first_webhook_is_made_for_an_app_that_has_no_secret_yet(whop, tmp_path):
+    (tmp_path / "shop.py").write_text(
+        "from flask import Flask\nfrom flask_whop import WhopWebhooks\napp = Flask('shop')\nwhop = WhopWebhooks(app)\n"
+        "@whop.on('payment.succeeded')\ndef fulfil(app, event): ...\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WHOP_")}
+    environment |= {"WHOP_API_KEY": whop.key, "WHOP_API_URL": whop.url, "PYTHONPATH": str(ROOT)}
+
+    def flask(*arguments):
+        command = [sys.executable, "-m", "flask", "--app", "shop", *arguments]
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    made = flask("whop", "sync", "--url", PUBLIC, "--yes", "--env-file", ".env")
+    assert made.returncode == 0, made.stdout + made.stderr
+    [hook] = whop.webhooks.values()
+    assert dotenv_values(tmp_path / ".env") == {"WHOP_WEBHOOK_SECRET": hook.secret}
+    (tmp_path / ".env").unlink()
+    refused = flask("whop", "trigger", "payment.succeeded")
+    assert refused.returncode == 1
+    assert "WHOP_WEBHOOK_SECRET is not set" in refused.stderr
+    assert "WHOP_WEBHOOK_SECRET is not set" in flask("routes").stderr, "everything else needs one"
+
+
+def test_the_address_is_where_middleware_mounts_the_app(shop, whop):
+    shop.app.wsgi_app = DispatcherMiddleware(lambda *_: [], {"/shop": shop.app.wsgi_app})
+    shop.sync("--yes")
+    [hook] = whop.webhooks.values()
+    assert hook.url == f"{PUBLIC}/shop/webhooks/whop"
+
+
+def test_a_webhook_whose_address_cannot_be_read_is_another_one(shop, whop):
+    whop.webhook("https://[bad/webhooks/whop", [PAID])
+    assert shop.sync("--yes").exit_code == 0
+    assert len(whop.webhooks) == 2
 
 
 def test_a_file_that_cannot_be_written_is_found_before_there_is_a_secret(shop, tmp_path):
@@ -263,7 +365,7 @@ def test_json_has_the_plan_and_once_the_secret(shop, whop):
     assert (planned["webhook"], planned["applied"], planned["events"]) == (None, False, [DISPUTED, PAID])
     created = json.loads(shop.sync("--json", "--yes").output)
     [hook] = whop.webhooks.values()
-    assert (created["applied"], created["secret"]) == (True, hook.secret)
+    assert (created["applied"], created["secret"], created["webhook"]) == (True, hook.secret, hook.id)
     again = json.loads(shop.sync("--json", "--yes").output)
     assert (again["webhook"], again["steps"], again["applied"]) == (hook.id, [], False)
     assert "secret" not in again

@@ -7,16 +7,22 @@ import pty
 import re
 import select
 import signal
+import socket
 import threading
 import time
+from datetime import datetime, timezone
+from email.utils import format_datetime
 
 import pytest
 
 from flask_whop.api.records import LoggedAttempt
+from flask_whop.cli.sending import NoAnswerInTime, over_http, send
 from flask_whop.reconcile.follow import Follower
-from flask_whop.testing import FakeWhop
+from flask_whop.testing import FakeWhop, signed
 from tests.api.test_api import Time
 from tests.reconcile.processes import Site, end, is_free, until
+from tests.services import only_in_the_gate
+from tests.shop import SECRET
 
 PAID = "payment.succeeded"
 ELSEWHERE = "https://shop.example/webhooks/whop"
@@ -85,6 +91,7 @@ def terminal(site):
 
 
 def test_each_event_comes_once_under_load_and_with_the_app_restarted_in_between(whop, site, terminal):
+    only_in_the_gate("takes half a minute")
     hook = whop.webhook(ELSEWHERE, [PAID])
     whop.send(PAID, logged={}, id="msg_before")
     server = site.serve()
@@ -172,6 +179,7 @@ class Log:
     def __init__(self):
         self.rows = []
         self.read = 0
+        self.date = None
 
     def log(self, webhook_id):
         for row in sorted(self.rows, key=lambda row: -(row.sent_at or 0)):
@@ -199,6 +207,39 @@ def test_rows_that_appear_late_are_found_within_a_minute_and_each_look_reads_lit
     clock.now += 60
     assert [each.delivery_id for each in follower.look()] == ["late_2"]
     assert follower.look() == []
+
+
+def test_the_last_ones_are_as_many_as_are_asked_for_however_few_there_are():
+    clock, log = Time(), Log()
+    log.rows += [attempt(number, clock() - 10 + number) for number in range(4)]
+    for wanted, found in ((5, 4), (4, 4), (2, 2), (0, 0)):
+        assert len(Follower(log, "hook_1", clock=clock).begin(wanted)) == found
+
+
+@pytest.mark.parametrize("ahead", [-5000, -40, 40, 5000])
+def test_this_machines_clock_does_not_matter(ahead):
+    clock, log = Time(), Log()
+    whops = clock() - ahead
+    log.rows.append(attempt(1, whops - 100))
+    log.date = format_datetime(datetime.fromtimestamp(whops, tz=timezone.utc))
+    follower = Follower(log, "hook_1", clock=clock)
+    follower.begin()
+    for number in range(2, 6):
+        clock.now += 5
+        log.rows.append(attempt(number, whops + number))
+        log.date = format_datetime(datetime.fromtimestamp(whops + number, tz=timezone.utc))
+        assert [each.delivery_id for each in follower.look()] == [f"msg_{number}"]
+
+
+def test_an_app_that_takes_too_long_gets_an_event_once(site, monkeypatch):
+    monkeypatch.setattr("flask_whop.cli.sending._TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", site.port)) as silent:
+        post = over_http(f"{site.url}?a=b")
+        with pytest.raises(NoAnswerInTime, match="no answer within"):
+            send(signed({"id": "msg_1", "type": PAID}, SECRET), post)
+        client, _ = silent.accept()
+        with client:
+            assert client.recv(9999).startswith(b"POST /webhooks/whop?a=b HTTP/1.1")
 
 
 def test_a_row_from_the_far_future_hides_no_other():

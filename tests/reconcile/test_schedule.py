@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from celery import Celery
 from flask import Flask
@@ -45,6 +47,16 @@ def test_a_worker_pulls_at_once_and_again_and_tells_how_many(whop, site):
     assert "Pulled 2 deliveries." in output
     assert site.arrived() == [first, second]
     assert whop.key not in output
+
+
+def test_a_worker_that_is_stopped_does_not_wait_for_whop(whop, site):
+    hook = whop.webhook(f"{PUBLIC}/webhooks/whop", [PAID])
+    whop.disturb("retrieve", "server_error", times=99)
+    working = site.command("work", "--pull-every", "10m", "--webhook", hook.id)
+    until(lambda: len(whop.asked) >= 3)  # the waits get longer
+    started = time.monotonic()
+    end(working)
+    assert time.monotonic() - started < 3
 
 
 def test_a_worker_goes_on_where_whop_cannot_be_reached(whop, site):

@@ -28,7 +28,7 @@ def check_online(
 ) -> Check:
     """Read back the webhooks that deliver to the app; ``test`` is an event of which Whop sends a test delivery."""
     try:
-        known = url or installation.settings.public_url
+        known = url or installation.api_settings.public_url
         address = address_of(installation, url) if known or not webhook_id else None
         with api_of(installation) as api:
             webhooks = [api.webhook(webhook_id)] if webhook_id else webhooks_at(api, address or "")

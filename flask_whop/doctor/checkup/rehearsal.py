@@ -76,11 +76,11 @@ class Rehearsal:
 
     def genuine(self, *, scheme: str = "https", past_middleware: bool = False) -> Answer:
         """Send what Whop would send."""
-        return self._send(self._installation.settings.secrets[0], scheme, past_middleware=past_middleware)
+        return self._send(self._installation.secret, scheme, past_middleware=past_middleware)
 
     def failing(self) -> Answer:
         """Send what must be answered 409: a delivery that is running, which Whop should send again."""
-        return self._send(self._installation.settings.secrets[0], "https", running=True)
+        return self._send(self._installation.secret, "https", running=True)
 
     def forged(self) -> Answer:
         """Send a request signed with another secret."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from flask_whop.events.offers import can_be_subscribed
 from flask_whop.events.samples import sample
 from flask_whop.testing.fake.server import Asked, Refusal, Reply
-from flask_whop.testing.fake.webhook import SUCCESS, FakeWebhook
+from flask_whop.testing.fake.webhook import OWN_ACCOUNT, SUCCESS, FakeWebhook
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -117,7 +117,13 @@ class FakeApi:
 
     def _do(self, asked: Asked, trouble: Trouble | None) -> Reply:
         if asked.operation == "list":
-            hooks = reversed(list(self._whop.webhooks.values()))
+            account = asked.query.get("account_id", OWN_ACCOUNT)
+            apps = asked.query.get("include_app_webhooks") == "true"
+            hooks = [
+                hook
+                for hook in reversed(list(self._whop.webhooks.values()))
+                if hook.resource_id == account or (apps and hook.resource_id.startswith("app_"))
+            ]
             return self._page(asked, [hook.shown(listed=True) for hook in hooks], trouble)
         if asked.operation == "create":
             return self._create(asked.json)

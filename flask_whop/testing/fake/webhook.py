@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SUCCESS: Final = range(200, 300)
 """The statuses that count as delivered."""
 
+OWN_ACCOUNT: Final = "biz_fake"
+"""The account of the key."""
+
 _ANSWER_SECONDS = 5.0
 _FIRST_BYTES = 100
 
@@ -31,7 +34,7 @@ class FakeWebhook:
     events: list[str]
     secret: str = field(repr=False)
     enabled: bool = True
-    resource_id: str = "biz_fake"
+    resource_id: str = OWN_ACCOUNT
     child_resource_events: bool = False
     api_version: str = "v1"
     api_version_date: str | None = None
