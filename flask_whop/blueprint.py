@@ -42,7 +42,7 @@ class WhopBlueprint(Blueprint):
     def __init__(self, installation: Installation) -> None:
         super().__init__(NAME, __name__)
         self.installation = installation
-        self.begun = installation.store.ready_at_start
+        self.begun: bool = installation.store.ready_at_start
         """Whether it's noted since when deliveries are kept; a store in the app's own session notes it later."""
 
 

@@ -19,7 +19,7 @@ from flask import Flask
 import flask_whop
 from flask_whop import WhopWebhooks, signals
 from flask_whop.cli import COMMANDS
-from flask_whop.config import KEYS, Mode, Settings
+from flask_whop.config import API_KEYS, KEYS, ApiSettings, Mode, Settings
 from flask_whop.engine.celery import SWEEP
 from flask_whop.events import PaymentSucceeded
 from flask_whop.signals.kinds import EventSignal, LifecycleSignal
@@ -59,7 +59,7 @@ def test_the_other_code_of_the_readme_runs_and_prints_what_stands_right_below_it
     monkeypatch.setenv("FLASK_WHOP_WEBHOOK_SECRET", SECRET)
     monkeypatch.setenv("WHOP_WEBHOOK_SECRET", SECRET)
     app = new_app(WHOP_STORE="memory://")
-    names = {"WhopWebhooks": WhopWebhooks, "whop": WhopWebhooks(app), "__name__": "shop"}
+    names = {"WhopWebhooks": WhopWebhooks, "whop": WhopWebhooks(app), "app": app, "__name__": "shop"}
     names |= {"PaymentSucceeded": PaymentSucceeded, "Flask": partial(Flask, instance_path=str(tmp_path))}
     exec(BLOCKS[number], names)
     if "create_app" in names:
@@ -118,17 +118,24 @@ def test_each_event_is_in_the_table_with_its_signal_class_and_payload():
     assert f"all {len(found)} events" in README
 
 
-def test_the_table_of_settings_is_what_their_docstrings_and_defaults_say():
-    [definition] = ast.parse(inspect.getsource(Settings)).body
+TABLES = [
+    (Settings, KEYS, ("key", "default", "meaning")),
+    (ApiSettings, API_KEYS, ("key of the API", "default", "meaning")),
+]
+
+
+@pytest.mark.parametrize(("settings", "keys", "columns"), TABLES)
+def test_the_tables_of_settings_are_what_their_docstrings_and_defaults_say(settings, keys, columns):
+    [definition] = ast.parse(inspect.getsource(settings)).body
     docstrings = [
         " ".join(below.value.value.replace("``", "`").split())
         for above, below in pairwise(definition.body)
         if isinstance(above, ast.AnnAssign)
     ]
-    table = rows("key", "default", "meaning")
+    table = rows(*columns)
     assert [f"`{key}`: {meaning}" for key, _, meaning in table] == docstrings
-    assert tuple(key for key, *_ in table) == KEYS
-    for (key, default, _), field in zip(table, fields(Settings), strict=True):
+    assert tuple(key for key, *_ in table) == keys
+    for (key, default, _), field in zip(table, fields(settings), strict=True):
         if key in IN_WORDS:
             assert default == IN_WORDS[key], key
         else:
