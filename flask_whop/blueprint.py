@@ -19,7 +19,7 @@ from flask_whop.doctor.watch import DOCTOR, Captured
 from flask_whop.engine import Outcome, Status
 from flask_whop.engine.dispatch import dispatcher
 from flask_whop.errors import Reason, Rejected, StoreUnavailable
-from flask_whop.logs import log
+from flask_whop.logs import facts, log
 from flask_whop.names import ascii_of, shown
 from flask_whop.signals import delivery_rejected
 from flask_whop.signature import HEADERS_READ, Delivery
@@ -208,6 +208,7 @@ def _log_outcome(outcome: Outcome, delivery: Delivery, started: float) -> None:
     level = logging.ERROR if outcome.status is Status.FAILED else logging.INFO
     if not log.isEnabledFor(level):
         return
+    milliseconds = (time.perf_counter() - started) * 1000
     log.log(
         level,
         "Delivery %s %s %s: %s, %d receivers called, %d failed, secret %d, %.1f ms",
@@ -219,18 +220,27 @@ def _log_outcome(outcome: Outcome, delivery: Delivery, started: float) -> None:
         outcome.ran,
         outcome.failed,
         delivery.secret_index,
-        (time.perf_counter() - started) * 1000,
+        milliseconds,
+        extra=facts(
+            delivery=delivery.id,
+            type=outcome.event.type,
+            account=outcome.event.account_id,
+            outcome=outcome.status.value,
+            ms=milliseconds,
+        ),
     )
 
 
 def _log_rejection(rejection: Rejected, started: float) -> None:
+    milliseconds = (time.perf_counter() - started) * 1000
     log.warning(
         "Delivery %s rejected: %s (%s%s), %.1f ms",
         rejection.delivery_id or "-",
         rejection.reason.value,
         rejection.reason.advice,
         _detail(rejection),
-        (time.perf_counter() - started) * 1000,
+        milliseconds,
+        extra=facts(delivery=rejection.delivery_id, outcome="rejected", reason=rejection.reason.value, ms=milliseconds),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -9,7 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 from weakref import WeakSet
 
+import click
 from flask import Blueprint, Flask, current_app
+from flask.logging import default_handler
 
 from flask_whop.blueprint import create_blueprint
 from flask_whop.cli import WhopCommands
@@ -78,6 +81,7 @@ class WhopWebhooks:
         if installation.store.ready_at_start:
             installation.begin()
         UnhandledLog(app)
+        _show_log()
         if settings.dispatch is Mode.CELERY:
             import_module("flask_whop.reconcile.celery")  # which makes its task
         self._apps.add(app)
@@ -163,6 +167,14 @@ class WhopWebhooks:
         for app in self._apps:
             subscription.connect(app)
         self._subscriptions.append(subscription)
+
+
+def _show_log() -> None:
+    """Let ``flask run`` show our lines, beside the server's own, unless somebody has set logging up."""
+    context = click.get_current_context(silent=True)
+    if context is not None and context.info_name == "run" and not log.hasHandlers() and log.level == logging.NOTSET:
+        log.addHandler(default_handler)
+        log.setLevel(logging.INFO)
 
 
 def _check_names(app: Flask) -> None:

@@ -99,6 +99,15 @@ def test_the_documented_payload_is_one_typed_call(server, arrived, documented):
     ]
 
 
+@pytest.mark.parametrize("server", [SERVERS["flask run"]], indirect=True, ids=["flask run"])
+def test_flask_run_shows_a_line_for_a_delivery(server, arrived):
+    assert server.post(**signed({"id": "msg_shown", "type": "payment.succeeded"}, SECRET)) == 200
+    until = time.monotonic() + 5
+    while "Delivery msg_shown payment.succeeded -: processed, 1 receivers called" not in server.log():
+        assert time.monotonic() < until, server.log()
+        time.sleep(0.05)
+
+
 def test_a_chunked_body_is_read_whole(server, arrived):
     request = signed({"id": "msg_chunked", "type": "payment.succeeded"}, SECRET)
     body = request["data"]

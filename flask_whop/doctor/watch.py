@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import Reason, Rejected
 from flask_whop.forks import renew_after_fork
-from flask_whop.logs import log
+from flask_whop.logs import facts, log
 from flask_whop.signature import is_legacy
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ class SignatureDoctor:
             refused.rejection.delivery_id or "-",
             diagnosis.id,
             diagnosis,
+            extra=facts(delivery=refused.rejection.delivery_id, reason=diagnosis.id),
         )
 
 

@@ -29,7 +29,7 @@ from flask import current_app
 from flask_whop.engine import Status
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import ConfigError, MissingExtraError
-from flask_whop.logs import log
+from flask_whop.logs import facts, log
 from flask_whop.stores import Key
 
 try:
@@ -159,6 +159,7 @@ class _Publisher:
             key.id,
             _PAUSE_SECONDS,
             failures[0],
+            extra=facts(delivery=key.id),
         )
         return False
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flask_whop.config import Mode
 from flask_whop.engine.outcomes import Outcome, Status
-from flask_whop.logs import log
+from flask_whop.logs import facts, log
 from flask_whop.stores import Due, Key
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _celery(installation: Installation) -> Callable[[Delivery], Dispatched]:
             celery.hand_over(installation, key)
         except Exception:
             # It's in the store, and due after a while.
-            log.exception("No task was sent for delivery %s.", key.id)
+            log.exception("No task was sent for delivery %s.", key.id, extra=facts(delivery=key.id))
 
     return dispatch
 
@@ -108,4 +108,5 @@ class _AfterResponse:
                 run()
         except Exception:
             # It's in the store, and due again after a while.
-            log.exception("Delivery %s couldn't be run after its answer.", delivery_id)
+            extra = facts(delivery=delivery_id)
+            log.exception("Delivery %s couldn't be run after its answer.", delivery_id, extra=extra)

@@ -17,7 +17,7 @@ from flask_whop.engine.retries import DAY, RetryPolicy
 from flask_whop.engine.run import Run, Tools, answer_in
 from flask_whop.errors import ClaimLost, NotReplayable, Reason, Rejected, StoreUnavailable
 from flask_whop.events import parse_event
-from flask_whop.logs import log
+from flask_whop.logs import facts, log
 from flask_whop.signals.app_signal import AppSignal
 from flask_whop.signature import Delivery, fingerprint
 from flask_whop.stores import (
@@ -370,7 +370,11 @@ class Engine:
         if outcome.status is Status.UNHANDLED:
             self.notify(signals.event_unhandled, event=event)
         if outcome.status is Status.DEAD:
-            log.error("Delivery %s dead-lettered: a receiver of %s ran out of retries.", delivery.id, event.type)
+            log.error(
+                "Delivery %s dead-lettered: a receiver of %s ran out of retries.",
+                *(delivery.id, event.type),
+                extra=facts(delivery=delivery.id, type=event.type, account=event.account_id, outcome="dead"),
+            )
             self.notify(signals.delivery_dead_lettered, delivery=delivery, event=event)
         if outcome.status in (Status.DUPLICATE, Status.RUNNING):
             self.notify(signals.delivery_duplicated, delivery=delivery, event=event)
@@ -381,6 +385,7 @@ class Engine:
                 event.type,
                 event.id,
                 ", ".join(event.drift[:_MOST_DRIFT_LOGGED]),
+                extra=facts(delivery=delivery.id, type=event.type, account=event.account_id, reason="drift"),
             )
             self.notify(signals.payload_drifted, event=event)
         if outcome.status in (Status.PROCESSED, Status.UNHANDLED):

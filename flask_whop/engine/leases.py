@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from flask_whop.forks import process, renew_after_fork
-from flask_whop.logs import log
+from flask_whop.logs import facts, log
 
 if TYPE_CHECKING:
     from flask_whop.stores import Key, Lifeline, Mark
@@ -112,6 +112,7 @@ class LeaseKeeper:
                     held.receiver,
                     held.key.id,
                     self.longest,
+                    extra=facts(delivery=held.key.id, receiver=held.receiver),
                 )
             return
         self._used.add(held.lifeline)
@@ -119,14 +120,20 @@ class LeaseKeeper:
         try:
             renewed = held.lifeline.renew(held.key, held.token, self.lease, held.mark)
         except Exception as error:  # noqa: BLE001  # whatever it is, the next round tries again
-            log.warning("The lease on delivery %s couldn't be renewed: %s", held.key.id, error)
+            log.warning(
+                "The lease on delivery %s couldn't be renewed: %s",
+                held.key.id,
+                error,
+                extra=facts(delivery=held.key.id),
+            )
             return
         if renewed:
             held.renewed_at = now
         elif self._held.get((held.key, held.token)) is held and not held.receiver:
             self.let_go(held.key, held.token)  # none of its receivers has begun
         elif (held.key, held.token) in self._held:
-            log.warning("The claim on delivery %s ran out while %s ran.", held.key.id, held.receiver)
+            extra = facts(delivery=held.key.id, receiver=held.receiver)
+            log.warning("The claim on delivery %s ran out while %s ran.", held.key.id, held.receiver, extra=extra)
 
 
 class _Renewer:

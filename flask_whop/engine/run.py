@@ -22,7 +22,7 @@ from flask_whop.errors import (
     StaleEvent,
     StoreUnavailable,
 )
-from flask_whop.logs import log
+from flask_whop.logs import facts, log
 from flask_whop.signals.terms import Call, Condition
 from flask_whop.stores import Key, Mark, Receipt, ReceiptState, Turn
 
@@ -115,6 +115,7 @@ class Run:
                 self._event.type,
                 self._event.id,
                 name,
+                extra=self._facts(name),
             )
 
     def _is_to_be_called(self, call: Call) -> bool:
@@ -126,7 +127,8 @@ class Run:
             return True
         if receipt.state is ReceiptState.STARTED:
             receipt = self._record.died(call, receipt)
-            log.error("%s didn't end with %s %s: %s", call.name, self._event.type, self._event.id, DIED)
+            about = (call.name, self._event.type, self._event.id)
+            log.error("%s didn't end with %s %s: %s", *about, DIED, extra=self._facts(call.name))
             self._notify_of_failure(call, ProcessDied(DIED))
         return self._record.must_be_called(receipt)
 
@@ -197,7 +199,8 @@ class Run:
         return turn is not Turn.BUSY
 
     def _skip(self, call: Call, *, last: bool) -> None:
-        log.info("Skipped %s for %s %s: it has handled a newer event.", call.name, self._event.type, self._event.id)
+        about = (call.name, self._event.type, self._event.id)
+        log.info("Skipped %s for %s %s: it has handled a newer event.", *about, extra=self._facts(call.name))
         self._record.end(Attempt(call, self._store.clock(), None, last), ReceiptState.SKIPPED, note=_STALE)
 
     def _call(self, call: Call, held: Held, mark: Mark | None, *, last: bool) -> None:
@@ -237,6 +240,7 @@ class Run:
                 "%s answered %s %s, which Whop doesn't hear: it was answered before the receiver ran. Only"
                 ' WHOP_DISPATCH="inline" lets a receiver answer.',
                 *(call.name, self._event.type, self._event.id),
+                extra=self._facts(call.name),
             )
             return None
         answer = self._host.answer_of(call.name, returned)
@@ -245,6 +249,7 @@ class Run:
                 "%s answered %s %s, and so did another receiver; Whop gets the first answer. Let only one return"
                 " something.",
                 *(call.name, self._event.type, self._event.id),
+                extra=self._facts(call.name),
             )
             return None
         return answer
@@ -288,16 +293,21 @@ class Run:
 
     def _report(self, call: Call, error: BaseException) -> None:
         """Log what a receiver raised, and report it to whoever listens."""
-        about = (call.name, self._event.type, self._event.id)
+        about, extra = (call.name, self._event.type, self._event.id), self._facts(call.name)
         exception = error if isinstance(error, Exception) else _exit_by(error)
         if isinstance(error, RetryLater):
-            log.info("%s asked to retry %s %s in %.0f s.", *about, error.after)
+            log.info("%s asked to retry %s %s in %.0f s.", *about, error.after, extra=extra)
         elif isinstance(error, GiveUp):
-            log.error("%s gave up on %s %s; it won't be retried.", *about, exc_info=error)
+            log.error("%s gave up on %s %s; it won't be retried.", *about, exc_info=error, extra=extra)
         else:
-            log.error("%s failed with %s %s.", *about, exc_info=error)
+            log.error("%s failed with %s %s.", *about, exc_info=error, extra=extra)
             self._host.report(exception)
         self._notify_of_failure(call, exception)
+
+    def _facts(self, receiver: str) -> dict[str, object]:
+        """What a line about a receiver says to programs."""
+        event = self._event
+        return facts(delivery=self._key.id, type=event.type, account=event.account_id, receiver=receiver)
 
     def _notify_of_failure(self, call: Call, error: Exception) -> None:
         self._host.notify(signals.receiver_failed, event=self._event, receiver=call.name, error=error)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from flask_whop.engine.installation import Installation
 from flask_whop.engine.retries import DAY as DAY
 from flask_whop.errors import StoreUnavailable
-from flask_whop.logs import log
+from flask_whop.logs import facts, log
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -276,19 +276,27 @@ class Worker:
                 outcome = run()
         except BaseException:
             # In a pool thread nobody else would see it.
-            log.exception("Delivery %s couldn't be run to its end; it stays due.", key.id)
+            log.exception("Delivery %s couldn't be run to its end; it stays due.", key.id, extra=facts(delivery=key.id))
             return
         if outcome is not None:
             with self._counting:
                 self.counts[outcome.status.value] += 1
+            event, milliseconds = outcome.event, (time.perf_counter() - started) * 1000
             log.info(
                 "Delivery %s %s: %s, %d receivers called, %d failed, %.1f ms",
                 key.id,
-                outcome.event.type,
+                event.type,
                 outcome.status.value,
                 outcome.ran,
                 outcome.failed,
-                (time.perf_counter() - started) * 1000,
+                milliseconds,
+                extra=facts(
+                    delivery=key.id,
+                    type=event.type,
+                    account=event.account_id,
+                    outcome=outcome.status.value,
+                    ms=milliseconds,
+                ),
             )
 
     def _put_back(self, task: _Task) -> None:
@@ -300,6 +308,7 @@ class Worker:
                     "Delivery %s couldn't be put back; it's due when its lease ends: %s",
                     claimed.taken.delivery.key.id,
                     error,
+                    extra=facts(delivery=claimed.taken.delivery.key.id),
                 )
 
     # Pruning.

@@ -192,7 +192,8 @@ def _pull_one(installation: Installation, api: WhopApi, webhook: Webhook, stoppi
     if stopping():
         return counts  # perhaps before the end of the log
     if found := pull.finish(counts, began=began):
-        log.warning("Pulled from %s what hadn't arrived or wasn't finished: %d in all.", webhook.id, found)
+        extra = {"whop_webhook": webhook.id, "whop_found": found}
+        log.warning("Pulled from %s what hadn't arrived or wasn't finished: %d.", webhook.id, found, extra=extra)
     for _ in pull.run_due():
         if stopping():
             break

@@ -432,7 +432,7 @@ def test_a_pull_on_its_own_tells_how_many_were_found(shop, whop, caplog):
             pull_all(installation, api, chosen(installation, api))
     assert shop.got == [event_id]
     assert told == [(shop.hook.id, 1), (shop.hook.id, 0)]
-    assert "what hadn't arrived or wasn't finished: 1 in all" in caplog.text
+    assert "what hadn't arrived or wasn't finished: 1." in caplog.text
 
 
 def test_a_payload_reaches_no_output_and_no_log(shop, whop, caplog):
