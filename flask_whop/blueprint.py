@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ from flask_whop.config import NAME
 from flask_whop.doctor.watch import DOCTOR, Captured
 from flask_whop.engine import Outcome, Status
 from flask_whop.engine.dispatch import dispatcher
-from flask_whop.errors import Reason, Rejected, StoreUnavailable
+from flask_whop.engine.health import health_of
+from flask_whop.errors import BacklogFull, Reason, Rejected, StoreUnavailable
 from flask_whop.logs import facts, log
 from flask_whop.names import ascii_of, shown
 from flask_whop.signals import delivery_rejected
@@ -76,7 +78,20 @@ def create_blueprint(installation: Installation) -> WhopBlueprint:
         strict_slashes=False,
         merge_slashes=False,
     )
+    if settings.health_path is not None:
+        blueprint.add_url_rule(
+            settings.health_path, "health", partial(_health, installation), host=settings.host, strict_slashes=False
+        )
     return blueprint
+
+
+def _health(installation: Installation) -> Response:
+    """Answer whether deliveries are taken and run; what is wrong is for the log alone."""
+    health = health_of(installation)
+    for problem in health.problems:
+        log.warning("Not healthy: %s", problem)
+    content = {"status": "ok" if health.ok else "unhealthy", "workers": health.workers}
+    return Response(json.dumps(content), 200 if health.ok else 503, content_type="application/json")
 
 
 def _view(installation: Installation) -> Callable[[], Response]:
@@ -100,6 +115,9 @@ def _view(installation: Installation) -> Callable[[], Response]:
             if (diagnose := watch(rejection, _captured)) is not None:
                 response.call_on_close(diagnose)
             return response
+        except BacklogFull as error:
+            log.warning("Whop is asked to retry: %s", error)
+            return _STORE_UNAVAILABLE()
         except StoreUnavailable as error:
             log.exception("The store is unavailable; Whop is asked to retry.")
             engine.report(error)

@@ -235,6 +235,14 @@ def _keep_days(key: str, value: object) -> float:
     return float(_number(key, value, wanted, between=(MIN_KEEP_DAYS, _HIGHEST)))
 
 
+def _most_due(key: str, value: object) -> int | None:
+    return None if value is None else _size(key, value)
+
+
+def _health_path(key: str, value: object) -> str | None:
+    return None if value is None else _path(key, value)
+
+
 def _payload_days(key: str, value: object) -> float | None:
     return None if value is None else float(_number(key, value, "a number of days over 0, or None"))
 
@@ -322,6 +330,10 @@ class Settings:
     They count from the first try since the delivery arrived or was replayed."""
     longest_call: float = _setting(3600.0, _seconds)
     """``WHOP_LONGEST_CALL``: How many seconds a receiver's call may hold a delivery before it is retried elsewhere."""
+    most_due: int | None = _setting(None, _most_due)
+    """``WHOP_MOST_DUE``: How many deliveries may wait to be run before the answer is 503, so Whop keeps the rest."""
+    health_path: str | None = _setting(None, _health_path)
+    """``WHOP_HEALTH_PATH``: The path of a route that answers 200 if deliveries are taken and run, and 503 if not."""
     keep_days: float = _setting(30.0, _keep_days)
     """``WHOP_KEEP_DAYS``: How many days deliveries are kept; at least 4, since Whop retries for 3."""
     keep_payloads: bool = _setting(True, _flag)  # noqa: FBT003  # what the setting is

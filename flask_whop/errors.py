@@ -11,6 +11,7 @@
     ├── ApiError                            Whop's API refuses a call, or can't be reached
     ├── CurrencyMismatch (TypeError)        amounts of two currencies were added or compared
     ├── StoreUnavailable                    503: the store can't be reached
+    │   └── BacklogFull                     503: too many deliveries wait to be run
     ├── ClaimLost                           another process took the delivery over: nothing was written
     ├── StaleEvent                          a newer event was handled meanwhile: the receiver's writes are rolled back
     ├── NotReplayable                       a delivery is running, or its payload is gone
@@ -74,6 +75,10 @@ class CurrencyMismatch(FlaskWhopError, TypeError):
 
 class StoreUnavailable(FlaskWhopError):
     """A store can't be reached, so nothing can be promised, and Whop must retry."""
+
+
+class BacklogFull(StoreUnavailable):
+    """As many deliveries wait to be run as ``WHOP_MOST_DUE`` allows, so Whop must keep what comes, and retry."""
 
 
 class ClaimLost(FlaskWhopError):

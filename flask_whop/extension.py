@@ -20,6 +20,7 @@ from flask_whop.config import NAME, Mode, Settings, misspelled
 from flask_whop.doctor.unhandled import UnhandledLog
 from flask_whop.engine.deliveries import Deliveries
 from flask_whop.engine.engine import Cipher
+from flask_whop.engine.health import Health, health_of
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import ConfigError, SetupError
 from flask_whop.logs import log
@@ -87,6 +88,10 @@ class WhopWebhooks:
         self._apps.add(app)
         for subscription in self._subscriptions:
             subscription.connect(app)
+
+    def health(self) -> Health:
+        """Look whether the current app's deliveries are taken and run: ``whop.health().ok``, and what is wrong."""
+        return health_of(Installation.of(current_app))
 
     @property
     def deliveries(self) -> Deliveries:

@@ -149,6 +149,8 @@ IN_WORDS = {
     "WHOP_ACCOUNTS": "all",
     "WHOP_ENDPOINT": "the app's name",
     "WHOP_CELERY_QUEUE": "Celery's own routing",
+    "WHOP_MOST_DUE": "no limit",
+    "WHOP_HEALTH_PATH": "none",
     "WHOP_KEEP_PAYLOAD_DAYS": "as the rest",
     "WHOP_API_KEY": "none",
     "WHOP_API_URL": "none",

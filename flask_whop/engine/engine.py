@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from flask_whop import signals
 from flask_whop.engine.envelopes import OddEnvelopeLog
+from flask_whop.engine.health import BacklogLimit
 from flask_whop.engine.leases import LeaseKeeper, new_token
 from flask_whop.engine.outcomes import Outcome, Status
 from flask_whop.engine.recording import Holding
@@ -93,6 +94,7 @@ class Engine:
         self._inline = not settings.dispatch.owned
         self._retries = RetryPolicy(settings.retry_first, settings.retry_longest, settings.retry_for)
         self._odd = OddEnvelopeLog()
+        self._limit = BacklogLimit(settings.most_due)
         self._cipher = cipher
         self._keep_payloads_for = None if settings.keep_payload_days is None else settings.keep_payload_days * DAY
         self._longest_unfinished = settings.keep_days * DAY
@@ -157,6 +159,7 @@ class Engine:
         Nobody else looks for it for ``due_in`` seconds. Raises what :meth:`process`
         raises.
         """
+        self._limit.check(self.store, self.endpoint)
         event, arrival = self._accepting(delivery)
         return self._accepted(self.store.accept(arrival, due_in), delivery, event)
 
@@ -166,6 +169,7 @@ class Engine:
         If that isn't called before the lease ends, the delivery is due. Raises what
         :meth:`process` raises.
         """
+        self._limit.check(self.store, self.endpoint)
         event, arrival = self._accepting(delivery)
         hold = Hold(new_token(), self.leases.lease)
         since, opened_at = time.monotonic(), self.store.clock()

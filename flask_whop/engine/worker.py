@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from flask_whop.engine.health import Heartbeat
 from flask_whop.engine.installation import Installation
 from flask_whop.engine.retries import DAY as DAY
 from flask_whop.errors import StoreUnavailable
@@ -103,6 +104,7 @@ class Worker:
         self._looked_at = 0.0
         self._was_alone = False
         self._each_takes = _BATCH_SECONDS
+        self._heartbeat = Heartbeat(lambda: self._engine.store, self._engine.endpoint)
         self._counting = threading.Lock()
         self.counts: Counter[str] = Counter()
         """How many deliveries ended how, by the values of :class:`~flask_whop.engine.Status`."""
@@ -130,6 +132,8 @@ class Worker:
         ):
             while not self.stopping:
                 try:
+                    if not once:
+                        self._heartbeat.beat()
                     started = self._start(pool, running)
                     self._prune()
                 except StoreUnavailable as error:
@@ -144,6 +148,7 @@ class Worker:
                 for future in [future for future in running if future.done()]:
                     self._put_back(running.pop(future))  # what it didn't begin before stopping
                 idle()
+            self._heartbeat.end()
             for task in running.values():
                 self._put_back(task)
             log.info("Stopping; finishing %d running deliveries.", len(running))

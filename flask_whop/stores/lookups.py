@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -139,6 +139,23 @@ class Lookups(ABC):
         """Return the time that was noted under ``name``."""
         rows = self._select(self._statements.note, {"endpoint": endpoint, "name": storable(name)})
         return number(rows[0][0]) if rows else None
+
+    @repeatable
+    def notes(self, endpoint: str, prefix: str) -> Mapping[str, float]:
+        """Return the times that are noted under names that begin with ``prefix``."""
+        rows = self._select(self._statements.notes, {"endpoint": endpoint, "like": f"{prefix}%"})
+        return {str(name): number(at) for name, at in rows}
+
+    @repeatable
+    def drop_notes(self, endpoint: str, prefix: str, before: float) -> None:
+        """Forget the times before ``before`` under names that begin with ``prefix``."""
+        self._change(self._statements.drop_notes, {"endpoint": endpoint, "like": f"{prefix}%", "before": before})
+
+    @repeatable
+    def backlog(self, endpoint: str, most: int) -> int:
+        """Count the deliveries that are due, up to ``most``."""
+        [(count,)] = self._select(self._statements.backlog, {"endpoint": endpoint, "most": most})
+        return whole(count)
 
     @repeatable
     def stats(self, endpoint: str) -> Stats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import nlargest
 from itertools import takewhile
 
@@ -293,6 +293,21 @@ class MemoryStore(Contents, Store):
     def drop_bodies(self, endpoint: str, after: float, before: float) -> int:  # noqa: ARG002  # none is kept
         """Do nothing: a done delivery has no body here."""
         return 0
+
+    def notes(self, endpoint: str, prefix: str) -> Mapping[str, float]:
+        """Return the times that are noted under names that begin with ``prefix``."""
+        with self._lock:
+            return {name: at for (of, name), at in self._notes.items() if of == endpoint and name.startswith(prefix)}
+
+    def drop_notes(self, endpoint: str, prefix: str, before: float) -> None:
+        """Forget the times before ``before`` under names that begin with ``prefix``."""
+        for name, at in self.notes(endpoint, prefix).items():
+            if at < before:
+                self._notes.pop((endpoint, name), None)
+
+    def backlog(self, endpoint: str, most: int) -> int:
+        """Count the deliveries that are due, up to ``most``."""
+        return min(most, self.stats(endpoint).counts[State.DUE])
 
     def stats(self, endpoint: str) -> Stats:
         """Count the deliveries by state."""

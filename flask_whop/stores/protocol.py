@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from flask_whop.errors import ClaimLost
@@ -226,6 +226,18 @@ class Store(Lifeline, Protocol):
 
     def put_note(self, endpoint: str, name: str, at: float) -> None:
         """Note a time under ``name``, unless a later one is noted there; notes aren't pruned."""
+        ...
+
+    def notes(self, endpoint: str, prefix: str) -> Mapping[str, float]:
+        """Return the times that are noted under names that begin with ``prefix``."""
+        ...
+
+    def drop_notes(self, endpoint: str, prefix: str, before: float) -> None:
+        """Forget the times before ``before`` that are noted under names that begin with ``prefix``."""
+        ...
+
+    def backlog(self, endpoint: str, most: int) -> int:
+        """Count the deliveries that are due, now or later, up to ``most``."""
         ...
 
     def stats(self, endpoint: str) -> Stats:

@@ -287,6 +287,13 @@ class Statements:
         """Write what keeps and reads notes."""
         notes = self._names.notes
         self.note: str = f"SELECT noted_at FROM {notes} WHERE endpoint = :endpoint AND name = :name"
+        # By the key, whose first column is the name; all of them are ASCII, whatever the collation.
+        like = "endpoint = :endpoint AND name LIKE :like"
+        self.notes: str = f"SELECT name, noted_at FROM {notes} WHERE {like}"
+        self.drop_notes: str = f"DELETE FROM {notes} WHERE {like} AND noted_at < :before"
+        self.backlog: str = (
+            f"SELECT COUNT(*) FROM (SELECT 1 AS one {self._unfinished} AND state = 'due' LIMIT :most) AS due"
+        )
         self.put_note: str = (
             f"INSERT INTO {notes} (endpoint, name, noted_at) VALUES (:endpoint, :name, :at)"
             f" ON CONFLICT (endpoint, name) DO UPDATE"

@@ -593,6 +593,25 @@ def test_a_time_is_noted_for_an_endpoint_and_the_latest_one_counts(world):
     assert (world.store.note("shop", "began"), world.store.note("other", "began")) == (13.5, 1.0)
 
 
+def test_notes_are_read_and_forgotten_by_the_beginning_of_their_names(world):
+    for name, at in (("worker a", 1.0), ("worker b", 5.0), ("began", 1.0)):
+        world.store.put_note("shop", name, at)
+    world.store.put_note("other", "worker c", 1.0)
+    assert world.store.notes("shop", "worker ") == {"worker a": 1.0, "worker b": 5.0}
+    world.store.drop_notes("shop", "worker ", 5.0)
+    assert world.store.notes("shop", "worker ") == {"worker b": 5.0}
+    assert world.store.note("shop", "began") == 1.0
+    assert world.store.notes("other", "worker ") == {"worker c": 1.0}
+
+
+def test_the_backlog_is_what_is_due_now_or_later_and_counted_no_further_than_asked(world):
+    for number in range(4):
+        world.store.accept(arrival(number), 60.0 * number)
+    world.claim(9)
+    assert [world.store.backlog("shop", most) for most in (2, 4, 9)] == [2, 4, 4]
+    assert world.store.backlog("other", 9) == 0
+
+
 def test_deliveries_are_found_by_what_they_are_about_and_by_any_of_their_ids(world):
     world.done(1, resource="payment:pay_1")
     world.claim(2, resource="payment:pay_2", account_id="biz_2")

@@ -176,6 +176,14 @@ W304: Final = Finding(
     _WARNING,
 )
 
+W305: Final = Finding(
+    "W305",
+    "No worker has shown a sign of life for a minute.",
+    "Deliveries are stored, and wait until one runs.",
+    "Start flask whop work beside the app, and let a supervisor keep it running.",
+    _NOTE,
+)
+
 W401: Final = Finding(
     "W401",
     "No receiver is connected.",

@@ -10,6 +10,7 @@ from uuid import uuid4
 from flask_whop.config import DEFAULT_STORE, Mode
 from flask_whop.doctor.checkup import catalog
 from flask_whop.doctor.finding import Check, Finding
+from flask_whop.engine.health import OVERDUE, overdue, workers_of
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import StoreUnavailable
 from flask_whop.stores import Arrival, Key, MemoryStore, Settlement, State
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from celery import Celery
     from flask import Flask
 
-_OVERDUE = 120.0
 _PROBE_ENDPOINT = "flask_whop.doctor"
 
 
@@ -79,15 +79,15 @@ _NEEDS: Final[Mapping[Mode, str]] = {
 
 
 def _overdue(installation: Installation) -> list[Finding]:
-    """Owned deliveries that have been due for so long that nobody seems to run them."""
-    engine, store = installation.engine, installation.store
+    """Owned deliveries that have been due for so long that nobody seems to run them, or no worker that could."""
     try:
-        first = next(iter(store.due(engine.endpoint, 1)), None)
-        oldest = store.get(first.key) if first else None
+        late, workers = overdue(installation), workers_of(installation)
     except StoreUnavailable:
         return []
-    late = 0.0 if oldest is None else store.clock() - (oldest.due_at or oldest.changed_at)
-    return [catalog.W301.of(minutes=round(late / 60))] if late >= _OVERDUE else []
+    findings = [catalog.W301.of(minutes=round(late / 60))] if late >= OVERDUE else []
+    if installation.settings.dispatch is Mode.WORKER and not workers:
+        findings.append(catalog.W305)
+    return findings
 
 
 def _celery(app: Flask) -> list[Finding]:
