@@ -2,7 +2,7 @@
 
 What you import is here and in :mod:`flask_whop.signals`, :mod:`flask_whop.events`,
 :mod:`flask_whop.errors`, :mod:`flask_whop.stores` (with ``.sqlalchemy`` and
-``.sqlite``), :mod:`flask_whop.testing`, and :class:`flask_whop.config.Settings`. All
+``.sqlite``), :mod:`flask_whop.testing`, :mod:`flask_whop.prometheus`, and :class:`flask_whop.config.Settings`. All
 other modules are internal, and may change in any release.
 """
 

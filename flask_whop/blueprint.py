@@ -23,7 +23,7 @@ from flask_whop.engine.health import health_of
 from flask_whop.errors import BacklogFull, Reason, Rejected, StoreUnavailable
 from flask_whop.logs import facts, log
 from flask_whop.names import ascii_of, shown
-from flask_whop.signals import delivery_rejected
+from flask_whop.signals import delivery_answered, delivery_rejected
 from flask_whop.signature import HEADERS_READ, Delivery
 
 if TYPE_CHECKING:
@@ -102,30 +102,36 @@ def _view(installation: Installation) -> Callable[[], Response]:
     def receive() -> Response:
         """Answer 2xx exactly when Whop may forget the delivery; never raise, whatever comes."""
         started = time.perf_counter()
+        response, outcome = answer(started)
+        seconds = time.perf_counter() - started
+        engine.notify(delivery_answered, outcome=outcome, code=response.status_code, seconds=seconds)
+        return response
+
+    def answer(started: float) -> tuple[Response, str]:
         try:
             incoming = _incoming()
             delivery = verifier.verify(_headers_of(incoming), _body_taken(incoming))
             outcome, afterwards = dispatch(delivery)
             _log_outcome(outcome, delivery, started)
-            return _answer(outcome, afterwards)
+            return _answer(outcome, afterwards), outcome.status.value
         except Rejected as rejection:
             _log_rejection(rejection, started)
             engine.notify(delivery_rejected, rejection=rejection)
             response = _ANSWERS[rejection.reason]()
             if (diagnose := watch(rejection, _captured)) is not None:
                 response.call_on_close(diagnose)
-            return response
+            return response, "rejected"
         except BacklogFull as error:
             log.warning("Whop is asked to retry: %s", error)
-            return _STORE_UNAVAILABLE()
+            return _STORE_UNAVAILABLE(), "unavailable"
         except StoreUnavailable as error:
             log.exception("The store is unavailable; Whop is asked to retry.")
             engine.report(error)
-            return _STORE_UNAVAILABLE()
+            return _STORE_UNAVAILABLE(), "unavailable"
         except Exception as error:
             log.exception("A fault in the webhook receiver; Whop is asked to retry.")
             engine.report(error)
-            return _FAULT()
+            return _FAULT(), "fault"
 
     return receive
 

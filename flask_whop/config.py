@@ -92,7 +92,15 @@ def _is_for_a_command() -> bool:
 
     Without a secret, every request is refused.
     """
-    return os.environ.get("FLASK_RUN_FROM_CLI") == "true" and NAME in sys.argv[1:]
+    if os.environ.get("FLASK_RUN_FROM_CLI") != "true":
+        return False
+    arguments = iter(sys.argv[1:])
+    for argument in arguments:
+        if argument in ("-A", "--app", "-e", "--env-file"):
+            next(arguments, None)
+        elif not argument.startswith("-"):
+            return argument == NAME
+    return False
 
 
 def problem_of(secret: str) -> str | None:  # noqa: PLR0911  # a list of checks, one a line

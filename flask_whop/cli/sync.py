@@ -174,7 +174,7 @@ def _secrets_in(env_file: Path) -> list[str]:
     """The secrets that the file has already, for other webhooks; it's sure then that it can be written."""
     try:
         make_private(env_file)
-        value = dotenv_values(env_file, interpolate=False).get(_VARIABLE) or ""
+        value = dotenv_values(env_file).get(_VARIABLE) or ""
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it isn't UTF-8"
         raise fault(f"{env_file} can't be written ({reason}), so nothing was changed.") from None

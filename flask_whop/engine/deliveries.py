@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from flask_whop.config import MIN_KEEP_DAYS
 from flask_whop.engine.outcomes import Outcome
 from flask_whop.engine.retries import DAY
 from flask_whop.errors import ConfigError
@@ -37,9 +39,9 @@ class Details:
     """One delivery, with what its receivers did."""
 
     delivery: Stored
-    receipts: Sequence[Receipt]
+    receipts: Sequence[Receipt] = field(repr=False)
     """In the order of their first calls."""
-    body: bytes | None
+    body: bytes | None = field(repr=False)
     """What arrived; None if it's gone."""
 
     @property
@@ -94,6 +96,7 @@ class Deliveries:
             receipt_state,
             None if cursor is None else _place(cursor),
         )
+        limit = max(1, limit)
         found = self._engine.store.find(self._engine.endpoint, wanted, limit + 1)
         page = found[:limit]
         return Page(page, _cursor(page[-1]) if len(found) > limit else None)
@@ -139,9 +142,15 @@ class Deliveries:
     def prune(self, days: float | None = None) -> int:
         """Delete those that haven't changed for ``days``, ``WHOP_KEEP_DAYS`` by default; return how many.
 
-        What is running or due stays.
+        What is running or due stays. Raises :class:`~flask_whop.errors.ConfigError` for fewer
+        than 4 days.
         """
         keep = self._installation.settings.keep_days if days is None else days
+        if not MIN_KEEP_DAYS <= keep < math.inf:
+            raise ConfigError(
+                f"Deliveries are kept for {MIN_KEEP_DAYS} days or more: Whop retries for about 3, and a retry mustn't"
+                " look new."
+            )
         return self._engine.prune(self._engine.store.clock() - keep * DAY)
 
     def erase(
@@ -151,7 +160,7 @@ class Deliveries:
 
         Those of these ids, of an account, or about a resource (``payment:pay_…``). Ids and
         receipts stay, so nothing runs a second time, and what was unfinished counts as done.
-        Those that are running are left as they are.
+        Those that are running are left as they are, and not counted.
         """
         keys = [self._key(delivery_id) for delivery_id in delivery_ids]
         for wanted in ({"account_id": account_id}, {"resource": resource}):

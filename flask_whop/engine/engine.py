@@ -47,6 +47,7 @@ _MOST_DRIFT_LOGGED = 10
 _BEGAN = "began"
 _PRUNED = "pruned"
 _DROPPED = "bodies dropped"
+_SWEPT = "bodies swept"
 
 
 class Cipher(Protocol):
@@ -97,7 +98,6 @@ class Engine:
         self._limit = BacklogLimit(settings.most_due)
         self._cipher = cipher
         self._keep_payloads_for = None if settings.keep_payload_days is None else settings.keep_payload_days * DAY
-        self._longest_unfinished = settings.keep_days * DAY
         self._on_default_file = on_default_file
         self._store = store
 
@@ -210,31 +210,30 @@ class Engine:
         another process took it over. Raises :class:`~flask_whop.errors.NotReplayable` and
         :class:`~flask_whop.errors.StoreUnavailable`.
         """
-        again = self._receipts_of(key, receivers, force=force) if receivers else ()
-        if not self.store.replay(key, again):
-            raise NotReplayable(f"Delivery {key.id} can't be replayed: it's running now, or its payload is gone.")
-        token = new_token()
-        taken = self.store.take(key, token, self.leases.lease, early=True)
-        return None if taken is None else self._run_taken(taken, token, frozenset(receivers))
+        if not receivers:
+            if not self.store.replay(key):
+                raise NotReplayable(f"Delivery {key.id} can't be replayed: it's running now, or its payload is gone.")
+            return self.run(key, early=True)
+        names = self._names_of(key, receivers)
+        hold = Hold(new_token(), self.leases.lease)
+        taken = self.store.replay_some(key, hold, list(receivers), () if force else names)
+        if taken is None:
+            raise NotReplayable(
+                f"Delivery {key.id} can't be replayed: it's running now, its payload is gone, or"
+                f" {', '.join(receivers)} has finished it, and only a forced replay runs it again."
+            )
+        return self._run_taken(taken, hold.token, frozenset(receivers))
 
-    def _receipts_of(self, key: Key, receivers: Collection[str], *, force: bool) -> list[str]:
-        """The names under which the receivers that are to run again have receipts, the former ones included."""
+    def _names_of(self, key: Key, receivers: Collection[str]) -> list[str]:
+        """All names of the receivers that are to run, the former ones included."""
         stored = self.store.get(key)
         body = None if stored is None else self.body_of(stored)
         if body is None:
             raise NotReplayable(f"Delivery {key.id} can't be replayed: there is none, or its payload is gone.")
-        receipts = {receipt.receiver: receipt for receipt in self.store.receipts(key)}
         calls = {call.name: call for call in self._host.calls_for(parse_event(body, key.id))}
-        names: list[str] = []
-        for receiver in receivers:
-            if receiver not in calls:
-                raise NotReplayable(f"No receiver of delivery {key.id} is called {receiver}.")
-            mine = [receipts[name] for name in calls[receiver].names if name in receipts]
-            if any(receipt.state in FINISHED for receipt in mine) and not force:
-                raise NotReplayable(f"{receiver} has finished delivery {key.id}; only a forced replay runs it again.")
-            names += [receipt.receiver for receipt in mine]
-        # One without a receipt is called as for the first time; its name says that the others aren't.
-        return names or list(receivers)
+        if unknown := [receiver for receiver in receivers if receiver not in calls]:
+            raise NotReplayable(f"No receiver of delivery {key.id} is called {', '.join(unknown)}.")
+        return [name for receiver in receivers for name in calls[receiver].names]
 
     def body_of(self, stored: Stored) -> bytes | None:
         """Return the body of a delivery as it came; None if it's gone.
@@ -346,11 +345,17 @@ class Engine:
         """Forget the bodies that are past their days; those before the last time are gone already."""
         if self._keep_payloads_for is None:
             return
-        after, before = self.store.note(self.endpoint, _DROPPED) or 0.0, self.store.clock() - self._keep_payloads_for
+        now = self.store.clock()
+        before, swept = now - self._keep_payloads_for, self.store.note(self.endpoint, _SWEPT)
+        if swept is None or now - swept >= DAY:
+            # What was replayed is done long after it arrived, so all of it is looked at once a day.
+            after = 0.0
+            self.store.put_note(self.endpoint, _SWEPT, now)
+        else:
+            after = self.store.note(self.endpoint, _DROPPED) or 0.0
         while self.store.drop_bodies(self.endpoint, after, before):
             pass
-        # What arrived earlier and was done since is found by the next one.
-        self.store.put_note(self.endpoint, _DROPPED, max(0.0, before - self._longest_unfinished))
+        self.store.put_note(self.endpoint, _DROPPED, before)
 
     # Signals.
 

@@ -25,6 +25,7 @@ from flask_whop.errors import (
 from flask_whop.logs import facts, log
 from flask_whop.signals.terms import Call, Condition
 from flask_whop.stores import Key, Mark, Receipt, ReceiptState, Turn
+from flask_whop.stores.protocol import claim_lost
 
 if TYPE_CHECKING:
     from flask_whop.engine.host import Host
@@ -100,7 +101,9 @@ class Run:
     def _to_be_called(self) -> list[Call]:
         """The receivers that aren't done with the event, and are due."""
         connected = self._host.calls_for(self._event)
-        if self._holding.expected and not self._holding.only:
+        if self._holding.only:
+            self._leave_others(connected)
+        elif self._holding.expected:
             self._wait_for_absent(connected)
         calls = [call for call in connected if self._is_to_be_called(call)]
         if not self._first and len(calls) > 1:
@@ -118,11 +121,22 @@ class Run:
                 extra=self._facts(name),
             )
 
+    def _leave_others(self, connected: Sequence[Call]) -> None:
+        """Note what a replay for some receivers leaves undone, whether this process has those others or not."""
+        chosen = {name for call in connected if call.name in self._holding.only for name in call.names}
+        for name, receipt in self._holding.receipts.items():
+            if name not in chosen:
+                self._record.leave(receipt)
+        receipts = self._holding.receipts.keys()
+        known = {name for call in connected if not receipts.isdisjoint(call.names) for name in call.names}
+        for name in self._holding.expected:
+            if name not in chosen | known | receipts:
+                self._record.leave(None)
+
     def _is_to_be_called(self, call: Call) -> bool:
         receipt = self._record.receipt_of(call)
-        if self._holding.only and call.name not in self._holding.only:
-            self._record.leave(receipt)
-            return False
+        if self._holding.only:
+            return call.name in self._holding.only
         if receipt is None:
             return True
         if receipt.state is ReceiptState.STARTED:
@@ -141,7 +155,7 @@ class Run:
             for number, call in enumerate(calls, 1):
                 mark = self._mark_of(call) if call.skip_stale else None
                 last = number == len(calls) and not ordered
-                if call.condition is not None and not self._is_wanted(call, call.condition, last=last):
+                if call.condition is not None and not self._is_wanted(call, call.condition, held, last=last):
                     continue
                 if mark is None:
                     self._call(call, held, None, last=last)
@@ -151,10 +165,16 @@ class Run:
         finally:
             self._leases.let_go(self._key, self._token)
 
-    def _is_wanted(self, call: Call, condition: Condition, *, last: bool) -> bool:
-        """Whether a receiver wants the event; if not, or if its condition raises, that is recorded."""
-        self._event.stale_if(partial(_is_stale, self._store, self._key, call.names))
+    def _is_wanted(self, call: Call, condition: Condition, held: Held, *, last: bool) -> bool:
+        """Whether a receiver wants the event; if not, or if its condition raises, that is recorded.
+
+        A condition may hang or end the process, as a receiver may, so it's counted like a call.
+        """
         attempt = Attempt(call, self._store.clock(), None, last)
+        if not self._first:
+            self._record.start(attempt)
+        held.call(call.name, None)
+        self._event.stale_if(partial(_is_stale, self._store, self._key, call.names))
         self._store.begin()
         try:
             reason = condition.refuses(self._event)
@@ -162,9 +182,12 @@ class Run:
             self._store.undo()
             self._fail(attempt, error)
             return False
+        self._store.undo()
+        if not self._leases.holds(self._key, self._token):
+            raise claim_lost(self._key)
         if reason is not None:
-            self._store.undo()
             self._record.end(attempt, ReceiptState.SKIPPED, note=reason)
+            self._tell(call, ReceiptState.SKIPPED.value, 0.0)
         return reason is None
 
     def _mark_of(self, call: Call) -> Mark | None:
@@ -212,9 +235,11 @@ class Run:
         # Bound to values only: an event that somebody keeps must keep neither the run nor the receiver alive.
         self._event.stale_if(partial(_is_stale, self._store, self._key, call.names))
         self._ran += 1
+        started = time.perf_counter()
         error = self._call_receiver(call)
         if error is None:
             error = self._commit(attempt)
+        self._tell(call, _outcome_of(error), time.perf_counter() - started)
         if error is not None:
             self._fail(attempt, error)
 
@@ -304,6 +329,10 @@ class Run:
             self._host.report(exception)
         self._notify_of_failure(call, exception)
 
+    def _tell(self, call: Call, outcome: str, seconds: float) -> None:
+        keywords = {"receiver": call.name, "outcome": outcome, "seconds": seconds}
+        self._host.notify(signals.receiver_called, event=self._event, **keywords)
+
     def _facts(self, receiver: str) -> dict[str, object]:
         """What a line about a receiver says to programs."""
         event = self._event
@@ -337,6 +366,15 @@ class Run:
 def _is_stale(store: Store, key: Key, names: tuple[str, ...], order: Order | None) -> bool:
     """Whether the receiver of these names, the current one first, has handled a later event of the resource."""
     return order is not None and store.is_stale(key, Mark(names[0], *order), names)
+
+
+def _outcome_of(error: BaseException | None) -> str:
+    """How a call ended, in the words of receipts; a wish to be called later is no failure."""
+    if error is None:
+        return ReceiptState.DONE.value
+    if isinstance(error, RetryLater):
+        return Status.RETRY_LATER.value
+    return ReceiptState.GIVEN_UP.value if isinstance(error, GiveUp) else ReceiptState.FAILED.value
 
 
 def answer_in(receipts: Iterable[Receipt]) -> str | None:

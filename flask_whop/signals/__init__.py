@@ -245,6 +245,22 @@ class EventReceiver(Protocol):
         ...
 
 
+class CallReceiver(Protocol):
+    """Receives ``receiver_called``."""
+
+    def __call__(self, app: Flask, /, *, event: events.AnyEvent, receiver: str, outcome: str, seconds: float) -> object:
+        """Note how the receiver ended: ``done``, ``skipped``, ``failed``, ``retry_later`` or ``given_up``."""
+        ...
+
+
+class AnswerReceiver(Protocol):
+    """Receives ``delivery_answered``."""
+
+    def __call__(self, app: Flask, /, *, outcome: str, code: int, seconds: float) -> object:
+        """Note the answer to a request: its HTTP status, and the outcome as the log has it."""
+        ...
+
+
 class PullReceiver(Protocol):
     """Receives ``deliveries_pulled``."""
 
@@ -274,6 +290,14 @@ delivery_duplicated: LifecycleSignal[EventDeliveryReceiver] = LifecycleSignal(
 )
 delivery_dead_lettered: LifecycleSignal[EventDeliveryReceiver] = LifecycleSignal(
     "delivery_dead_lettered", ("delivery", "event"), "Sent when a receiver has run out of retries."
+)
+delivery_answered: LifecycleSignal[AnswerReceiver] = LifecycleSignal(
+    "delivery_answered", ("outcome", "code", "seconds"), "Sent for each request to the route, when its answer is known."
+)
+receiver_called: LifecycleSignal[CallReceiver] = LifecycleSignal(
+    "receiver_called",
+    ("event", "receiver", "outcome", "seconds"),
+    "Sent for each receiver that an event was for, when it has ended or been skipped.",
 )
 receiver_failed: LifecycleSignal[FailureReceiver] = LifecycleSignal(
     "receiver_failed", ("event", "receiver", "error"), "Sent for each receiver that raised."

@@ -9,8 +9,9 @@ from fnmatch import fnmatchcase
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
-from flask_whop.errors import SetupError
+from flask_whop.errors import ReceiverError, SetupError
 from flask_whop.names import innermost, name_of, namespace_of, storable_name
+from flask_whop.signals.checks import unrun
 
 if TYPE_CHECKING:
     from typing_extensions import TypedDict
@@ -45,9 +46,15 @@ class Condition(NamedTuple):
         """Say why the receiver doesn't want ``event``; None if it does. Raises what ``when`` raises."""
         if self.accounts and event.account_id not in self.accounts:
             return "Not called: the event is of an account that its accounts= doesn't list."
-        if self.when is not None and not self.when(event):
-            return "Not called: its condition (when=) isn't met."
-        return None
+        if self.when is None:
+            return None
+        met = self.when(event)
+        if (left := unrun(met)) is not None or inspect.isawaitable(met):
+            close = getattr(met, "close", None)
+            if close is not None:
+                close()
+            raise ReceiverError(f"The condition (when=) returned {left or 'a coroutine'}, which would always be true.")
+        return None if met else "Not called: its condition (when=) isn't met."
 
 
 class Call(NamedTuple):

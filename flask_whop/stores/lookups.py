@@ -120,9 +120,8 @@ class Lookups(ABC):
         conditions, values = searches(wanted, types, families)
         if not conditions:
             return []
-        rows = self._select(self._statements.find(conditions), {**values, "endpoint": endpoint, "limit": limit})
-        # A text may be found as more than one thing.
-        return list({stored.key: stored for stored in map(stored_of, rows)}.values())
+        statement = self._statements.find(conditions, overlapping=wanted.text is not None)
+        return [stored_of(row) for row in self._select(statement, {**values, "endpoint": endpoint, "limit": limit})]
 
     def _types_like(self, endpoint: str, pattern: str) -> list[str]:
         if "*" not in pattern:

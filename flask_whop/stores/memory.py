@@ -11,6 +11,7 @@ from flask_whop.stores.memory_contents import (
     CLAIMABLE,
     RUNNING,
     Contents,
+    Delivery,
     Progress,
     due_time,
     fits,
@@ -33,6 +34,7 @@ from flask_whop.stores.records import (
     Hold,
     Key,
     Mark,
+    Origin,
     Receipt,
     ReceiptState,
     Settlement,
@@ -69,6 +71,9 @@ class MemoryStore(Contents, Store):
             if delivery is None:
                 self._hold(self._add(arrival, now), token, now, lease)
                 return _FIRST
+            if delivery.arrival.origin is Origin.ERASED:
+                self._end(arrival.key, delivery, Settlement(State.DONE))
+                return Claim(granted=False, owned=True)
             if delivery.state not in CLAIMABLE and not (delivery.state is State.RUNNING and delivery.lease_until < now):
                 return Claim(granted=False, owned=delivery.owned, attempts=delivery.attempts)
             self._give_body(delivery, arrival)
@@ -201,18 +206,45 @@ class MemoryStore(Contents, Store):
         with self._lock:
             self._end(key, self._held(key, token), settlement)
 
-    def replay(self, key: Key, receivers: Sequence[str] = ()) -> bool:
+    def replay(self, key: Key) -> bool:
         """Make a delivery due now; not one that is done, since its body is gone."""
         with self._lock:
-            delivery = self._live.get(key)
-            if delivery is None or delivery.state is State.RUNNING or not delivery.arrival.body:
+            delivery = self._at_rest(key)
+            if delivery is None:
                 return False
             now = self.clock()
             self._make_due(delivery, now, now)
             for name, receipt in delivery.receipts.items():
-                if (name in receivers) if receivers else (receipt.state not in FINISHED):
+                if receipt.state not in FINISHED:
                     delivery.receipts[name] = receipt._replace(state=ReceiptState.FAILED, due_at=now)
             return True
+
+    def replay_some(
+        self, key: Key, hold: Hold, again: Sequence[str], unless_finished: Sequence[str] = ()
+    ) -> Taken | None:
+        """Claim a delivery that nobody holds, to run some of its receivers again."""
+        with self._lock:
+            delivery = self._at_rest(key)
+            if delivery is None:
+                return None
+            receipts = delivery.receipts
+            if any(name in receipts and receipts[name].state in FINISHED for name in unless_finished):
+                return None
+            now = self.clock()
+            for name in again:
+                if name in receipts:
+                    receipts[name] = receipts[name]._replace(state=ReceiptState.FAILED, due_at=now)
+            self._make_due(delivery, now, now)
+            self._hold(delivery, hold.token, now, hold.lease)
+            return Taken(stored_of(delivery), dict(receipts))
+
+    def _at_rest(self, key: Key) -> Delivery | None:
+        """Return a delivery that nobody holds and that has its body."""
+        delivery = self._live.get(key)
+        if delivery is None or not delivery.arrival.body:
+            return None
+        held = delivery.state is State.RUNNING and delivery.lease_until >= self.clock()
+        return None if held else delivery
 
     def is_stale(self, key: Key, mark: Mark, names: Sequence[str]) -> bool:
         """Return whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 from flask_whop.names import storable
 from flask_whop.stores.protocol import claim_lost
 from flask_whop.stores.records import (
+    FINISHED,
     Arrival,
     Filter,
     Key,
@@ -239,11 +240,14 @@ class Contents:
     def _erase(self, key: Key) -> bool:
         """Finish a delivery that isn't running, without its body and the texts of its receipts."""
         delivery = self._get_live(key)
-        if delivery is None or delivery.state is RUNNING:
+        if delivery is None or (delivery.state is RUNNING and delivery.lease_until >= self.clock()):
             return False
         self._leave_rest(delivery)
-        plain = {name: one._replace(error=None, answer=None) for name, one in delivery.receipts.items()}
-        delivery.receipts = plain
+        for name, one in list(delivery.receipts.items()):
+            state = one.state if one.state in FINISHED else ReceiptState.SKIPPED
+            delivery.receipts[name] = one._replace(state=state, due_at=None, error=None, answer=None)
+        delivery.owned = True
+        delivery.arrival = delivery.arrival._replace(origin=Origin.ERASED)
         self._end(key, delivery, Settlement(DONE))
         return True
 

@@ -180,11 +180,22 @@ class Store(Lifeline, Protocol):
         """End a claim."""
         ...
 
-    def replay(self, key: Key, receivers: Sequence[str] = ()) -> bool:
+    def replay(self, key: Key) -> bool:
         """Make a failed, done or dead delivery due now, for the receivers that are not done with it.
 
-        With ``receivers``, it is for those that are named, even if they are done, and the
-        others stay as they are. Return False if it is missing, running, or no longer has a body.
+        So is one that a dead process has left. Return False if it is missing, running, or no
+        longer has a body.
+        """
+        ...
+
+    def replay_some(
+        self, key: Key, hold: Hold, again: Sequence[str], unless_finished: Sequence[str] = ()
+    ) -> Taken | None:
+        """Own a delivery that nobody holds, and claim it, in one atomic step, to run some of its receivers.
+
+        The receipts of ``again`` are made failed ones, done or not; all others stay as they
+        are. Return None if the delivery is missing, running, or no longer has a body, or if a
+        receiver of ``unless_finished`` has finished it: then nothing is changed.
         """
         ...
 

@@ -56,6 +56,8 @@ class Origin(str, Enum):
     """Whop sent it, signed."""
     PULLED = "pulled"
     """It was fetched from Whop's delivery log."""
+    ERASED = "erased"
+    """Its payload was erased, so what comes of it again is a duplicate, whatever its receivers have done."""
 
 
 class Key(NamedTuple):

@@ -11,6 +11,7 @@ from flask_whop.names import ascii_of, storable
 from flask_whop.stores.lookups import Lookups, repeatable
 from flask_whop.stores.protocol import Store, claim_lost, warn_of_dead_letters
 from flask_whop.stores.records import (
+    FINISHED,
     NO_RECEIPTS,
     Accepted,
     Arrival,
@@ -44,6 +45,12 @@ from flask_whop.stores.rows import (
 from flask_whop.stores.statements import AT_ONCE, Ending
 
 _END_OF_TIME: Final = 1e12
+
+
+class _Finished(Exception):  # it ends a transaction
+    """A receiver has finished what was to be replayed for it."""
+
+
 _FIRST: Final = Claim(granted=True)
 
 
@@ -281,20 +288,44 @@ class SqlStore(Lookups, Store):
             raise claim_lost(key)
 
     @repeatable
-    def replay(self, key: Key, receivers: Sequence[str] = ()) -> bool:
-        """Make a delivery due now, for the receivers that are not done with it, or for those that are named."""
+    def replay(self, key: Key) -> bool:
+        """Make a delivery due now, for the receivers that are not done with it."""
         values = {**key._asdict(), "now": self._now()}
 
         def replay(connection: Connection) -> bool:
             if not connection.change(self._statements.replay, values):
                 return False
-            for receiver in receivers:
-                connection.change(self._statements.call_again_one, {**values, "receiver": storable(receiver)})
-            if not receivers:
-                connection.change(self._statements.call_again, values)
+            connection.change(self._statements.call_again, values)
             return True
 
         return self._transact(replay)
+
+    def replay_some(
+        self, key: Key, hold: Hold, again: Sequence[str], unless_finished: Sequence[str] = ()
+    ) -> Taken | None:
+        """Claim a delivery that nobody holds, to run some of its receivers again."""
+        now = self._now()
+        values = {**key._asdict(), "now": now, "latest": _END_OF_TIME, "token": hold.token, "until": now + hold.lease}
+
+        def replay(connection: Connection) -> Sequence[Row]:
+            if not connection.change(self._statements.replay, values):
+                return ()
+            receipts = map(receipt_of, connection.rows(self._statements.receipts, key._asdict()))
+            finished = {receipt.receiver for receipt in receipts if receipt.state in FINISHED}
+            if finished.intersection(map(storable, unless_finished)):
+                raise _Finished
+            for receiver in again:
+                connection.change(self._statements.call_again_one, {**values, "receiver": storable(receiver)})
+            if self._statements.returns:
+                return connection.rows(self._statements.take, values)
+            connection.change(self._statements.take, values)
+            return connection.rows(self._statements.taken, held_values(key, hold.token))
+
+        try:
+            taken = self._taken(self._transact(replay))
+        except _Finished:
+            return None
+        return taken[0] if taken else None
 
     @repeatable
     def put_note(self, endpoint: str, name: str, at: float) -> None:
@@ -319,7 +350,7 @@ class SqlStore(Lookups, Store):
         def erase(connection: Connection) -> int:
             erased = 0
             for endpoint, ids in _batches(keys):
-                values = {"endpoint": endpoint, **_named(ids)}
+                values = {"endpoint": endpoint, "now": self._now(), **_named(ids)}
                 connection.change(self._statements.erase_texts, values)
                 erased += connection.change(self._statements.erase_bodies, values)
             return erased

@@ -41,6 +41,8 @@ _LINE = "endpoint = :endpoint AND receiver = :receiver AND line = :line"
 # many rows are in that state, even if the plan was made while the table was empty.
 _HELD = f"{KEY} AND CASE state WHEN 'running' THEN lease = :token ELSE 1 = 0 END"
 TAKEABLE = "CASE state WHEN 'due' THEN due_at <= :latest WHEN 'running' THEN lease_until < :now ELSE 1 = 0 END"
+# At rest: nobody holds it, not even a dead process.
+_AT_REST = "CASE state WHEN 'running' THEN lease_until < :now ELSE 1 = 1 END"
 # Over: pruned when it is old.
 OVER = "state IN ('failed', 'done', 'dead')"
 AT_ONCE: Final = 100
@@ -105,7 +107,8 @@ class Statements:
             f" VALUES ({ARRIVED_VALUES}, 'running', 0, 1, :token, :until)"
             f" ON CONFLICT (endpoint, id) DO UPDATE SET state = 'running', owned = 0, lease = :token,"
             f" lease_until = :until, attempts = {deliveries}.attempts + 1, changed_at = :now, due_at = NULL,"
-            f" {lapses}, body = :body WHERE {deliveries}.{OVER} OR {lapsed} RETURNING {STANDING}"
+            f" {lapses}, body = :body WHERE ({deliveries}.{OVER} AND {deliveries}.origin <> 'erased') OR {lapsed}"
+            f" RETURNING {STANDING}"
         )
         # Due, or already running if the caller runs it at once.
         self.accept: str = (
@@ -210,7 +213,7 @@ class Statements:
         deliveries, receipts, *_ = self._names
         self.replay: str = (
             f"UPDATE {deliveries} SET state = 'due', owned = 1, due_at = :now, opened_at = :now, changed_at = :now,"
-            f" lease = NULL WHERE {KEY} AND state IN ('failed', 'done', 'dead', 'due') AND body IS NOT NULL"
+            f" lease = NULL WHERE {KEY} AND body IS NOT NULL AND {_AT_REST}"
         )
         self.call_again: str = (
             f"UPDATE {receipts} SET state = 'failed', due_at = :now WHERE endpoint = :endpoint AND delivery_id = :id"
@@ -231,13 +234,15 @@ class Statements:
             f"UPDATE {receipts} SET state = 'failed', due_at = :now WHERE endpoint = :endpoint AND delivery_id = :id"
             f" AND receiver = :receiver"
         )
-        not_running = f"endpoint = :endpoint AND state <> 'running' AND id IN ({_BATCH})"
+        not_running = f"endpoint = :endpoint AND id IN ({_BATCH}) AND {_AT_REST}"
         self.erase_texts: str = (
-            f"UPDATE {receipts} SET error = NULL, answer = NULL WHERE endpoint = :endpoint"
-            f" AND delivery_id IN (SELECT id FROM {deliveries} WHERE {not_running})"
+            f"UPDATE {receipts} SET error = NULL, answer = NULL, due_at = NULL,"
+            f" state = CASE WHEN state IN ('failed', 'dead', 'started') THEN 'skipped' ELSE state END"
+            f" WHERE endpoint = :endpoint AND delivery_id IN (SELECT id FROM {deliveries} WHERE {not_running})"
         )
         self.erase_bodies: str = (
-            f"UPDATE {deliveries} SET body = NULL, state = 'done', due_at = NULL WHERE {not_running}"
+            f"UPDATE {deliveries} SET body = NULL, state = 'done', owned = 1, due_at = NULL, lease = NULL,"
+            f" origin = 'erased' WHERE {not_running}"
         )
         self.with_old_body: str = (
             f"SELECT id FROM {deliveries} WHERE endpoint = :endpoint AND {BY_STATE} AND state = 'done'"
@@ -331,8 +336,10 @@ class Statements:
     def _ending(self, settle: str) -> Ending:
         return Ending(settle, None, None)
 
-    def find(self, conditions: Sequence[str]) -> str:
+    def find(self, conditions: Sequence[str], *, overlapping: bool = False) -> str:
         """Return a search for the latest deliveries that meet one of the conditions, each of which has an index.
+
+        ``overlapping`` says that one delivery may meet several.
 
         Each condition is a search of its own, which stops when it has found enough.
         """
@@ -342,7 +349,8 @@ class Statements:
             f" AND {condition.format_map(tables)} ORDER BY received_at DESC, id DESC LIMIT :limit) AS part_{number}"
             for number, condition in enumerate(conditions)
         )
-        return f"{' UNION ALL '.join(parts)} ORDER BY received_at DESC, id DESC LIMIT :limit"
+        union = " UNION " if overlapping else " UNION ALL "
+        return f"{union.join(parts)} ORDER BY received_at DESC, id DESC LIMIT :limit"
 
 
 class SqliteStatements(Statements):

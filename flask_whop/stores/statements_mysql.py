@@ -47,7 +47,7 @@ class MySQLStatements(Statements):
         deliveries = self._names.deliveries
         lapsed = "(state = 'running' AND lease_until < :now)"
         counted = f"lapses = lapses + IF({lapsed}, 1, 0)"
-        granted, accepted = f"({OVER} OR {lapsed})", f"(state = 'failed' OR {lapsed})"
+        granted, accepted = f"(({OVER} AND origin <> 'erased') OR {lapsed})", f"(state = 'failed' OR {lapsed})"
         self.claim: str = (
             f"INSERT INTO {deliveries} ({ARRIVED}, state, owned, attempts, lease, lease_until)"
             f" VALUES ({ARRIVED_VALUES}, 'running', 0, 1, :token, :until) ON DUPLICATE KEY UPDATE"

@@ -338,6 +338,10 @@ def test_the_first_webhook_is_made_for_an_app_that_has_no_secret_yet(whop, tmp_p
     assert refused.returncode == 1
     assert "WHOP_WEBHOOK_SECRET is not set" in refused.stderr
     assert "WHOP_WEBHOOK_SECRET is not set" in flask("routes").stderr, "everything else needs one"
+    (tmp_path / "whop.py").write_text((tmp_path / "shop.py").read_text())
+    served = flask("--app", "whop", "run", "--port", "0")
+    assert served.returncode != 0, "no server starts without one, whatever it's called"
+    assert "WHOP_WEBHOOK_SECRET is not set" in served.stderr
 
 
 def test_the_address_is_where_middleware_mounts_the_app(shop, whop):

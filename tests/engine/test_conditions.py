@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import suppress
+
 import pytest
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import Session
 
 from flask_whop import GiveUp, WhopWebhooks
 from flask_whop.engine.installation import Installation
+from flask_whop.engine.recording import Record
+from flask_whop.engine.run import Run
 from flask_whop.engine.worker import run_due
 from flask_whop.errors import SetupError
 from flask_whop.events import PaymentSucceeded
 from flask_whop.signals import payment_succeeded, receiver_failed
 from flask_whop.stores import Key, ReceiptState, State
+from flask_whop.stores.sqlalchemy import SessionStore
 from tests.shop import Sender, new_app
 
 PAID = "payment.succeeded"
@@ -157,3 +165,72 @@ def test_a_coroutine_is_no_condition(shop):
 
     with pytest.raises(SetupError, match="a coroutine would always count as true"):
         shop.whop.on(PaymentSucceeded, when=condition)(shop.take)
+
+
+def test_a_hidden_coroutine_is_a_failure_and_no_yes(shop, caplog):
+    async def never(event):
+        return False
+
+    shop.whop.on(PaymentSucceeded, name="gold", when=lambda event: never(event) if event.id else False)(shop.take)
+    assert shop.deliver().status_code == 500
+    assert shop.got == []
+    assert "which would always be true" in caplog.text
+
+
+def test_a_condition_that_ends_its_process_is_counted_and_starves_nobody(tmp_path, monkeypatch):
+    shop = Shop(tmp_path, WHOP_DISPATCH="worker", WHOP_RETRY_FIRST=1, WHOP_RETRY_FOR=60)
+    engine = Installation.of(shop.app).engine
+    times = [engine.store.clock()]
+    engine.store.clock = lambda: times[0]
+
+    class Killed(BaseException):
+        """Stands in for a process that is gone before it can write anything."""
+
+    def dies(event):
+        raise Killed
+
+    def write_nothing(*_args, **_how):
+        raise Killed
+
+    shop.whop.on(PaymentSucceeded, name="picky", when=dies)(lambda app, event: None)
+    shop.whop.on(PaymentSucceeded, name="books")(shop.take)
+    shop.deliver()
+    monkeypatch.setattr(Record, "break_off", lambda self, wait: None)
+    monkeypatch.setattr(Run, "_fail", write_nothing)
+    for _ in range(12):
+        with shop.app.app_context(), suppress(Killed):
+            engine.run(Key(engine.endpoint, "msg_1"))
+        times[0] += 40
+    assert shop.got == ["msg_1"], "books has been called"
+    assert shop.receipts()["picky"][0] is ReceiptState.DEAD
+    assert shop.state() is State.DEAD
+
+
+def test_a_receiver_is_not_called_once_its_condition_has_taken_too_long(shop):
+    leases = Installation.of(shop.app).engine.leases
+
+    def loses_the_claim(event):
+        leases._held.clear()
+        return True
+
+    shop.whop.on(PaymentSucceeded, when=loses_the_claim)(shop.take)
+    shop.deliver()
+    assert shop.got == []
+
+
+def test_conditions_leave_nothing_behind_in_a_session(tmp_path):
+    app = new_app(tmp_path)
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path}/shop.sqlite3"
+    db = SQLAlchemy(app)
+    got = []
+    whop = WhopWebhooks(app, store=SessionStore(db, create=True))
+    whop.on(PaymentSucceeded, when=lambda event: True)(lambda app, event: got.append(1))
+    sessions = []
+    for number in range(30):
+        Sender(app).deliver(PAID, id=f"msg_{number}")
+        gc.collect()
+        sessions.append(sum(isinstance(one, Session) for one in gc.get_objects()))
+    assert len(got) == 30
+    assert sessions[-1] <= sessions[3]
+    with app.app_context():
+        db.engine.dispose()

@@ -116,6 +116,103 @@ def test_one_receiver_is_replayed_and_the_other_keeps_its_failure(shop):
     assert shop.whop.deliveries.get("msg_1").delivery.state is State.DONE
 
 
+def other_release(shop, *names, **was):
+    """The same shop in a process of another release, with these receivers."""
+    app = new_app(shop.app.instance_path, **{key: shop.app.config[key] for key in shop.app.config if "WHOP_" in key})
+    whop = WhopWebhooks(app)
+    ran = []
+    for name in names:
+        whop.on(PAID, name=name, was=was.get(name, ()))(lambda app, event, name=name: ran.append((name, event.id)))
+    return app, whop, ran
+
+
+def test_a_receiver_that_this_process_lacks_is_not_lost_by_a_replay_for_another(tmp_path):
+    shop = Shop(tmp_path, WHOP_DISPATCH="worker")
+    shop.deliver("msg_1")
+    app, whop, _ = other_release(shop, "mail")
+    with app.app_context():
+        whop.deliveries.replay("msg_1", ["mail"])
+        assert whop.deliveries.get("msg_1").delivery.state is State.DUE
+    run_due(shop.app)
+    assert shop.ran == [("books", "msg_1")]
+
+
+def test_a_dead_letter_of_a_receiver_that_this_process_lacks_stays_one(tmp_path):
+    shop = Shop(tmp_path, WHOP_DISPATCH="worker", WHOP_RETRY_FOR=0.001)
+    shop.fails = {"mail", "books"}
+    shop.deliver("msg_1")
+    run_due(shop.app)
+    app, whop, _ = other_release(shop, "mail")
+    with app.app_context():
+        assert whop.deliveries.replay("msg_1", ["mail"]).status == "dead"
+        assert whop.deliveries.stats().counts[State.DEAD] == 1
+
+
+def test_a_replay_for_one_receiver_runs_none_that_came_later(shop):
+    shop.deliver("msg_1")
+    shop.whop.on(PAID, name="charge")(shop.receiver("charge"))
+    assert shop.whop.deliveries.replay("msg_1", ["mail"], force=True).status == "processed"
+    run_due(shop.app)
+    assert shop.ran[2:] == [("mail", "msg_1")]
+    assert shop.whop.deliveries.get("msg_1").delivery.state is State.DONE
+
+
+def test_a_forced_replay_under_a_new_name_leaves_the_former_receipt_as_it_was(shop):
+    shop.deliver("msg_1")
+    app, whop, ran = other_release(shop, "post", "books", post="mail")
+    with app.app_context():
+        whop.deliveries.replay("msg_1", ["post"], force=True)
+    assert ran == [("post", "msg_1")]
+    states = {one.receiver: one.state for one in shop.whop.deliveries.get("msg_1").receipts}
+    assert states == dict.fromkeys(("mail", "books", "post"), ReceiptState.DONE)
+    assert shop.deliver("msg_1").json == {"status": "duplicate"}, "of the former release too"
+
+
+def test_what_finished_meanwhile_is_not_replayed(shop, monkeypatch):
+    shop.fails = {"mail"}
+    shop.deliver("msg_1")
+    shop.fails = set()
+    store = Installation.of(shop.app).store
+    real = store.replay_some
+
+    def after_whops_retry(*args):
+        shop.deliver("msg_1")
+        return real(*args)
+
+    monkeypatch.setattr(store, "replay_some", after_whops_retry)
+    with pytest.raises(NotReplayable):
+        shop.whop.deliveries.replay("msg_1", ["mail"])
+    assert shop.ran.count(("mail", "msg_1")) == 2
+
+
+def test_an_erased_delivery_that_comes_again_runs_nothing_and_is_not_stored_again(shop):
+    shop.fails = {"mail"}
+    assert shop.deliver("msg_1").status_code == 500
+    shop.whop.deliveries.erase(account_id="biz_1")
+    shop.fails = set()
+    ran = list(shop.ran)
+    for _ in range(2):
+        assert shop.deliver("msg_1").json == {"status": "duplicate"}
+    assert shop.ran == ran
+    assert shop.whop.deliveries.get("msg_1").body is None
+
+
+def test_deliveries_are_never_pruned_sooner_than_whop_retries(shop):
+    shop.deliver("msg_1")
+    for days in (0, 3.9, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="4 days or more"):
+            shop.whop.deliveries.prune(days)
+    assert shop.whop.deliveries.get("msg_1") is not None
+
+
+def test_nothing_personal_is_in_a_repr(shop):
+    shop.fails = {"mail"}
+    shop.deliver("msg_1", data={"id": "pay_1", "note": "very personal"})
+    details = shop.whop.deliveries.get("msg_1")
+    assert "very personal" not in repr(details)
+    assert "no mail today" not in repr(details)
+
+
 def test_a_dead_letter_of_another_receiver_stays_one(tmp_path):
     shop = Shop(tmp_path, WHOP_DISPATCH="worker", WHOP_RETRY_FOR=0.001)
     shop.fails = {"mail", "books"}
@@ -161,7 +258,7 @@ def test_a_forced_replay_of_a_renamed_receiver_finds_its_former_receipt(tmp_path
     ran = []
     whop.on(PAID, name="post", was="mail")(lambda app, event: ran.append(event.id))
     with app.app_context():
-        with pytest.raises(NotReplayable, match="has finished"):
+        with pytest.raises(NotReplayable, match="has finished it"):
             whop.deliveries.replay("msg_1", ["post"])
         whop.deliveries.replay("msg_1", ["post"], force=True)
     assert ran == ["msg_1"]

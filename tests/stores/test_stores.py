@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import ANY
 
 import pytest
 from flask import Flask
 
 from flask_whop.errors import ClaimLost
 from flask_whop.stores import (
+    Claim,
     Due,
     Filter,
     Hold,
@@ -651,28 +653,51 @@ def test_a_page_begins_where_the_last_one_ended(world):
     assert pages == [f"msg_{number}" for number in range(7, 0, -1)]
 
 
-def test_named_receivers_are_called_again_even_if_they_are_done_and_the_others_stay_as_they_are(world):
+def test_some_receivers_are_called_again_and_the_delivery_is_claimed_in_the_same_step(world):
     if not world.keeps_bodies:
         pytest.skip("a done delivery has no body here")
     world.claim()
     world.store.record(key(), "mine", receipt(world.clock.now, "mail"), None)
     world.store.record(key(), "mine", receipt(world.clock.now, "books", ReceiptState.DEAD), DEAD)
-    assert world.store.replay(key(), ["mail"])
-    assert world.store.get(key()).state is State.DUE
+    hold = Hold("again", LEASE)
+    assert world.store.replay_some(key(), hold, ["mail"], ["mail"]) is None, "it has finished"
+    assert world.store.get(key()).state is State.DEAD, "and nothing has changed"
+    taken = world.store.replay_some(key(), hold, ["mail"])
     states = {one.receiver: one.state for one in world.store.receipts(key())}
     assert states == {"mail": ReceiptState.FAILED, "books": ReceiptState.DEAD}
+    assert {one.state for one in taken.receipts.values()} == {ReceiptState.FAILED, ReceiptState.DEAD}
+    assert world.store.get(key()).state is State.RUNNING
+    assert world.store.take(key(), "other", LEASE, early=True) is None
+    assert world.store.replay_some(key(), Hold("other", LEASE), ["mail"]) is None
+    world.store.record(key(), "again", receipt(world.clock.now, "mail"), DONE)
+    assert world.store.get(key()).state is State.DONE
 
 
-def test_what_is_erased_keeps_its_receipts_and_is_done(world):
+def test_what_a_dead_process_left_is_replayed_and_erased(world):
+    for number in (1, 2, 3):
+        world.claim(number)
+    assert not world.store.replay(key(1))
+    assert world.store.replay_some(key(2), Hold("again", LEASE), []) is None
+    assert world.store.erase([key(3)]) == 0
+    world.clock.now += LEASE + 1
+    assert world.store.replay(key(1))
+    assert world.store.replay_some(key(2), Hold("again", LEASE), []) is not None
+    assert world.store.erase([key(3)]) == 1
+
+
+def test_what_is_erased_keeps_its_receipts_and_is_done_for_good(world):
     world.claim(1)
     world.store.record(key(1), "mine", receipt(world.clock.now, "mail", ReceiptState.FAILED, error="Ada"), FAILED)
     world.claim(2)
     world.done(3)
     assert world.store.erase([key(1), key(2), key(3), key(4)]) == 2
-    for number in (1, 3):
+    for number, state in ((1, ReceiptState.SKIPPED), (3, ReceiptState.DONE)):
         stored = world.store.get(key(number))
-        assert (stored.state, stored.body) == (State.DONE, None)
-        assert [one.error for one in world.store.receipts(key(number))] == [None]
+        assert (stored.state, stored.body, stored.origin) == (State.DONE, None, Origin.ERASED)
+        assert [(one.state, one.error) for one in world.store.receipts(key(number))] == [(state, None)]
+        assert world.claim(number, token="again") == Claim(granted=False, owned=True, attempts=ANY)
+        assert world.store.accept(arrival(number), 0.0).changed is False
+        assert world.store.get(key(number)).body is None, "it isn't stored again"
     assert world.store.get(key(2)).state is State.RUNNING, "what runs is left alone"
     assert not world.store.replay(key(1))
 
