@@ -11,8 +11,8 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from flask_whop.checks import problem_of
 from flask_whop.cli.output import as_json, fault, waiting
-from flask_whop.config import problem_of
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import ApiError, MissingExtraError
 from flask_whop.events.offers import permission_of

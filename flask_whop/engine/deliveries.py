@@ -151,7 +151,7 @@ class Deliveries:
                 f"Deliveries are kept for {MIN_KEEP_DAYS} days or more: Whop retries for about 3, and a retry mustn't"
                 " look new."
             )
-        return self._engine.prune(self._engine.store.clock() - keep * DAY)
+        return self._engine.retention.prune(self._engine.store.clock() - keep * DAY)
 
     def erase(
         self, *, delivery_ids: Collection[str] = (), account_id: str | None = None, resource: str | None = None

@@ -14,7 +14,8 @@ from flask_whop.engine.health import BacklogLimit
 from flask_whop.engine.leases import LeaseKeeper, new_token
 from flask_whop.engine.outcomes import Outcome, Status
 from flask_whop.engine.recording import Holding
-from flask_whop.engine.retries import DAY, RetryPolicy
+from flask_whop.engine.retention import Retention
+from flask_whop.engine.retries import RetryPolicy
 from flask_whop.engine.run import Run, Tools, answer_in
 from flask_whop.errors import ClaimLost, NotReplayable, Reason, Rejected, StoreUnavailable
 from flask_whop.events import parse_event
@@ -44,10 +45,6 @@ if TYPE_CHECKING:
     from flask_whop.stores import Store
 
 _MOST_DRIFT_LOGGED = 10
-_BEGAN = "began"
-_PRUNED = "pruned"
-_DROPPED = "bodies dropped"
-_SWEPT = "bodies swept"
 
 
 class Cipher(Protocol):
@@ -97,7 +94,7 @@ class Engine:
         self._odd = OddEnvelopeLog()
         self._limit = BacklogLimit(settings.most_due)
         self._cipher = cipher
-        self._keep_payloads_for = None if settings.keep_payload_days is None else settings.keep_payload_days * DAY
+        self.retention: Retention = Retention(lambda: self.store, settings)
         self._on_default_file = on_default_file
         self._store = store
 
@@ -316,46 +313,6 @@ class Engine:
             return self.run(key, early=True)
         self.announce()
         return Outcome(Status.ACCEPTED, parse_event(self.body_of(stored) or b"", key.id))
-
-    # How far back it remembers.
-
-    def remembers_since(self) -> float:
-        """Return since when every delivery that arrived is known here, in unix seconds; the first call notes it.
-
-        That's since that first call, or as far as :meth:`prune` left them. Raises
-        :class:`~flask_whop.errors.StoreUnavailable`.
-        """
-        began, pruned = (self.store.note(self.endpoint, name) for name in (_BEGAN, _PRUNED))
-        if began is None:
-            began = float(int(self.store.clock()))  # Whop's times are cut, too
-            self.store.put_note(self.endpoint, _BEGAN, began)
-        return began if pruned is None else max(began, pruned)
-
-    def prune(self, before: float, *, most: int | None = None) -> int:
-        """Delete deliveries that haven't changed since ``before`` and aren't running or due; return how many.
-
-        For ``most`` see :meth:`Store.prune <flask_whop.stores.Store.prune>`. Raises
-        :class:`~flask_whop.errors.StoreUnavailable`.
-        """
-        self.store.put_note(self.endpoint, _PRUNED, before)  # first: what is deleted must not look new
-        self._drop_bodies()
-        return self.store.prune(self.endpoint, before, most=most)
-
-    def _drop_bodies(self) -> None:
-        """Forget the bodies that are past their days; those before the last time are gone already."""
-        if self._keep_payloads_for is None:
-            return
-        now = self.store.clock()
-        before, swept = now - self._keep_payloads_for, self.store.note(self.endpoint, _SWEPT)
-        if swept is None or now - swept >= DAY:
-            # What was replayed is done long after it arrived, so all of it is looked at once a day.
-            after = 0.0
-            self.store.put_note(self.endpoint, _SWEPT, now)
-        else:
-            after = self.store.note(self.endpoint, _DROPPED) or 0.0
-        while self.store.drop_bodies(self.endpoint, after, before):
-            pass
-        self.store.put_note(self.endpoint, _DROPPED, before)
 
     # Signals.
 

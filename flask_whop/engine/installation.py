@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from flask_whop.config import DEFAULT_STORE, NAME, ApiSettings, no_secret
+from flask_whop.checks import no_secret
+from flask_whop.config import DEFAULT_STORE, NAME, ApiSettings
 from flask_whop.engine.engine import Cipher, Engine
 from flask_whop.engine.host import Host
 from flask_whop.errors import ConfigError, SetupError, StoreUnavailable
@@ -123,7 +124,7 @@ class Installation:
     def begin(self) -> None:
         """Note since when deliveries are kept, and log an error if another app uses the same endpoint in the store."""
         try:
-            self.engine.remembers_since()
+            self.engine.retention.remembers_since()
             shared = self.shares_endpoint()
         except StoreUnavailable:
             return  # the next one to use it reports that

@@ -323,7 +323,7 @@ class Worker:
         now = time.monotonic()
         if self._pruned_at is not None and now < self._pruned_at:
             return
-        pruned = self._engine.prune(self._engine.store.clock() - self._keep_seconds, most=_PRUNED_AT_ONCE)
+        pruned = self._engine.retention.prune(self._engine.store.clock() - self._keep_seconds, most=_PRUNED_AT_ONCE)
         self._pruning += pruned
         if pruned >= _PRUNED_AT_ONCE:
             self._pruned_at = now + _PRUNE_PAUSE

@@ -147,7 +147,7 @@ def span_of(
     pulled_until = now - FIRST_LOOK if last is None else last
     if since is None:
         since = pulled_until if last is None else pulled_until - _OVERLAP
-    remembered = max(engine.remembers_since(), now - installation.settings.keep_days * DAY)
+    remembered = max(engine.retention.remembers_since(), now - installation.settings.keep_days * DAY)
     return Span(max(0.0, since), remembered, forced, all, gapless=since <= pulled_until)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from flask_whop.config import address
+from flask_whop.checks import address
 from flask_whop.errors import ConfigError, SetupError
 
 if TYPE_CHECKING:

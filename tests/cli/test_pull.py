@@ -463,6 +463,6 @@ def test_the_listing_of_deliveries_shows_what_was_pulled(shop, whop):
 def test_sqlite_remembers_since_its_first_start(whop, tmp_path):
     first = Shop(whop, tmp_path)
     engine = Installation.of(first.app).engine
-    began = engine.remembers_since()
+    began = engine.retention.remembers_since()
     with closing(Installation.of(Shop(whop, tmp_path).app).store) as again:
         assert again.note(engine.endpoint, "began") == began
