@@ -17,7 +17,7 @@ from flask_whop.engine.installation import Installation
 from flask_whop.errors import ApiError, MissingExtraError
 from flask_whop.events.offers import permission_of
 from flask_whop.names import shown
-from flask_whop.reconcile.plan import Plan, Wish, events_with_receivers, make_plan
+from flask_whop.reconcile.plan import Plan, Wish, events_with_receivers, handles_unknown, make_plan
 from flask_whop.reconcile.webhooks import address_of, api_of, webhooks_at
 from flask_whop.stores.files import make_private
 
@@ -97,6 +97,7 @@ def command(  # noqa: PLR0913  # one for each option
         wish = Wish(
             address,
             frozenset(events_with_receivers(installation.app)),
+            handles_unknown=handles_unknown(installation.app),
             remove=remove,
             let_go=let_go,
             enable=enable,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from flask_whop import signals
 from flask_whop.errors import SetupError
+from flask_whop.events import event_class
 from flask_whop.events.offers import SUCCESSORS, can_be_subscribed
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ def events_with_receivers(app: Flask) -> set[str]:
     return {event_type for event_type, signal in signals.EVENT_SIGNALS.items() if signal.calls_for(app)}
 
 
+def handles_unknown(app: Flask) -> bool:
+    """Whether the app has a receiver of the events that this release doesn't know."""
+    return bool(signals.unknown_event.calls_for(app))
+
+
 @dataclass(frozen=True)
 class Wish:
     """What the webhook should be like; None leaves a field as it is, or as Whop's default."""
@@ -32,6 +38,8 @@ class Wish:
     url: str
     events: frozenset[str]
     """All that have receivers."""
+    handles_unknown: bool = False
+    """Whether events that this release doesn't know have a receiver, too."""
     remove: bool = False
     """Whether to unsubscribe from what has none."""
     let_go: bool = False
@@ -47,6 +55,10 @@ class Wish:
     def subscribable(self) -> set[str]:
         """The events to subscribe to."""
         return {event for event in self.events if can_be_subscribed(event)}
+
+    def handled(self, events: Iterable[str]) -> set[str]:
+        """Return those of ``events`` that have a receiver."""
+        return {event for event in events if event in self.events or (self.handles_unknown and not event_class(event))}
 
     def fields(self) -> dict[str, JsonValue]:
         """Return the given fields beside url and events, as the API calls them."""
@@ -115,19 +127,19 @@ def _change(wish: Wish, webhook: Webhook) -> Plan:
             f"{webhook.id} is for {webhook.resource_id}, which can't be changed: create another for {wish.resource_id}."
         )
     present, wanted = set(webhook.events), wish.subscribable
-    refused = {event for event in present if not can_be_subscribed(event)}
-    missing, others = wanted - present, present - wish.events
+    refused = present & SUCCESSORS.keys()
+    missing, others = wanted - present, present - wish.handled(present)
     changes: dict[str, JsonValue] = {}
     steps: list[str] = []
     after = present
     if missing or (wish.remove and others):
         _check_losses(wish, webhook, refused)
-        after = (wanted if wish.remove else present | wanted) - refused
+        after = (wanted | wish.handled(present) if wish.remove else present | wanted) - refused
         changes["events"] = [*sorted(after)]
         steps += [f"subscribe it to {_listed(sorted(missing))}"] if missing else []
         gone = sorted(present - after)
         steps += [f"unsubscribe it from {_listed(gone)}"] if gone else []
-    notes = [*_notes(wish), *_left(webhook, sorted(after - wish.events))]
+    notes = [*_notes(wish), *_left(webhook, sorted(after - wish.handled(after)))]
     for name, value in wish.fields().items():
         if value != {"child_resource_events": webhook.child_resource_events, "api_version_date": webhook.pin}[name]:
             changes[name] = value
@@ -143,7 +155,7 @@ def _change(wish: Wish, webhook: Webhook) -> Plan:
 
 def _check_losses(wish: Wish, webhook: Webhook, refused: set[str]) -> None:
     """Raise if a change of the events would lose some that Whop wouldn't take back, and nobody said that it may."""
-    handled, others = sorted(refused & wish.events), sorted(refused - wish.events)
+    handled, others = sorted(wish.handled(refused)), sorted(refused - wish.events)
     if handled and not wish.let_go:
         raise SetupError(
             f"{webhook.id} lists {_listed(handled)}, which have receivers here, and which Whop no longer takes: a"

@@ -201,6 +201,18 @@ def test_old_names_that_have_receivers_go_by_a_flag_of_their_own(whop, tmp_path)
     assert hook.events == [PAID]
 
 
+def test_an_event_that_this_release_does_not_know_stays_and_goes_with_remove_unless_it_has_a_receiver(whop, tmp_path):
+    hook = whop.webhook(URL, [PAID, "rocket.launched"])
+    assert "also subscribed to rocket.launched" in Shop(whop, tmp_path, PAID).sync("--yes").output
+    assert hook.events == [PAID, "rocket.launched"]
+    everything = Shop(whop, tmp_path, "*")
+    everything.sync("--yes", "--dry-run")
+    planned = json.loads(everything.sync("--json", "--dry-run", "--remove").output)
+    assert "rocket.launched" in planned["events"]
+    Shop(whop, tmp_path, PAID).sync("--yes", "--remove")
+    assert hook.events == [PAID]
+
+
 def test_nothing_is_created_where_nothing_has_a_receiver(whop, tmp_path):
     shop = Shop(whop, tmp_path, "membership.experience_claimed")
     result = shop.sync("--yes")
