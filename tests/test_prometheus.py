@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 
@@ -181,3 +183,30 @@ def test_several_processes_add_up(tmp_path):
     text = run(SCRAPE)
     assert 'whop_answers_total{outcome="unhandled"} 3.0' in text
     assert 'whop_unfinished{state="due"} 0.0' in text
+
+
+def names_in(text):
+    """The metrics that a text asks for."""
+    return set(re.findall(r"whop_[a-z_]+", text))
+
+
+@pytest.mark.parametrize("file", ["grafana.json", "alerts.yml"])
+def test_the_dashboard_and_the_alerts_ask_for_what_there_is(shop, file):
+    @shop.whop.on(PAID)
+    def fulfil(app, event):
+        raise ValueError("no")
+
+    shop.deliver("msg_1")
+    shop.deliver("msg_2", "refund.created")
+    Sender(shop.app, OTHER_SECRET).deliver(PAID)
+    there = {name for name, *_ in shop.scrape()}
+    asked = names_in((ROOT / "docs/monitoring" / file).read_text())
+    assert asked
+    assert asked <= there
+
+
+def test_the_dashboard_is_one_that_grafana_can_read():
+    dashboard = json.loads((ROOT / "docs/monitoring/grafana.json").read_text())
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(ids) == len(set(ids)) == 12
+    assert all(panel["targets"] and panel["title"] for panel in dashboard["panels"])
