@@ -18,8 +18,8 @@ from flask_whop.blueprint import create_blueprint
 from flask_whop.cli import WhopCommands
 from flask_whop.config import NAME, Mode, Settings, misspelled
 from flask_whop.doctor.unhandled import UnhandledLog
+from flask_whop.engine.bodies import Cipher
 from flask_whop.engine.deliveries import Deliveries
-from flask_whop.engine.engine import Cipher
 from flask_whop.engine.health import Health, health_of
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import ConfigError, SetupError

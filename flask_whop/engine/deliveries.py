@@ -116,7 +116,7 @@ class Deliveries:
         stored = self._engine.store.get(self._key(delivery_id))
         if stored is None:
             return None
-        return Details(stored, self._engine.store.receipts(stored.key), self._engine.body_of(stored))
+        return Details(stored, self._engine.store.receipts(stored.key), self._engine.bodies.opened(stored))
 
     def replay(self, delivery_id: str, receivers: Collection[str] = (), *, force: bool = False) -> Outcome | None:
         """Run a delivery again, here and now, for the receivers that haven't finished it; its retry is ours then.

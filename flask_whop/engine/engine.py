@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask_whop import signals
+from flask_whop.engine.bodies import Bodies, Cipher
 from flask_whop.engine.envelopes import OddEnvelopeLog
 from flask_whop.engine.health import BacklogLimit
 from flask_whop.engine.leases import LeaseKeeper, new_token
@@ -34,7 +35,6 @@ from flask_whop.stores import (
     ReceiptState,
     Settlement,
     State,
-    Stored,
     Taken,
 )
 
@@ -45,18 +45,6 @@ if TYPE_CHECKING:
     from flask_whop.stores import Store
 
 _MOST_DRIFT_LOGGED = 10
-
-
-class Cipher(Protocol):
-    """Encrypts bodies before they're stored; ``cryptography``'s ``Fernet`` and ``MultiFernet`` are such."""
-
-    def encrypt(self, data: bytes, /) -> bytes:
-        """Return what is stored of a body."""
-        ...
-
-    def decrypt(self, token: bytes, /) -> bytes:
-        """Return the body again; raise anything if it can't be."""
-        ...
 
 
 class Claimed(NamedTuple):
@@ -93,7 +81,7 @@ class Engine:
         self._retries = RetryPolicy(settings.retry_first, settings.retry_longest, settings.retry_for)
         self._odd = OddEnvelopeLog()
         self._limit = BacklogLimit(settings.most_due)
-        self._cipher = cipher
+        self.bodies: Bodies = Bodies(cipher)
         self.retention: Retention = Retention(lambda: self.store, settings)
         self._on_default_file = on_default_file
         self._store = store
@@ -224,28 +212,13 @@ class Engine:
     def _names_of(self, key: Key, receivers: Collection[str]) -> list[str]:
         """All names of the receivers that are to run, the former ones included."""
         stored = self.store.get(key)
-        body = None if stored is None else self.body_of(stored)
+        body = None if stored is None else self.bodies.opened(stored)
         if body is None:
             raise NotReplayable(f"Delivery {key.id} can't be replayed: there is none, or its payload is gone.")
         calls = {call.name: call for call in self._host.calls_for(parse_event(body, key.id))}
         if unknown := [receiver for receiver in receivers if receiver not in calls]:
             raise NotReplayable(f"No receiver of delivery {key.id} is called {', '.join(unknown)}.")
         return [name for receiver in receivers for name in calls[receiver].names]
-
-    def body_of(self, stored: Stored) -> bytes | None:
-        """Return the body of a delivery as it came; None if it's gone.
-
-        Raises :class:`~flask_whop.errors.StoreUnavailable` if it can't be decrypted.
-        """
-        if stored.body is None or self._cipher is None:
-            return stored.body
-        try:
-            return self._cipher.decrypt(stored.body)
-        except Exception as error:  # noqa: BLE001  # each cipher has its own
-            raise StoreUnavailable(
-                f"The body of delivery {stored.key.id} can't be decrypted ({type(error).__name__}): the cipher has"
-                " another key. Give it the former key as well."
-            ) from None
 
     def take_due(self, limit: int) -> list[Claimed]:
         """Claim up to ``limit`` deliveries that are due, to run them one after the other.
@@ -312,7 +285,7 @@ class Engine:
         if self._inline or stored.state is State.RUNNING:
             return self.run(key, early=True)
         self.announce()
-        return Outcome(Status.ACCEPTED, parse_event(self.body_of(stored) or b"", key.id))
+        return Outcome(Status.ACCEPTED, parse_event(self.bodies.opened(stored) or b"", key.id))
 
     # Signals.
 
@@ -378,7 +351,7 @@ class Engine:
             None if updated_at is None else updated_at.timestamp(),
             delivery.timestamp,
             delivery.secret_index,
-            delivery.body if self._cipher is None else self._cipher.encrypt(delivery.body),
+            self.bodies.sealed(delivery.body),
             signer=None if delivery.secret_index is None else self.fingerprints[delivery.secret_index],
             origin=Origin.ARRIVED if delivery.secret_index is not None else Origin.PULLED,
         )
@@ -416,7 +389,7 @@ class Engine:
 
     def _run_taken(self, taken: Taken, token: str, only: frozenset[str] = frozenset()) -> Outcome | None:
         stored, receipts = taken
-        delivery = Delivery(stored.key.id, stored.signed_at, self.body_of(stored) or b"", stored.secret_index)
+        delivery = Delivery(stored.key.id, stored.signed_at, self.bodies.opened(stored) or b"", stored.secret_index)
         event = parse_event(delivery.body, delivery.id)
         holding = Holding(
             stored.key,

@@ -11,7 +11,8 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from flask_whop.checks import no_secret
 from flask_whop.config import DEFAULT_STORE, NAME, ApiSettings
-from flask_whop.engine.engine import Cipher, Engine
+from flask_whop.engine.bodies import Cipher
+from flask_whop.engine.engine import Engine
 from flask_whop.engine.host import Host
 from flask_whop.errors import ConfigError, SetupError, StoreUnavailable
 from flask_whop.logs import log
