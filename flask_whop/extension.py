@@ -126,7 +126,7 @@ class WhopWebhooks:
     ) -> Connector[E1 | E2 | E3 | E4]: ...
     @overload
     def on(self, *events: type[AnyEvent] | str, **options: Unpack[Options[Any]]) -> Connector[Any]: ...
-    def on(
+    def on(  # noqa: PLR0913  # each by its name
         self,
         *events: type[AnyEvent] | str,
         name: str | None = None,
@@ -134,6 +134,7 @@ class WhopWebhooks:
         was: str | Sequence[str] = (),
         when: Callable[[Any], object] | None = None,
         accounts: str | Sequence[str] = (),
+        once_per: Callable[[Any], object] | None = None,
     ) -> Connector[Any]:
         """Connect the decorated function to some events, for this extension's app alone.
 
@@ -145,7 +146,9 @@ class WhopWebhooks:
         newer one about the same resource. A receiver that was renamed or moved takes
         over the receipts of its former names, ``was``. It isn't called with an event for
         which ``when`` returns something false, or of an account (``biz_…``) that
-        ``accounts`` doesn't list; what ``when`` raises is a failure of the receiver.
+        ``accounts`` doesn't list; what ``when`` raises is a failure of the receiver. Of all
+        events for which ``once_per`` gives the same key (a text or a whole number) it does
+        one, whichever comes first and is done; None is no key.
 
         Raises :class:`~flask_whop.errors.UnknownEventError` for a name that no event
         has, and :class:`~flask_whop.errors.SetupError` for a second receiver of the
@@ -155,7 +158,14 @@ class WhopWebhooks:
 
         def connect(receiver: Receiver[Any, ResultT], /) -> Callable[..., ResultT]:
             terms = unknown_event.terms_for(
-                receiver, name=name, skip_stale=skip_stale, was=was, patterns=patterns, when=when, accounts=accounts
+                receiver,
+                name=name,
+                skip_stale=skip_stale,
+                was=was,
+                patterns=patterns,
+                when=when,
+                accounts=accounts,
+                once_per=once_per,
             )
             self._subscribe(Subscription(receiver, event_types, terms, by_pattern))
             return receiver

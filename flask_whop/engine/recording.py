@@ -156,7 +156,8 @@ class Record:
             wish = error.after if isinstance(error, RetryLater) else None
             now, since = self._store.clock(), self._tried_since(receipt)
             receipt = self._scheduled(receipt, self._retries.next_due(receipt.attempts, since, now, wish))
-        self._write(receipt, self.settlement() if attempt.last else None, attempt.mark)
+        mark = attempt.mark.when_done if attempt.mark is not None and state is ReceiptState.DONE else attempt.mark
+        self._write(receipt, self.settlement() if attempt.last else None, mark)
         self.settled = attempt.last
 
     def give_back(self, attempt: Attempt) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from flask_whop import signals
 from flask_whop.engine.interruptions import Cause, cause_of
@@ -23,9 +23,10 @@ from flask_whop.errors import (
     StoreUnavailable,
 )
 from flask_whop.logs import facts, log
-from flask_whop.signals.terms import Call, Condition
+from flask_whop.signals.terms import Call, key_of
 from flask_whop.stores import Key, Mark, Receipt, ReceiptState, Turn
 from flask_whop.stores.protocol import claim_lost
+from flask_whop.stores.records import ONCE
 
 if TYPE_CHECKING:
     from flask_whop.engine.host import Host
@@ -72,6 +73,7 @@ class Run:
         self._record = Record(tools.store, tools.retries, holding)
         self._first = holding.attempts == 1
         self._errors: list[BaseException] = []
+        self._keys: dict[str, str | None] = {}  # those that once_per= gives, by receiver
         self._ran = 0
         self._busy = 0  # receivers whose turn didn't come
         self._answer = answer_in(holding.receipts.values()) if event.wants_answer else None
@@ -153,10 +155,10 @@ class Run:
         try:
             ordered: list[tuple[Call, Mark]] = []
             for number, call in enumerate(calls, 1):
-                mark = self._mark_of(call) if call.skip_stale else None
                 last = number == len(calls) and not ordered
-                if call.condition is not None and not self._is_wanted(call, call.condition, held, last=last):
+                if (call.condition or call.once_per) and not self._is_wanted(call, held, last=last):
                     continue
+                mark = self._mark_of(call)
                 if mark is None:
                     self._call(call, held, None, last=last)
                 elif not self._call_in_order(call, held, mark, last=last):
@@ -165,7 +167,7 @@ class Run:
         finally:
             self._leases.let_go(self._key, self._token)
 
-    def _is_wanted(self, call: Call, condition: Condition, held: Held, *, last: bool) -> bool:
+    def _is_wanted(self, call: Call, held: Held, *, last: bool) -> bool:
         """Whether a receiver wants the event; if not, or if its condition raises, that is recorded.
 
         A condition may hang or end the process, as a receiver may, so it's counted like a call.
@@ -177,7 +179,9 @@ class Run:
         self._event.stale_if(partial(_is_stale, self._store, self._key, call.names))
         self._store.begin()
         try:
-            reason = condition.refuses(self._event)
+            reason = call.condition.refuses(self._event) if call.condition is not None else None
+            if reason is None and call.once_per is not None:
+                self._keys[call.name] = key_of(call.once_per, self._event)
         except BaseException as error:  # noqa: BLE001  # as if the receiver had raised it
             self._store.undo()
             self._fail(attempt, error)
@@ -191,7 +195,9 @@ class Run:
         return reason is None
 
     def _mark_of(self, call: Call) -> Mark | None:
-        order = self._event.order
+        if (key := self._keys.get(call.name)) is not None:
+            return Mark(call.name, key, ONCE, 0.0)
+        order = self._event.order if call.skip_stale else None
         return None if order is None else Mark(call.name, *order)
 
     def _wait_for_turns(self, ordered: list[tuple[Call, Mark]], held: Held) -> None:
@@ -213,18 +219,28 @@ class Run:
 
     def _call_in_order(self, call: Call, held: Held, mark: Mark, *, last: bool) -> bool:
         """Call a receiver that takes its events in order; False while it's busy with another one."""
-        stale = _is_stale(self._store, self._key, call.names, self._event.order)
+        done_by = self._done_by(call, mark)
+        stale = done_by or (not mark.is_once and _is_stale(self._store, self._key, call.names, self._event.order))
         turn = Turn.STALE if stale else self._store.turn(self._key, self._token, mark, self._leases.lease)
         if turn is Turn.GRANTED:
             self._call(call, held, mark, last=last)
         elif turn is Turn.STALE:
-            self._skip(call, last=last)
+            self._skip(call, mark, last=last)
         return turn is not Turn.BUSY
 
-    def _skip(self, call: Call, *, last: bool) -> None:
-        about = (call.name, self._event.type, self._event.id)
-        log.info("Skipped %s for %s %s: it has handled a newer event.", *about, extra=self._facts(call.name))
-        self._record.end(Attempt(call, self._store.clock(), None, last), ReceiptState.SKIPPED, note=_STALE)
+    def _done_by(self, call: Call, mark: Mark) -> str | None:
+        """The delivery with which a receiver, by whichever of its names, has used up a key."""
+        if not mark.is_once:
+            return None
+        found = (self._store.done_by(self._key, mark._replace(receiver=name)) for name in call.names)
+        return next((done_by for done_by in found if done_by is not None), None)
+
+    def _skip(self, call: Call, mark: Mark, *, last: bool) -> None:
+        about, note = (call.name, self._event.type, self._event.id), _STALE
+        if mark.is_once:
+            note = f"Not called: delivery {self._done_by(call, mark)} has done it for the same once_per= key."
+        log.info("Skipped %s for %s %s: %s", *about, note, extra=self._facts(call.name))
+        self._record.end(Attempt(call, self._store.clock(), None, last), ReceiptState.SKIPPED, note=note)
 
     def _call(self, call: Call, held: Held, mark: Mark | None, *, last: bool) -> None:
         """Call one receiver and record how it ended."""
@@ -288,7 +304,7 @@ class Run:
         except (ClaimLost, StoreUnavailable):
             raise
         except StaleEvent:
-            self._skip(attempt.call, last=attempt.last)
+            self._skip(attempt.call, cast("Mark", attempt.mark), last=attempt.last)
         except Exception as error:  # noqa: BLE001  # a store that shares the receiver's transaction raises anything
             return error
         return None

@@ -97,6 +97,7 @@ class EventSignal(AppSignal, Generic[EventT]):
         was: str | Sequence[str] = (),
         when: Callable[[EventT], object] | None = None,
         accounts: str | Sequence[str] = (),
+        once_per: Callable[[EventT], object] | None = None,
     ) -> Callable[..., ResultT]:
         """Connect ``receiver`` for one ``sender`` (an app) or for any.
 
@@ -106,13 +107,16 @@ class EventSignal(AppSignal, Generic[EventT]):
         With ``skip_stale`` it skips an event if it has handled a newer one about the
         same resource. It isn't called with an event for which ``when`` returns something
         false, or of an account that ``accounts`` doesn't list; what ``when`` raises is a
-        failure of the receiver.
+        failure of the receiver. Of all events for which ``once_per`` gives the same key it
+        does one.
 
         Raises :class:`~flask_whop.errors.ReceiverError` if it couldn't be called, and
         :class:`~flask_whop.errors.SetupError` if another receiver of that name would be
         called for the same event.
         """
-        terms = self.terms_for(receiver, name=name, skip_stale=skip_stale, was=was, when=when, accounts=accounts)
+        terms = self.terms_for(
+            receiver, name=name, skip_stale=skip_stale, was=was, when=when, accounts=accounts, once_per=once_per
+        )
         self.put(receiver, sender, terms, weak=weak)
         return receiver
 
@@ -126,6 +130,7 @@ class EventSignal(AppSignal, Generic[EventT]):
         was: str | Sequence[str] = (),
         when: Callable[[EventT], object] | None = None,
         accounts: str | Sequence[str] = (),
+        once_per: Callable[[EventT], object] | None = None,
     ) -> Connector[EventT]:
         """Connect the decorated function for ``sender`` alone; see :meth:`connect`."""
         connect = partial(
@@ -137,6 +142,7 @@ class EventSignal(AppSignal, Generic[EventT]):
             was=was,
             when=when,
             accounts=accounts,
+            once_per=once_per,
         )
         return cast("Connector[EventT]", connect)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         skip_stale: bool
         was: str | Sequence[str]
         when: Callable[[EventT], object] | None
+        once_per: Callable[[EventT], object] | None
         accounts: str | Sequence[str]
 
 
@@ -70,6 +71,8 @@ class Call(NamedTuple):
     condition: Condition | None = None
     by_pattern: bool = False
     """Whether it was connected by a pattern, so not to answer this event."""
+    once_per: Callable[[Any], object] | None = None
+    """Gives the key of an event, of which it does one."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,6 +94,7 @@ class Terms(NamedTuple):
     condition: Condition | None = None
     by_pattern: bool = False
     """Whether a pattern took the event, rather than its class or name."""
+    once_per: Callable[[Any], object] | None = None
 
     @classmethod
     def of(  # noqa: PLR0913  # each by its name
@@ -103,6 +107,7 @@ class Terms(NamedTuple):
         patterns: Sequence[str] = (),
         when: Callable[[Any], object] | None = None,
         accounts: str | Sequence[str] = (),
+        once_per: Callable[[Any], object] | None = None,
     ) -> Terms:
         """Make the terms of ``receiver``, with names as receipts spell them."""
         current = storable_name(name or name_of(receiver))
@@ -110,7 +115,11 @@ class Terms(NamedTuple):
         former.pop(current, None)
         module = namespace_of(receiver).get("__spec__")
         condition = _condition(when, accounts)
-        return cls(current, skip_stale, tuple(former), tuple(patterns), module, next(_numbers), condition)
+        _check_function("once_per", once_per)
+        if once_per is not None and skip_stale:
+            raise SetupError("once_per= and skip_stale= can't be combined: connect two receivers.")
+        order = next(_numbers)
+        return cls(current, skip_stale, tuple(former), tuple(patterns), module, order, condition, once_per=once_per)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,7 +128,7 @@ class Terms(NamedTuple):
 
     def call(self, receiver: Callable[..., object]) -> Call:
         """Make the call of ``receiver`` on these terms."""
-        return Call(self.name, receiver, self.skip_stale, self.was, self.condition, self.by_pattern)
+        return Call(self.name, receiver, self.skip_stale, self.was, self.condition, self.by_pattern, self.once_per)
 
     def take(self, event_type: str) -> bool:
         """Whether the receiver takes an unknown event of this type."""
@@ -205,12 +214,30 @@ def _module(receiver: Callable[..., object]) -> str | None:
 
 
 def _condition(when: Callable[[Any], object] | None, accounts: str | Sequence[str]) -> Condition | None:
-    if when is not None and not callable(when):
-        raise SetupError(f"when= takes a function of the event: when=lambda event: …. It got {when!r}.")
-    if inspect.iscoroutinefunction(when):
-        raise SetupError("when= takes a plain function: a coroutine would always count as true.")
+    _check_function("when", when)
     wanted = frozenset(_texts("accounts", accounts, "one or more account ids", "biz_…"))
     return Condition(when, wanted) if when is not None or wanted else None
+
+
+def _check_function(option: str, given: Callable[[Any], object] | None) -> None:
+    if given is not None and not callable(given):
+        raise SetupError(f"{option}= takes a function of the event: {option}=lambda event: …. It got {given!r}.")
+    if inspect.iscoroutinefunction(given):
+        raise SetupError(f"{option}= takes a plain function: a coroutine would always count as true.")
+
+
+def key_of(function: Callable[[Any], object], event: AnyEvent) -> str | None:
+    """Return the key that ``once_per`` gives for an event; None if it gives none, so the event counts on its own.
+
+    Raises what the function raises, and :class:`~flask_whop.errors.ReceiverError` for what
+    can't be a key.
+    """
+    key = function(event)
+    if key is None:
+        return None
+    if isinstance(key, bool) or not isinstance(key, (str, int)) or key == "":
+        raise ReceiverError(f"once_per= must give a text or a whole number, or None; it gave {type(key).__qualname__}.")
+    return f"{type(key).__name__}:{key}"
 
 
 def _texts(option: str, given: str | Sequence[str], what: str, example: str) -> tuple[str, ...]:

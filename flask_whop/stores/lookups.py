@@ -97,6 +97,13 @@ class Lookups(ABC):
         return any(self._select(statement, {**values, "receiver": name}) for name in names)
 
     @repeatable
+    def done_by(self, key: Key, mark: Mark) -> str | None:
+        """Return the id of the delivery with which a key was used up."""
+        values = {"endpoint": key.endpoint, "receiver": storable(mark.receiver), "line": storable(mark.line)}
+        rows = self._select(self._statements.done_by, values)
+        return str(rows[0][0]) if rows else None
+
+    @repeatable
     def receivers(self, endpoint: str) -> Sequence[str]:
         """Return the names in the receipts of deliveries that are not done."""
         return [str(name) for (name,) in self._select(self._statements.receivers, {"endpoint": endpoint})]

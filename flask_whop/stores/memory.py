@@ -181,7 +181,8 @@ class MemoryStore(Contents, Store):
             held.token, held.held_until = token, now + lease
             self._marked.get((key.endpoint, held.delivery), set()).discard(about)
             held.delivery = key.id
-            self._marked.setdefault((key.endpoint, key.id), set()).add(about)
+            if not mark.is_once:  # a key that is used up stays so, whatever is forgotten
+                self._marked.setdefault((key.endpoint, key.id), set()).add(about)
             return Turn.GRANTED
 
     def record(
@@ -259,6 +260,12 @@ class MemoryStore(Contents, Store):
         by = updated_at if mark.field == "updated_at" else None if updated_at is not None else occurred_at
         done = (one.receiver in names for one in delivery.receipts.values() if one.state is ReceiptState.DONE)
         return by is not None and by > mark.at and any(done)
+
+    def done_by(self, key: Key, mark: Mark) -> str | None:
+        """Return the id of the delivery with which a key was used up."""
+        with self._lock:
+            held = self._marks.get(progress_key(key, mark))
+            return None if held is None or held.latest is None else held.delivery
 
     def receivers(self, endpoint: str) -> Sequence[str]:
         """Return the names in the receipts of deliveries that are not done."""

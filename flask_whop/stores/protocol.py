@@ -203,6 +203,10 @@ class Store(Lifeline, Protocol):
         """Return whether the receiver that had one of ``names`` is done with a later event on the line of ``mark``."""
         ...
 
+    def done_by(self, key: Key, mark: Mark) -> str | None:
+        """Return the id of the delivery that moved ``mark`` last, by a done receipt; None if none has."""
+        ...
+
     def receivers(self, endpoint: str) -> Sequence[str]:
         """Return the receiver names in the receipts of deliveries that are not done."""
         ...

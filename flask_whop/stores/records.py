@@ -36,7 +36,7 @@ class ReceiptState(str, Enum):
     GIVEN_UP = "given_up"
     """It raised :class:`~flask_whop.errors.GiveUp`."""
     SKIPPED = "skipped"
-    """It wasn't called: its condition (``when``, ``accounts``) isn't met, or it has handled a newer event."""
+    """It wasn't called: its condition isn't met, it has handled a newer event, or one of the same key."""
     STARTED = "started"
     """It was called and has not ended: it runs, or its process died. First runs of a delivery write no such receipt."""
     FAILED = "failed"
@@ -199,8 +199,16 @@ class Due(NamedTuple):
     """Whether a process died while running it: it runs alone, because it may kill the next process too."""
 
 
+ONCE: Final = "once"
+"""The field of the marks of receivers that do one event of each key."""
+
+
 class Mark(NamedTuple):
-    """The position of one event among those of its resource, which a receiver wants in order."""
+    """The position of one event among those of its resource, which a receiver wants in order.
+
+    Or, with the field :data:`ONCE`, that a receiver does one of the events of a key: then the
+    resource is the key, and the time is 0 until it's done, which is 1.
+    """
 
     receiver: str
     resource: str
@@ -208,6 +216,16 @@ class Mark(NamedTuple):
     """The field that gives the time: ``updated_at`` or ``timestamp``. The two are never compared."""
     at: float
     """The time of this event, in unix seconds."""
+
+    @property
+    def is_once(self) -> bool:
+        """Whether it's the mark of a key, which is used up by the first that is done, and outlives pruning."""
+        return self.field == ONCE
+
+    @property
+    def when_done(self) -> Mark:
+        """The mark to record when the receiver is done."""
+        return self._replace(at=1.0) if self.is_once else self
 
     @property
     def line(self) -> str:

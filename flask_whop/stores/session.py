@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from weakref import WeakSet
 
@@ -224,6 +224,9 @@ class SessionStore(SQLAlchemyStore):
         if mark is None:
             return
         values = held_values(key, token, mark)
+        if mark.is_once:
+            self._use_up(joined, receipt, values)
+            return
         moved = joined.change(self._statements.advance, values)
         if not (moved and self._statements.tells):
             latest, _ = standing_of(joined.rows(self._statements.mark_now, values))
@@ -231,6 +234,14 @@ class SessionStore(SQLAlchemyStore):
                 raise StaleEvent(
                     f"{receipt.receiver} has handled a newer event than {key.id} of this resource meanwhile."
                 )
+
+    def _use_up(self, joined: Connection, receipt: Receipt, values: Mapping[str, object]) -> None:
+        """Use a key up, or raise if another delivery has."""
+        moved = joined.change(self._statements.advance_once, values)
+        if not (moved and self._statements.tells):
+            rows = joined.rows(self._statements.done_by, values)
+            if not rows or rows[0][0] != values["id"]:
+                raise StaleEvent(f"{receipt.receiver} has done another event of the same once_per= key meanwhile.")
 
     def _look_for(self, key: Key, receipt: Receipt, error: BaseException) -> None:
         """Raise the error of a commit, unless it, or another holder's, reached the database."""

@@ -13,6 +13,7 @@ from flask_whop.stores.protocol import Store, claim_lost, warn_of_dead_letters
 from flask_whop.stores.records import (
     FINISHED,
     NO_RECEIPTS,
+    ONCE,
     Accepted,
     Arrival,
     Claim,
@@ -380,7 +381,7 @@ class SqlStore(Lookups, Store):
             old = [str(row[0]) for row in connection.rows(self._statements.old, values)]
             if old:
                 for statement in self._statements.forget:
-                    connection.change(statement, {"endpoint": endpoint, **_named(old)})
+                    connection.change(statement, {"endpoint": endpoint, "once": f"{ONCE} of %", **_named(old)})
             return len(old)
 
         return self._transact(prune)

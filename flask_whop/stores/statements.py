@@ -208,6 +208,13 @@ class Statements:
             f" WHERE {marks}.latest_at IS NULL OR {marks}.latest_at <= :at"
         )
 
+        self.advance_once: str = (
+            f"INSERT INTO {marks} ({MARK}) VALUES (:endpoint, :receiver, :line, :id, :at, NULL, NULL)"
+            f" ON CONFLICT (endpoint, receiver, line) DO UPDATE SET latest_at = :at, delivery_id = :id"
+            f" WHERE {marks}.latest_at IS NULL"
+        )
+        self.done_by: str = f"SELECT delivery_id FROM {marks} WHERE {_LINE} AND latest_at IS NOT NULL"
+
     def _write_replays(self) -> None:
         """Write what runs a delivery again, and what asks whether it is stale."""
         deliveries, receipts, *_ = self._names
@@ -275,7 +282,8 @@ class Statements:
         )
         self.forget: tuple[str, ...] = (
             f"DELETE FROM {receipts} WHERE endpoint = :endpoint AND delivery_id IN ({_BATCH})",
-            f"DELETE FROM {marks} WHERE endpoint = :endpoint AND delivery_id IN ({_BATCH})",
+            # A key that is used up stays so.
+            f"DELETE FROM {marks} WHERE endpoint = :endpoint AND delivery_id IN ({_BATCH}) AND line NOT LIKE :once",
             f"DELETE FROM {deliveries} WHERE endpoint = :endpoint AND id IN ({_BATCH})",
         )
         self.counts: str = f"SELECT state, COUNT(*), MIN(received_at) {self._unfinished} GROUP BY state"

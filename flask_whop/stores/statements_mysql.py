@@ -90,6 +90,11 @@ class MySQLStatements(Statements):
             f" delivery_id = IF(token <=> :token, :id, delivery_id),"
             f" held_until = IF(token <=> :token, :until, held_until)"
         )
+        self.advance_once: str = (
+            f"INSERT INTO {marks} ({MARK}) VALUES (:endpoint, :receiver, :line, :id, :at, NULL, NULL)"
+            f" ON DUPLICATE KEY UPDATE delivery_id = IF(latest_at IS NULL, :id, delivery_id),"
+            f" latest_at = IF(latest_at IS NULL, :at, latest_at)"
+        )
         self.advance: str = (
             f"INSERT INTO {marks} ({MARK}) VALUES (:endpoint, :receiver, :line, :id, :at, NULL, NULL)"
             f" ON DUPLICATE KEY UPDATE delivery_id = IF(latest_at IS NULL OR latest_at <= :at, :id, delivery_id),"

@@ -222,4 +222,8 @@ def is_declined(event: PaymentFailed) -> bool:
 def declined(app: Flask, event: PaymentFailed) -> None: ...
 
 
+@whop.on(PaymentSucceeded, once_per=lambda event: event.data.id)
+def once(app: Flask, event: PaymentSucceeded) -> None: ...
+
+
 payment_succeeded.connect(amounts, when=is_declined)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
