@@ -192,6 +192,8 @@ class Run:
         if reason is not None:
             self._record.end(attempt, ReceiptState.SKIPPED, note=reason)
             self._tell(call, ReceiptState.SKIPPED.value, 0.0)
+        elif not self._first and self._mark_of(call) is not None:
+            self._record.give_back(attempt)  # its turn may not come, and then it wasn't called
         return reason is None
 
     def _mark_of(self, call: Call) -> Mark | None:

@@ -9,10 +9,12 @@ import pytest
 from flask import Flask
 
 from flask_whop import GiveUp, WhopWebhooks
+from flask_whop.engine.installation import Installation
 from flask_whop.engine.worker import run_due
 from flask_whop.errors import SetupError
 from flask_whop.events import PaymentSucceeded
-from flask_whop.stores import Key, MemoryStore, ReceiptState
+from flask_whop.stores import Key, Mark, MemoryStore, ReceiptState, Turn
+from flask_whop.stores.records import ONCE
 from tests.shop import SECRET, Sender
 from tests.stores import STORES, opened
 
@@ -151,6 +153,31 @@ def test_of_many_that_come_at_once_one_is_done(shop):
     assert len(done) == 1, "what another did beside it was rolled back, or never begun"
     states = {shop.receipt(f"msg_{number}").state for number in range(2)}
     assert states == {ReceiptState.DONE, ReceiptState.SKIPPED}
+
+
+def test_who_waits_for_the_key_is_not_called_and_not_counted(tmp_path, caplog):
+    app = Flask("shop", instance_path=str(tmp_path))
+    app.config.update(WHOP_WEBHOOK_SECRET=SECRET, WHOP_DISPATCH="worker")
+    got = []
+    WhopWebhooks(app).on(PaymentSucceeded, name="book", once_per=payment_of)(lambda app, event: got.append(event.id))
+    engine = Installation.of(app).engine
+    store, times = engine.store, [engine.store.clock()]
+    store.clock = lambda: times[0]
+    other, mark = Key("shop", "msg_other"), Mark("book", "str:pay_1", ONCE, 0.0)
+    Sender(app).deliver(PAID, {"id": "pay_1"}, id="msg_other")
+    assert store.take(other, "token", 30.0)
+    assert store.turn(other, "token", mark, 30.0) is Turn.GRANTED
+    Sender(app).deliver(PAID, {"id": "pay_1"}, id="msg_1")
+    for _ in range(4):
+        with app.app_context():
+            engine.run(Key("shop", "msg_1"), early=True)
+        times[0] += 2
+    assert got == []
+    assert {receipt.attempts for receipt in store.receipts(Key("shop", "msg_1"))} <= {0}
+    assert "didn't end with" not in caplog.text
+    times[0] += 60  # the other one has died
+    run_due(app)
+    assert len(got) == 1
 
 
 def test_a_worker_does_one_of_each_key(tmp_path):
