@@ -343,12 +343,12 @@ def test_what_is_no_name_is_refused_as_a_former_one(app, whop, was):
 
 
 def test_a_former_name_that_another_has_now_is_refused_since_its_receipts_are_the_others(app):
-    payment_succeeded.connect(receiver(), name="charge")
-    with pytest.raises(SetupError, match=r"charge.*was="):
-        payment_succeeded.connect_via(app, name="book", was="charge")(receiver())
-    payment_succeeded.connect(receiver(), name="book", was="ledger")
-    with pytest.raises(SetupError, match=r"ledger.*was="):
-        payment_succeeded.connect(receiver(), name="ledger")
+    payment_succeeded.connect(receiver(), name="a first name")
+    with pytest.raises(SetupError, match=r"a first name.*was="):
+        payment_succeeded.connect_via(app, name="a second name", was="a first name")(receiver())
+    payment_succeeded.connect(receiver(), name="a second name", was="a third name")
+    with pytest.raises(SetupError, match=r"a third name.*was="):
+        payment_succeeded.connect(receiver(), name="a third name")
 
 
 # Reloading.
