@@ -160,6 +160,7 @@ def test_without_a_terminal_the_webhooks_are_listed_and_one_has_to_be_named(whop
 
 
 def test_a_rate_limit_slows_it_down_and_a_lost_permission_ends_it(whop, site, terminal):
+    only_in_the_gate("waits for several looks")
     hook = whop.webhook(ELSEWHERE, [PAID])
     site.serve()
     listening = terminal("--url", site.url, "--webhook", hook.id, "--yes")
