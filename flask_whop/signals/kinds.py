@@ -17,8 +17,10 @@ from flask_whop.signals.terms import Call, Rival, Terms, clash
 
 if TYPE_CHECKING:
     from flask import Flask
+    from typing_extensions import Unpack
 
     from flask_whop.events import AnyEvent
+    from flask_whop.signals.terms import Options
 
 EventT = TypeVar("EventT", bound="AnyEvent")
 EventT_contra = TypeVar("EventT_contra", contravariant=True)
@@ -120,30 +122,11 @@ class EventSignal(AppSignal, Generic[EventT]):
         self.put(receiver, sender, terms, weak=weak)
         return receiver
 
-    def connect_via(  # type: ignore[override]  # noqa: PLR0913  # typed more narrowly on purpose, and each by its name
-        self,
-        sender: object,
-        weak: bool = False,
-        *,
-        name: str | None = None,
-        skip_stale: bool = False,
-        was: str | Sequence[str] = (),
-        when: Callable[[EventT], object] | None = None,
-        accounts: str | Sequence[str] = (),
-        once_per: Callable[[EventT], object] | None = None,
+    def connect_via(  # type: ignore[override]  # typed more narrowly on purpose
+        self, sender: object, weak: bool = False, **options: Unpack[Options[EventT]]
     ) -> Connector[EventT]:
         """Connect the decorated function for ``sender`` alone; see :meth:`connect`."""
-        connect = partial(
-            self.connect,
-            sender=sender,
-            weak=weak,
-            name=name,
-            skip_stale=skip_stale,
-            was=was,
-            when=when,
-            accounts=accounts,
-            once_per=once_per,
-        )
+        connect = partial(self.connect, sender=sender, weak=weak, **options)
         return cast("Connector[EventT]", connect)
 
     @contextmanager

@@ -59,10 +59,6 @@ def api(whop, clock):
         yield api
 
 
-def operations(whop):
-    return [asked.operation for asked in whop.asked]
-
-
 def test_a_webhook_is_created_read_changed_listed_and_deleted(whop, api):
     made = api.create(URL, [PAID, "dispute.created"], api_version_date="2026-10-15-1", resource_id="app_1")
     assert made.secret == whop.webhooks[made.id].secret

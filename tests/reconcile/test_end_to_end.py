@@ -8,21 +8,12 @@ import threading
 import time
 from contextlib import closing
 
-import pytest
-
-from flask_whop.testing import FakeWhop
 from tests.reconcile.processes import Site, end, is_free, until
 from tests.services import only_in_the_gate
 from tests.shop import SECRET
 
 PAID = "payment.succeeded"
 EVENTS = 500
-
-
-@pytest.fixture
-def whop():
-    with FakeWhop() as whop:
-        yield whop
 
 
 def booked(site):

@@ -18,9 +18,9 @@ import pytest
 from flask_whop.api.records import LoggedAttempt
 from flask_whop.cli.sending import NoAnswerInTime, over_http, send
 from flask_whop.reconcile.follow import Follower
-from flask_whop.testing import FakeWhop, signed
+from flask_whop.testing import signed
 from tests.api.test_api import Time
-from tests.reconcile.processes import Site, end, is_free, until
+from tests.reconcile.processes import end, is_free, until
 from tests.services import only_in_the_gate
 from tests.shop import SECRET
 
@@ -62,19 +62,6 @@ class Terminal:
             self.process.kill()
         self._reader.join(5)
         os.close(self.controller)
-
-
-@pytest.fixture
-def whop():
-    with FakeWhop() as whop:
-        yield whop
-
-
-@pytest.fixture
-def site(tmp_path, whop):
-    site = Site(tmp_path, whop)
-    yield site
-    site.close()
 
 
 @pytest.fixture

@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import time
 
-import pytest
 from celery import Celery
 from flask import Flask
 
 from flask_whop import WhopWebhooks
 from flask_whop.engine.installation import Installation
 from flask_whop.stores import Key, State
-from flask_whop.testing import FakeWhop
-from tests.reconcile.processes import Site, end, until
+from tests.reconcile.processes import end, until
 from tests.services import only_in_the_gate
 from tests.shop import SECRET, new_app
 
 PAID = "payment.succeeded"
 PUBLIC = "https://shop.example"
 FAILED = {"success": False}
-
-
-@pytest.fixture
-def whop():
-    with FakeWhop() as whop:
-        yield whop
-
-
-@pytest.fixture
-def site(tmp_path, whop):
-    site = Site(tmp_path, whop)
-    yield site
-    site.close()
 
 
 def test_a_worker_pulls_at_once_and_again_and_tells_how_many(whop, site):
