@@ -150,6 +150,8 @@ class Record:
     ) -> None:
         """Record how a call ended, or why there was none; the last one's receipt settles the delivery too."""
         receipt = self._receipt(attempt, state, note or _error_text(error))
+        if state is not ReceiptState.SKIPPED:
+            receipt = receipt._replace(seconds=max(0.0, self._store.clock() - attempt.started))
         if answer is not None:
             receipt = receipt._replace(answer=answer)
         if state is ReceiptState.FAILED and self._holding.owned:

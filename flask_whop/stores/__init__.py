@@ -25,6 +25,7 @@ from flask_whop.stores.records import State as State
 from flask_whop.stores.records import Stats as Stats
 from flask_whop.stores.records import Stored as Stored
 from flask_whop.stores.records import Taken as Taken
+from flask_whop.stores.records import Tally as Tally
 from flask_whop.stores.records import Turn as Turn
 from flask_whop.stores.waking import Waker as Waker
 

@@ -20,6 +20,7 @@ from flask_whop.stores.records import (
     State,
     Stats,
     Stored,
+    Tally,
 )
 from flask_whop.stores.rows import (
     Connection,
@@ -27,11 +28,15 @@ from flask_whop.stores.rows import (
     Values,
     number,
     receipt_of,
-    searches,
     stored_of,
     whole,
 )
+from flask_whop.stores.searches import Searches
 from flask_whop.stores.statements import Statements
+from flask_whop.stores.statements_lookups import Search
+
+_MOST_TYPES = 1000
+_MOST_ACCOUNTS = 10
 
 StoreT = TypeVar("StoreT", bound="Lookups")
 Asked = ParamSpec("Asked")
@@ -122,23 +127,60 @@ class Lookups(ABC):
     @repeatable
     def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:
         """Return up to ``limit`` deliveries, the latest first."""
-        types = self._types_like(endpoint, wanted.event_type) if wanted.event_type is not None else None
-        families = sorted({name.rpartition(".")[0] for name in self._types_like(endpoint, "*")}) if wanted.text else ()
-        conditions, values = searches(wanted, types, families)
-        if not conditions:
+        found, values = self._searches(endpoint, wanted)
+        if not found:
             return []
-        statement = self._statements.find(conditions, overlapping=wanted.text is not None)
+        statement = self._statements.find(found, overlapping=wanted.text is not None)
         return [stored_of(row) for row in self._select(statement, {**values, "endpoint": endpoint, "limit": limit})]
+
+    @repeatable
+    def edge(self, endpoint: str, wanted: Filter, within: int) -> tuple[float, str] | None:
+        """Return how far back one looks at ``within`` deliveries in search of what is wanted; None for to the end."""
+        found, values = self._searches(endpoint, wanted)
+        if not any(search.filters and search.in_order for search in found):
+            return None
+        statement = self._statements.edge(found)
+        rows = self._select(statement, {**values, "endpoint": endpoint, "within": within - 1})
+        return max(((number(at), str(delivery_id)) for at, delivery_id in rows), default=None)
+
+    def _searches(self, endpoint: str, wanted: Filter) -> tuple[list[Search], dict[str, object]]:
+        types = self._types_like(endpoint, wanted.event_type) if wanted.event_type is not None else None
+        if types == []:
+            return [], {}
+        searches = Searches(wanted, types)
+        if not wanted.text:
+            return searches.all(), searches.values
+        families = sorted({name.rpartition(".")[0] for name in self._types_like(endpoint, "*")})
+        about = {"endpoint": endpoint, "prefix": storable(wanted.text)}
+        known = self._walk(self._statements.next_account, about, _MOST_ACCOUNTS)
+        accounts = [account for account in known if account.startswith(wanted.text)]
+        found = searches.of_text(wanted.text, families, accounts, self._statements.by_bytes)
+        return found, searches.values
 
     def _types_like(self, endpoint: str, pattern: str) -> list[str]:
         if "*" not in pattern:
             return [pattern]
         like = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
-        # The index leads from one type to the next, however many deliveries each has.
+        known = self._walk(self._statements.next_type, {"endpoint": endpoint}, _MOST_TYPES)
+        return [name for name in known if like.fullmatch(name)]
+
+    def _walk(self, statement: str, about: Values, most: int) -> list[str]:
+        """Return up to ``most`` values of an index, which leads from one to the next, however many rows each has."""
         known = [""]
-        while rows := self._select(self._statements.next_type, {"endpoint": endpoint, "after": known[-1]}):
+        while len(known) <= most and (rows := self._select(statement, {**about, "after": known[-1]})):
             known.append(str(rows[0][0]))
-        return [name for name in known[1:] if like.fullmatch(name)]
+        return known[1:]
+
+    @repeatable
+    def tallies(self, endpoint: str, since: int) -> Mapping[Tally, int]:
+        """Return what was counted in the hour ``since`` and later."""
+        rows = self._select(self._statements.tallies, {"endpoint": endpoint, "since": since})
+        return {Tally(whole(hour), str(kind), str(name)): whole(counted) for hour, kind, name, counted in rows}
+
+    @repeatable
+    def drop_tallies(self, endpoint: str, before: int) -> None:
+        """Forget what was counted before the hour ``before``."""
+        self._change(self._statements.drop_tallies, {"endpoint": endpoint, "before": before})
 
     @repeatable
     def note(self, endpoint: str, name: str) -> float | None:

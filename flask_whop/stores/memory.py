@@ -42,6 +42,7 @@ from flask_whop.stores.records import (
     Stats,
     Stored,
     Taken,
+    Tally,
     Turn,
 )
 
@@ -311,10 +312,10 @@ class MemoryStore(Contents, Store):
             return True
         delivery = self._live.get(key) or restored(key, self._done[key])
         resource = delivery.arrival.resource
-        ids = (key.id, delivery.arrival.account_id, resource, (resource or "").partition(":")[2])
+        ids = (key.id, delivery.arrival.account_id or "", resource or "", (resource or "").partition(":")[2])
         return (
             (wanted.resource is None or resource == wanted.resource)
-            and (wanted.text is None or wanted.text in ids)
+            and (wanted.text is None or any(one.startswith(wanted.text) for one in ids))
             and (
                 (wanted.receiver is None and wanted.receipt_state is None)
                 or any(
@@ -343,6 +344,27 @@ class MemoryStore(Contents, Store):
         for name, at in self.notes(endpoint, prefix).items():
             if at < before:
                 self._notes.pop((endpoint, name), None)
+
+    def tally(self, endpoint: str, counts: Mapping[Tally, int]) -> None:
+        """Add to what is counted."""
+        with self._lock:
+            for tally, counted in counts.items():
+                self._tallies[endpoint, tally] = self._tallies.get((endpoint, tally), 0) + counted
+
+    def tallies(self, endpoint: str, since: int) -> Mapping[Tally, int]:
+        """Return what was counted in the hour ``since`` and later."""
+        with self._lock:
+            return {
+                tally: counted
+                for (of, tally), counted in self._tallies.items()
+                if of == endpoint and tally.hour >= since
+            }
+
+    def drop_tallies(self, endpoint: str, before: int) -> None:
+        """Forget what was counted before the hour ``before``."""
+        with self._lock:
+            for of, tally in [about for about in self._tallies if about[0] == endpoint and about[1].hour < before]:
+                del self._tallies[of, tally]
 
     def backlog(self, endpoint: str, most: int) -> int:
         """Count the deliveries that are due, up to ``most``."""

@@ -25,11 +25,12 @@ from flask_whop.stores.records import (
     Settlement,
     State,
     Stored,
+    Tally,
 )
 
 DAY = 86_400.0
 
-PlainReceipt: TypeAlias = tuple[str, str, int, float, float, str | None]
+PlainReceipt: TypeAlias = tuple[str, str, int, float, float, str | None, float | None]
 # What a done delivery leaves: plain tuples of plain values, which the garbage collector
 # need not walk, however many there are.
 Done: TypeAlias = tuple[
@@ -153,6 +154,7 @@ class Contents:
         self._marks: dict[tuple[str, str, str], Progress] = {}
         self._marked: dict[tuple[str, str], set[tuple[str, str, str]]] = {}
         self._notes: dict[tuple[str, str], float] = {}
+        self._tallies: dict[tuple[str, Tally], int] = {}
 
     def _add(self, arrival: Arrival, now: float) -> Delivery:
         delivery = self._live[arrival.key] = Delivery(arrival, now)
@@ -345,7 +347,7 @@ def flattened(delivery: Delivery) -> Done:
         (delivery.attempts, delivery.owned, delivery.received_at, delivery.opened_at, delivery.changed_at),
         tuple(
             [
-                (one.receiver, one.state.value, one.attempts, one.first_at, one.last_at, one.answer)
+                (one.receiver, one.state.value, one.attempts, one.first_at, one.last_at, one.answer, one.seconds)
                 for one in delivery.receipts.values()
             ]
         ),
@@ -359,8 +361,8 @@ def restored(key: Key, done: Done) -> Delivery:
     delivery.state = State.DONE
     delivery.attempts, delivery.owned, delivery.received_at, delivery.opened_at, delivery.changed_at = counts
     delivery.receipts = {
-        name: Receipt(name, ReceiptState(state), attempts, first_at, last_at, answer=answer)
-        for name, state, attempts, first_at, last_at, answer in receipts
+        name: Receipt(name, ReceiptState(state), attempts, first_at, last_at, answer=answer, seconds=seconds)
+        for name, state, attempts, first_at, last_at, answer, seconds in receipts
     }
     return delivery
 
@@ -385,6 +387,7 @@ def stored_of(delivery: Delivery) -> Stored:
         arrival.receivers,
         arrival.signer,
         arrival.origin,
+        arrival.resource,
     )
 
 
@@ -397,4 +400,5 @@ def fits(delivery: Summary, wanted: Filter) -> bool:
         and (wanted.since is None or delivery.received_at >= wanted.since)
         and (wanted.until is None or delivery.received_at < wanted.until)
         and (wanted.before is None or (delivery.received_at, delivery.key.id) < wanted.before)
+        and (wanted.down_to is None or (delivery.received_at, delivery.key.id) >= wanted.down_to)
     )

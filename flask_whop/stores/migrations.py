@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 
 def _text(length: int) -> sa.types.TypeEngine[str]:
-    # Ids and names differ by case, which MySQL's usual collations ignore.
-    return sa.String(length).with_variant(
-        mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+    # Ids and names differ by case, which MySQL's usual collations ignore. In the order of their
+    # bytes, an index finds those that begin with a text.
+    return (
+        sa.String(length)
+        .with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+        .with_variant(sa.String(length, collation="C"), "postgresql")
     )
 
 
@@ -47,17 +50,18 @@ class Tables:
                 _add(prefix, table, metadata)
         self.all: list[sa.Table] = [metadata.tables[f"{schema}{prefix}{table.name}"] for table in described.TABLES]
         """Each of them."""
-        deliveries, receipts, marks, notes, schema_ = self.all
+        deliveries, receipts, marks, notes, tallies, schema_ = self.all
         self.deliveries: sa.Table = deliveries
         self.receipts: sa.Table = receipts
         self.marks: sa.Table = marks
         self.notes: sa.Table = notes
+        self.tallies: sa.Table = tallies
         self.schema: sa.Table = schema_
 
     def names(self, dialect: sa.Dialect) -> Names:
         """Return their names in statements."""
         prepare = dialect.identifier_preparer.format_table
-        return Names(*(prepare(table) for table in (self.deliveries, self.receipts, self.marks, self.notes)))
+        return Names(*map(prepare, self.all[: len(Names._fields)]))
 
     def version(self, connection: sa.Connection) -> int:
         """Return the version of the tables in the database; 0 if there are none.

@@ -21,6 +21,7 @@ from flask_whop.stores.records import (
     Stats,
     Stored,
     Taken,
+    Tally,
     Turn,
 )
 from flask_whop.stores.waking import Sleeper, Waker
@@ -223,6 +224,13 @@ class Store(Lifeline, Protocol):
         """Return up to ``limit`` deliveries, the latest first, without their bodies."""
         ...
 
+    def edge(self, endpoint: str, wanted: Filter, within: int) -> tuple[float, str] | None:  # noqa: ARG002  # for databases
+        """Return how far back one looks at ``within`` deliveries in search of what is wanted; None for to the end.
+
+        It's the time at which a delivery was received, and its id.
+        """
+        return None
+
     def erase(self, keys: Sequence[Key]) -> int:
         """Forget the bodies of deliveries, and what their receivers raised and answered; return how many.
 
@@ -250,6 +258,18 @@ class Store(Lifeline, Protocol):
     def drop_notes(self, endpoint: str, prefix: str, before: float) -> None:
         """Forget the times before ``before`` that are noted under names that begin with ``prefix``."""
         ...
+
+    def tally(self, endpoint: str, counts: Mapping[Tally, int]) -> None:  # noqa: ARG002  # for stores that can
+        """Add to what is counted; twice, perhaps, if the connection to a database is lost in the middle."""
+        return  # a body, so that stores needn't have one
+
+    def tallies(self, endpoint: str, since: int) -> Mapping[Tally, int]:  # noqa: ARG002  # likewise
+        """Return what was counted in the hour ``since`` and later."""
+        return {}
+
+    def drop_tallies(self, endpoint: str, before: int) -> None:  # noqa: ARG002  # likewise
+        """Forget what was counted before the hour ``before``."""
+        return
 
     def backlog(self, endpoint: str, most: int) -> int:
         """Count the deliveries that are due, now or later, up to ``most``."""

@@ -115,6 +115,8 @@ class Receipt(NamedTuple):
     """The last error it raised, with the end of the traceback; or why it was skipped."""
     answer: str | None = None
     """What it answered to an event that wants an answer, as JSON."""
+    seconds: float | None = None
+    """How long its last call took; None while it runs, and if it wasn't called."""
 
 
 NO_RECEIPTS: Final[Mapping[str, Receipt]] = {}
@@ -185,6 +187,8 @@ class Stored(NamedTuple):
     signer: str | None = None
     """The fingerprint of the secret that verified it when it first arrived; None if it was pulled."""
     origin: Origin = Origin.ARRIVED
+    resource: str | None = None
+    """The resource that its event is about, such as ``payment:pay_…``."""
 
     def __repr__(self) -> str:
         """Show everything but the body."""
@@ -273,13 +277,15 @@ class Filter(NamedTuple):
     resource: str | None = None
     """Such as ``payment:pay_…``."""
     text: str | None = None
-    """The id of the delivery, of its account, or of its resource (``pay_…``), whole."""
+    """How the id of the delivery, of its account, or of its resource (``pay_…``) begins."""
     receiver: str | None = None
     """The name of a receiver that has a receipt."""
     receipt_state: ReceiptState | None = None
     """The state of that receipt, or of any."""
     before: tuple[float, str] | None = None
     """Further back than the delivery that was received at this time and has this id."""
+    down_to: tuple[float, str] | None = None
+    """No further back than the delivery that was received at this time and has this id."""
 
 
 class Stats(NamedTuple):
@@ -291,3 +297,14 @@ class Stats(NamedTuple):
     """How many of the deliveries that arrived within the last hour are done."""
     oldest_unfinished: float | None
     """The age in seconds of the oldest delivery that is running, failed or due; None if there is none."""
+
+
+class Tally(NamedTuple):
+    """What is counted for the charts."""
+
+    hour: int
+    """The hour in which it happened, counted from the beginning of unix time."""
+    kind: str
+    """What kind of thing happened."""
+    name: str
+    """To whom or what."""

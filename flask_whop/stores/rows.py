@@ -8,8 +8,7 @@ from typing import Protocol, TypeAlias
 
 from flask_whop.errors import StoreUnavailable
 from flask_whop.names import storable
-from flask_whop.stores.records import Arrival, Filter, Key, Mark, Origin, Receipt, ReceiptState, State, Stored
-from flask_whop.stores.schema import BY_STATE, BY_TYPE
+from flask_whop.stores.records import Arrival, Key, Mark, Origin, Receipt, ReceiptState, State, Stored
 from flask_whop.stores.statements import Statements
 
 _NO_SECRET = -1  # former releases read a number
@@ -76,6 +75,7 @@ def receipt_values(key: Key, token: str, receipt: Receipt) -> dict[str, object]:
         "due_at": receipt.due_at,
         "error": receipt.error,
         "answer": receipt.answer,
+        "seconds": receipt.seconds,
         "token": token,
     }
 
@@ -101,75 +101,9 @@ def arrival_values(arrival: Arrival, now: float) -> dict[str, object]:
     }
 
 
-_COMPARED = {
-    "account_id": "account_id =",
-    "resource": "resource =",
-    "since": "received_at >=",
-    "until": "received_at <",
-}
-
-
-def searches(
-    wanted: Filter, types: Sequence[str] | None, families: Sequence[str] = ()
-) -> tuple[list[str], dict[str, object]]:
-    """Return the conditions of searches that together find what is wanted, and their values.
-
-    ``types`` are the event types; None means all. ``families`` are those of the deliveries,
-    for a text. Each search uses an index: the state's if only unfinished deliveries are
-    wanted, otherwise that of the key, the resource, the account, the type, or the state.
-    The other conditions filter its rows. ``{deliveries}`` and ``{receipts}`` stand for the
-    tables.
-    """
-    if types is not None and not types:
-        return [], {}
-    values: dict[str, object] = {f"type_{number}": name for number, name in enumerate(types or ())}
-    by_type = [f"{BY_TYPE} AND event_type = :{name}" for name in values]
-    by_state = [f"{BY_STATE} AND state = '{state.value}'" for state in wanted.states or State]
-    filters = [f"event_type IN ({', '.join(f':{name}' for name in values)})"] if values else []
-    if wanted.states:
-        named = ", ".join(f"'{state.value}'" for state in wanted.states)
-        filters.append(f"state IN ({named})")
-    for name, condition in _COMPARED.items():
-        if (value := getattr(wanted, name)) is not None:
-            filters.append(f"{condition} :{name}")
-            values[name] = value
-    if wanted.receiver is not None or wanted.receipt_state is not None:
-        filters.append(_receipt_like(wanted, values))
-    if wanted.before is not None:
-        values["before_at"], values["before_id"] = wanted.before
-        filters.append("received_at <= :before_at AND (received_at < :before_at OR id < :before_id)")
-    indexed = by_state
-    if wanted.text is not None:
-        indexed = _text_searches(wanted.text, families, values)
-    elif wanted.resource is not None:
-        indexed = ["resource IS NOT NULL"]
-    elif not wanted.states or State.DONE in wanted.states:
-        indexed = [""] if wanted.account_id is not None else by_type or by_state
-    return [" AND ".join(filter(None, [condition, *filters])) for condition in indexed], values
-
-
-def _receipt_like(wanted: Filter, values: dict[str, object]) -> str:
-    conditions = ["receipt.endpoint = {deliveries}.endpoint", "receipt.delivery_id = {deliveries}.id"]
-    if wanted.receiver is not None:
-        conditions.append("receipt.receiver = :receiver")
-        values["receiver"] = storable(wanted.receiver)
-    if wanted.receipt_state is not None:
-        conditions.append("receipt.state = :receipt_state")
-        values["receipt_state"] = wanted.receipt_state.value
-    return f"EXISTS (SELECT 1 FROM {{receipts}} AS receipt WHERE {' AND '.join(conditions)})"  # noqa: S608  # all ours
-
-
-def _text_searches(text: str, families: Sequence[str], values: dict[str, object]) -> list[str]:
-    values["text"] = storable(text)
-    resources = [text, *(f"{family}:{text}" for family in families)]
-    values.update({f"resource_{number}": storable(name) for number, name in enumerate(resources)})
-    named = ", ".join(f":resource_{number}" for number in range(len(resources)))
-    return ["id = :text", "account_id = :text", f"resource IN ({named}) AND resource IS NOT NULL"]
-
-
 def stored_of(row: Row) -> Stored:
     """Return the delivery that a row holds."""
-    receivers, signer, origin, body = row[13:17]
+    receivers, signer, origin, resource, body = row[13:18]
     return Stored(
         Key(str(row[0]), str(row[1])),
         event_type=str(row[2]),
@@ -187,12 +121,13 @@ def stored_of(row: Row) -> Stored:
         receivers=tuple(json.loads(str(receivers))) if receivers else (),
         signer=text(signer),
         origin=Origin(origin),
+        resource=text(resource),
     )
 
 
 def receipt_of(row: Row) -> Receipt:
     """Return the receipt that a row holds."""
-    receiver, state, attempts, first_at, last_at, due_at, error, answer = row
+    receiver, state, attempts, first_at, last_at, due_at, error, answer, seconds = row
     return Receipt(
         str(receiver),
         ReceiptState(state),
@@ -202,6 +137,7 @@ def receipt_of(row: Row) -> Receipt:
         None if due_at is None else number(due_at),
         text(error),
         text(answer),
+        None if seconds is None else number(seconds),
     )
 
 

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from flask_whop.errors import ConfigError
 
-VERSION: Final = 2
+VERSION: Final = 3
 """The version of the tables that this release makes."""
 OLDEST: Final = 1
 """The oldest version whose code can use the tables of this one."""
@@ -120,6 +120,7 @@ RECEIPTS: Final = Table(
         *_required(Kind.NUMBER, "first_at", "last_at"),
         *_optional(Kind.NUMBER, "due_at"),
         *_optional(Kind.TEXT, "error", "answer"),
+        *_optional(Kind.NUMBER, "seconds"),
     ),
     ("delivery_id", "receiver", "endpoint"),
 )
@@ -140,8 +141,20 @@ NOTES: Final = Table(
     (*_required(Kind.SHORT, "endpoint"), *_required(Kind.NAME, "name"), *_required(Kind.NUMBER, "noted_at")),
     ("name", "endpoint"),
 )
+TALLIES: Final = Table(
+    "tallies",
+    (
+        *_required(Kind.SHORT, "endpoint"),
+        *_required(Kind.WHOLE, "hour"),
+        *_required(Kind.SHORT, "kind"),
+        *_required(Kind.NAME, "name"),
+        *_required(Kind.WHOLE, "counted"),
+    ),
+    # By the hour first: those of a window are side by side.
+    ("hour", "kind", "name", "endpoint"),
+)
 SCHEMA: Final = Table("schema", _required(Kind.WHOLE, "version", "oldest"), ("version",))
-TABLES: Sequence[Table] = (DELIVERIES, RECEIPTS, MARKS, NOTES, SCHEMA)
+TABLES: Sequence[Table] = (DELIVERIES, RECEIPTS, MARKS, NOTES, TALLIES, SCHEMA)
 
 
 def check_version(version: int, oldest: int, where: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from secrets import token_hex
 from typing import Final
@@ -26,6 +26,7 @@ from flask_whop.stores.records import (
     Settlement,
     State,
     Taken,
+    Tally,
     Turn,
 )
 from flask_whop.stores.rows import (
@@ -332,6 +333,20 @@ class SqlStore(Lookups, Store):
     def put_note(self, endpoint: str, name: str, at: float) -> None:
         """Note a time under ``name``."""
         self._change(self._statements.put_note, {"endpoint": endpoint, "name": storable(name), "at": at})
+
+    @repeatable
+    def tally(self, endpoint: str, counts: Mapping[Tally, int]) -> None:
+        """Add to what is counted."""
+        rows = [
+            {"endpoint": endpoint, **tally._asdict(), "name": storable(tally.name), "counted": counted}
+            for tally, counted in sorted(counts.items())  # in one order, so that processes don't wait for each other
+        ]
+
+        def add(connection: Connection) -> None:
+            for values in rows:
+                connection.change(self._statements.tally, values)
+
+        self._transact(add)
 
     def prune(self, endpoint: str, before: float, *, most: int | None = None) -> int:
         """Delete what has not changed since ``before``, in batches so nobody waits long."""

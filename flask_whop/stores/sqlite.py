@@ -37,7 +37,7 @@ _CHECKPOINT_PAGES: Final = 4000
 _OLDEST_SQLITE: Final = (3, 35, 0)  # the first that has RETURNING
 
 _LARGE: Final = 16_384
-_NAMES: Final = Names("whop_deliveries", "whop_receipts", "whop_marks", "whop_notes")
+_NAMES: Final = Names("whop_deliveries", "whop_receipts", "whop_marks", "whop_notes", "whop_tallies")
 _STATEMENTS: Final = SqliteStatements(_NAMES, "whop_bodies")
 
 _NO_VALUES: Final[Values] = {}

@@ -6,16 +6,13 @@ have others where their SQL differs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from flask_whop.stores.schema import BY_STATE, BY_TYPE, UNFINISHED_ROWS
+from flask_whop.stores.schema import BY_STATE, UNFINISHED_ROWS
+from flask_whop.stores.statements_lookups import KEY, STORED, LookupStatements
+from flask_whop.stores.statements_lookups import Names as Names
 
-_STORED = (
-    "endpoint, id, event_type, account_id, state, owned, attempts, received_at, opened_at, changed_at,"
-    " due_at, signed_at, secret_index, receivers, signer, origin"
-)
 ARRIVED = (
     "endpoint, id, event_type, account_id, resource, occurred_at, updated_at, signed_at, secret_index, body,"
     " receivers, signer, origin, received_at, opened_at, changed_at, lapses"
@@ -30,12 +27,11 @@ TAKING = (
     " lease = :token, lease_until = :until, attempts = attempts + 1, changed_at = :now"
 )
 STANDING = "state, owned, attempts, lease"
-_RECEIPT = "endpoint, delivery_id, receiver, state, attempts, first_at, last_at, due_at, error, answer"
-_RECEIPT_OUTCOME = ":receiver, :state, :attempts, :first_at, :last_at, :due_at, :error, :answer"
+_RECEIPT = "endpoint, delivery_id, receiver, state, attempts, first_at, last_at, due_at, error, answer, seconds"
+_RECEIPT_OUTCOME = ":receiver, :state, :attempts, :first_at, :last_at, :due_at, :error, :answer, :seconds"
 _RECEIPT_VALUES = f":endpoint, :id, {_RECEIPT_OUTCOME}"
-RECEIPT_NEW = ("state", "attempts", "first_at", "last_at", "due_at", "error", "answer")
+RECEIPT_NEW = ("state", "attempts", "first_at", "last_at", "due_at", "error", "answer", "seconds")
 MARK = "endpoint, receiver, line, delivery_id, latest_at, token, held_until"
-KEY = "endpoint = :endpoint AND id = :id"
 _LINE = "endpoint = :endpoint AND receiver = :receiver AND line = :line"
 # CASE keeps the state out of the choice of an index: the key alone finds the row, however
 # many rows are in that state, even if the plan was made while the table was empty.
@@ -50,15 +46,6 @@ AT_ONCE: Final = 100
 _BATCH = ", ".join(f":id_{number}" for number in range(AT_ONCE))
 
 
-class Names(NamedTuple):
-    """The names of the tables, quoted and with their schema where needed."""
-
-    deliveries: str
-    receipts: str
-    marks: str
-    notes: str
-
-
 class Ending(NamedTuple):
     """The statements that end a claim, alone or together with a receipt."""
 
@@ -69,7 +56,7 @@ class Ending(NamedTuple):
     """The same, which must have a transaction of its own."""
 
 
-class Statements:
+class Statements(LookupStatements):
     """The statements of SQLite, and what others have in common with it."""
 
     locking: str = ""
@@ -84,7 +71,7 @@ class Statements:
     """Whether :attr:`claim` and :attr:`accept` return the delivery's standing, if they changed it."""
 
     def __init__(self, names: Names) -> None:
-        self._names = names
+        super().__init__(names)
         self._write_claims()
         self._write_takes()
         self._write_due()
@@ -92,9 +79,7 @@ class Statements:
         self._write_receipts()
         self._write_marks()
         self._write_replays()
-        self._write_searches()
-        self._write_counts()
-        self._write_notes()
+        self._write_pruning()
 
     def _write_claims(self) -> None:
         """Write what makes a delivery a running one, or ours."""
@@ -127,8 +112,6 @@ class Statements:
         self.take: str = f"{self._taking} WHERE {KEY} AND body IS NOT NULL AND {TAKEABLE} RETURNING {self._taken}"
         # What was claimed by a statement whose answer was lost, or that returns none.
         self.taken: str = f"SELECT {self._taken} FROM {deliveries} WHERE {_HELD} AND owned = 1"
-        # SQLite only uses the index of unfinished rows for a query that repeats its condition.
-        self._unfinished = f"FROM {deliveries} WHERE endpoint = :endpoint AND {UNFINISHED_ROWS}"
         self._waiting = f"{self._unfinished} AND state = 'due' AND due_at <= :now"
         self._next = f"{self._waiting} AND lapses = 0 ORDER BY due_at LIMIT :limit"
         self.take_due: str = f"{self._taking} WHERE rowid IN (SELECT rowid {self._next}) RETURNING {self._taken}"
@@ -167,7 +150,7 @@ class Statements:
 
     def _write_holds(self) -> None:
         """Write what renews a claim, and what ends it."""
-        deliveries, _, marks, _ = self._names
+        deliveries, marks = self._names.deliveries, self._names.marks
         self.renew: str = f"UPDATE {deliveries} SET lease_until = :until WHERE {_HELD}"
         self.renew_turn: str = f"UPDATE {marks} SET held_until = :until WHERE {_LINE} AND token = :token"
         # The fence is the condition that the token still holds the delivery.
@@ -258,23 +241,9 @@ class Statements:
         )
         self.drop_bodies: str = f"UPDATE {deliveries} SET body = NULL WHERE endpoint = :endpoint AND id IN ({_BATCH})"
 
-    def _write_searches(self) -> None:
-        """Write what reads deliveries and receipts."""
-        deliveries, receipts, *_ = self._names
-        self.receivers: str = (
-            f"SELECT DISTINCT kept.receiver FROM {deliveries} AS unfinished JOIN {receipts} AS kept"
-            f" ON kept.endpoint = unfinished.endpoint AND kept.delivery_id = unfinished.id"
-            f" WHERE unfinished.endpoint = :endpoint AND unfinished.state <> 'done' ORDER BY kept.receiver"
-        )
-        self.get: str = f"SELECT {self._taken} FROM {deliveries} WHERE {KEY}"
-        self.receipts: str = (
-            f"SELECT receiver, state, attempts, first_at, last_at, due_at, error, answer FROM {receipts}"
-            f" WHERE endpoint = :endpoint AND delivery_id = :id ORDER BY first_at, receiver"
-        )
-
-    def _write_counts(self) -> None:
-        """Write what forgets what is old, and what counts the rest."""
-        deliveries, receipts, marks, _ = self._names
+    def _write_pruning(self) -> None:
+        """Write what forgets what is old."""
+        deliveries, receipts, marks, *_ = self._names
         self.old: str = (
             f"SELECT id FROM {deliveries} WHERE endpoint = :endpoint AND received_at < :before"
             f" AND changed_at < :before AND {BY_STATE} AND state = :state"
@@ -286,36 +255,6 @@ class Statements:
             f"DELETE FROM {marks} WHERE endpoint = :endpoint AND delivery_id IN ({_BATCH}) AND line NOT LIKE :once",
             f"DELETE FROM {deliveries} WHERE endpoint = :endpoint AND id IN ({_BATCH})",
         )
-        self.counts: str = f"SELECT state, COUNT(*), MIN(received_at) {self._unfinished} GROUP BY state"
-        self.done_since: str = (
-            f"SELECT COUNT(*) FROM {deliveries} WHERE endpoint = :endpoint AND received_at >= :since"
-            f" AND {BY_STATE} AND state = 'done'"
-        )
-        self.next_type: str = (
-            f"SELECT event_type FROM {deliveries} WHERE endpoint = :endpoint AND {BY_TYPE} AND event_type > :after"
-            f" ORDER BY event_type LIMIT 1"
-        )
-
-    def _write_notes(self) -> None:
-        """Write what keeps and reads notes."""
-        notes = self._names.notes
-        self.note: str = f"SELECT noted_at FROM {notes} WHERE endpoint = :endpoint AND name = :name"
-        # By the key, whose first column is the name; all of them are ASCII, whatever the collation.
-        like = "endpoint = :endpoint AND name LIKE :like"
-        self.notes: str = f"SELECT name, noted_at FROM {notes} WHERE {like}"
-        self.drop_notes: str = f"DELETE FROM {notes} WHERE {like} AND noted_at < :before"
-        self.backlog: str = (
-            f"SELECT COUNT(*) FROM (SELECT 1 AS one {self._unfinished} AND state = 'due' LIMIT :most) AS due"
-        )
-        self.put_note: str = (
-            f"INSERT INTO {notes} (endpoint, name, noted_at) VALUES (:endpoint, :name, :at)"
-            f" ON CONFLICT (endpoint, name) DO UPDATE"
-            f" SET noted_at = CASE WHEN {notes}.noted_at < :at THEN :at ELSE {notes}.noted_at END"
-        )
-
-    @property
-    def _taken(self) -> str:
-        return f"{_STORED}, body"
 
     @property
     def _taking(self) -> str:
@@ -344,22 +283,6 @@ class Statements:
     def _ending(self, settle: str) -> Ending:
         return Ending(settle, None, None)
 
-    def find(self, conditions: Sequence[str], *, overlapping: bool = False) -> str:
-        """Return a search for the latest deliveries that meet one of the conditions, each of which has an index.
-
-        ``overlapping`` says that one delivery may meet several.
-
-        Each condition is a search of its own, which stops when it has found enough.
-        """
-        tables = self._names._asdict()
-        parts = (
-            f"SELECT * FROM (SELECT {_STORED}, NULL AS body FROM {self._names.deliveries} WHERE endpoint = :endpoint"
-            f" AND {condition.format_map(tables)} ORDER BY received_at DESC, id DESC LIMIT :limit) AS part_{number}"
-            for number, condition in enumerate(conditions)
-        )
-        union = " UNION " if overlapping else " UNION ALL "
-        return f"{union.join(parts)} ORDER BY received_at DESC, id DESC LIMIT :limit"
-
 
 class SqliteStatements(Statements):
     """The statements of our own file, in which large bodies have a separate table.
@@ -377,7 +300,7 @@ class SqliteStatements(Statements):
         """An empty body means that it is in the other table."""
         deliveries, key = self._names.deliveries, "large.endpoint = {0}.endpoint AND large.id = {0}.id"
         large = f"SELECT large.body FROM {self._bodies} AS large WHERE {key.format(deliveries)}"
-        return f"{_STORED}, CASE WHEN LENGTH(body) > 0 THEN body ELSE ({large}) END AS body"
+        return f"{STORED}, CASE WHEN LENGTH(body) > 0 THEN body ELSE ({large}) END AS body"
 
 
 class PostgreSQLStatements(Statements):
@@ -385,6 +308,7 @@ class PostgreSQLStatements(Statements):
 
     locking: str = " FOR UPDATE"
     passing: str = " FOR UPDATE SKIP LOCKED"
+    by_bytes: str = ' COLLATE "C"'  # the tables of former releases are in the order of the database
 
     def __init__(self, names: Names) -> None:
         super().__init__(names)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from flask_whop.stores.statements import (
     ARRIVED,
     ARRIVED_VALUES,
-    KEY,
     MARK,
     OVER,
     RECEIPT_NEW,
@@ -16,6 +15,7 @@ from flask_whop.stores.statements import (
     Names,
     Statements,
 )
+from flask_whop.stores.statements_lookups import KEY
 
 
 class MySQLStatements(Statements):
@@ -40,6 +40,10 @@ class MySQLStatements(Statements):
         self.put_note: str = (
             f"INSERT INTO {names.notes} (endpoint, name, noted_at) VALUES (:endpoint, :name, :at)"
             f" ON DUPLICATE KEY UPDATE noted_at = IF(noted_at < :at, :at, noted_at)"
+        )
+        self.tally: str = (
+            f"INSERT INTO {names.tallies} (endpoint, hour, kind, name, counted)"
+            f" VALUES (:endpoint, :hour, :kind, :name, :counted) ON DUPLICATE KEY UPDATE counted = counted + :counted"
         )
 
     def _write_upserts(self) -> None:

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from flask_whop.stores import Filter, Hold, Key, Mark, ReceiptState, Settlement, State
+from flask_whop.stores import Filter, Hold, Key, Mark, ReceiptState, Settlement, State, Tally
 from flask_whop.stores.sqlalchemy import SQLAlchemyStore
 from flask_whop.stores.sqlite import SqliteStore
 from tests.services import url_of
@@ -33,6 +33,11 @@ def held(store):
     one = new()
     store.claim(one, "mine", LEASE)
     return one.key
+
+
+def found_to_an_edge(store, wanted):
+    edge = store.edge("shop", wanted, 100)
+    return edge is not None and store.find("shop", wanted._replace(down_to=edge), 20) == []
 
 
 CALLS = {
@@ -74,6 +79,15 @@ CALLS = {
     "find a time": lambda store: len(store.find("shop", Filter(since=START + 9, until=START + 99), 20)) == 20,
     "find what is done of a type": lambda store: store.find("shop", Filter([State.DONE], "refund.*"), 20),
     "find what is due of an account": lambda store: store.find("shop", Filter([State.DUE], account_id="biz_1"), 20),
+    "find how an id begins": lambda store: len(store.find("shop", Filter(text="done_1112"), 20)) == 20,
+    "find how a resource begins": lambda store: store.find("shop", Filter(text="pay_nobody"), 20) == [],
+    "find how an account begins": lambda store: len(store.find("shop", Filter(text="biz_r"), 20)) == 20,
+    "find what no id begins with": lambda store: not store.find("shop", Filter(text="nobody"), 20),
+    "find what a receiver has, down to an edge": lambda store: found_to_an_edge(store, Filter(receiver="nobody")),
+    "find a rare account of a state": lambda store: found_to_an_edge(
+        store, Filter([State.DUE], account_id="biz_rare")
+    ),
+    "tally": lambda store: store.tally("shop", {Tally(1, "outcome", "done"): 1}) is None,
     "prune what is not there": lambda store: store.prune("shop", START - 1) == 0,
     "prune some": lambda store: store.prune("shop", START + 20_000, most=100) == 100,
 }

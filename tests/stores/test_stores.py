@@ -21,6 +21,7 @@ from flask_whop.stores import (
     ReceiptState,
     Settlement,
     State,
+    Tally,
     Turn,
 )
 from flask_whop.stores.statements_mysql import MySQLStatements
@@ -626,6 +627,9 @@ def test_deliveries_are_found_by_what_they_are_about_and_by_any_of_their_ids(wor
     assert found(text="pay_1") == found(text="payment:pay_1") == ["msg_1", "msg_3"]
     assert found(text="msg_2") == found(text="biz_2") == ["msg_2"]
     assert found(text="pay_1", states=[State.DONE]) == ["msg_1"]
+    assert found(text="pay_") == found(text="payment:p") == found(text="m") == ["msg_1", "msg_2", "msg_3"]
+    assert found(text="biz_", states=[State.RUNNING], resource="payment:pay_2") == ["msg_2"]
+    assert found(text="PAY_1") == found(text="ay_1") == found(text="pay_%") == found(text="msg__") == []
     assert found(text="nobody") == found(resource="payment:pay_9") == []
 
 
@@ -651,6 +655,38 @@ def test_a_page_begins_where_the_last_one_ended(world):
         pages += [one.key.id for one in page]
         before = page[-1].received_at, page[-1].key.id
     assert pages == [f"msg_{number}" for number in range(7, 0, -1)]
+
+
+def test_a_search_goes_down_to_a_place(world):
+    for number in range(1, 6):
+        world.claim(number)
+    [_, second, *_] = world.store.find("shop", Filter(), 9)
+    found = world.store.find("shop", Filter(down_to=(second.received_at, second.key.id)), 9)
+    assert [one.key.id for one in found] == ["msg_5", "msg_4"]
+
+
+def test_a_search_that_an_index_answers_alone_has_no_edge_and_another_has_one(world):
+    for number in range(1, 6):
+        world.claim(number, account_id="biz_1")
+    for wanted in (Filter(), Filter(account_id="biz_1"), Filter([State.RUNNING]), Filter(text="msg_")):
+        assert world.store.edge("shop", wanted, 2) is None
+    mixed = Filter([State.RUNNING], account_id="biz_1")
+    assert world.store.edge("shop", mixed, 9) is None
+    if (edge := world.store.edge("shop", mixed, 2)) is not None:  # memory looks at everything
+        assert edge[1] == "msg_4"
+        assert [one.key.id for one in world.store.find("shop", mixed._replace(down_to=edge), 9)] == ["msg_5", "msg_4"]
+
+
+def test_tallies_add_up_by_hour_kind_and_name_until_they_are_dropped(world):
+    first, second = Tally(400_000, "outcome", "done"), Tally(400_001, "outcome", "done")
+    world.store.tally("shop", {first: 2, second: 1})
+    world.store.tally("shop", {second: 4, first._replace(name="dead"): 1})
+    world.store.tally("other", {second: 1})
+    assert world.store.tallies("shop", 400_000) == {first: 2, second: 5, first._replace(name="dead"): 1}
+    assert world.store.tallies("shop", 400_001) == {second: 5}
+    world.store.drop_tallies("shop", 400_001)
+    assert world.store.tallies("shop", 0) == {second: 5}
+    assert world.store.tallies("other", 0) == {second: 1}
 
 
 def test_some_receivers_are_called_again_and_the_delivery_is_claimed_in_the_same_step(world):
