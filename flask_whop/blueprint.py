@@ -11,11 +11,12 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Flask, Request, Response, request
+from flask import Blueprint, Request, Response, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.wsgi import get_content_length
 
 from flask_whop.config import NAME
+from flask_whop.csrf import exempt_from_csrf
 from flask_whop.doctor.watch import DOCTOR, Captured
 from flask_whop.engine import Outcome, Status
 from flask_whop.engine.dispatch import dispatcher
@@ -61,7 +62,7 @@ def create_blueprint(installation: Installation) -> WhopBlueprint:
         if not blueprint.begun:
             blueprint.begun = True
             installation.begin()
-        _exempt_from_csrf(app)
+        exempt_from_csrf(app, NAME)
         incoming = _incoming()
         try:
             incoming.environ[_BODY] = _read_body(incoming, settings.max_bytes)
@@ -162,13 +163,6 @@ def _captured() -> Captured:
     body: bytes | Rejected = incoming.environ[_BODY]
     headers = _headers_of(incoming) | {"content-length": incoming.environ.get("CONTENT_LENGTH", "")}
     return Captured(headers, b"" if isinstance(body, Rejected) else body)
-
-
-def _exempt_from_csrf(app: Flask) -> None:
-    """Exempt the blueprint in Flask-WTF, which may have been set up after it."""
-    csrf = app.extensions.get("csrf")
-    if csrf is not None and hasattr(csrf, "exempt"):
-        csrf.exempt(app.blueprints[NAME])
 
 
 def _read_body(incoming: Request, max_bytes: int) -> bytes:

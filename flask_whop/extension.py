@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from flask_whop.events import AnyEvent
+    from flask_whop.inbox import Authorize, WhopInbox
     from flask_whop.signals.terms import Options
 
 E1 = TypeVar("E1", bound="AnyEvent")
@@ -59,6 +60,7 @@ class WhopWebhooks:
         self._cipher = cipher
         self._subscriptions: list[Subscription] = []
         self._apps: WeakSet[Flask] = WeakSet()
+        self._inbox: WhopInbox | None = None
         if app is not None:
             self.init_app(app)
 
@@ -88,6 +90,8 @@ class WhopWebhooks:
         self._apps.add(app)
         for subscription in self._subscriptions:
             subscription.connect(app)
+        if self._inbox is not None:
+            self._inbox.init_app(app)
 
     def health(self) -> Health:
         """Look whether the current app's deliveries are taken and run: ``whop.health().ok``, and what is wrong."""
@@ -97,6 +101,22 @@ class WhopWebhooks:
     def deliveries(self) -> Deliveries:
         """The current app's deliveries: find, look at, replay, prune and erase them."""
         return Deliveries(Installation.of(current_app))
+
+    def inbox(
+        self,
+        *,
+        authorize: Authorize | None = None,
+        authorize_replay: Authorize | None = None,
+        url_prefix: str = "/whop",
+    ) -> WhopInbox:
+        """Give each app of this extension, now and later, an inbox: see :class:`flask_whop.inbox.WhopInbox`."""
+        from flask_whop.inbox import WhopInbox  # noqa: PLC0415  # paid for by those who have one
+
+        inbox = WhopInbox(authorize=authorize, authorize_replay=authorize_replay, url_prefix=url_prefix)
+        for app in self._apps:
+            inbox.init_app(app)
+        self._inbox = inbox
+        return inbox
 
     def stats(self) -> Stats:
         """Count the current app's unfinished deliveries by state, and those done in the last hour.

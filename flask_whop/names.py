@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import traceback
@@ -28,6 +29,7 @@ SHOWN: Final = 1000
 """How many characters of a text are shown."""
 
 _HASH = 16
+_DELETE = 0x7F
 _LOOKED_AT = 8 * SHOWN
 _SECRET = re.compile(r"ws_[0-9A-Fa-f]{8,}")
 _MOST_ERRORS = 20
@@ -117,6 +119,18 @@ def shown(value: object, limit: int = SHOWN) -> str:
     # Redact more than is shown: a secret that the limit cuts in two would not be recognized.
     text = _escaped(redacted(_text_of(value)[:_LOOKED_AT]))
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def printable_json(text: str) -> str:
+    """Escape the characters of a JSON text that a terminal would obey or couldn't write."""
+    return "".join(letter if letter.isprintable() else _json_escape(letter) for letter in text)
+
+
+def _json_escape(letter: str) -> str:
+    # Outside its strings, JSON has no unprintable character but white space; inside them, none of these three.
+    if letter in "\n\r\t":
+        return "" if letter == "\r" else letter
+    return json.dumps(letter)[1:-1] if ord(letter) > _DELETE else f"\\u{ord(letter):04x}"
 
 
 def redacted(text: str) -> str:

@@ -59,6 +59,8 @@ class Delivery:
     """The signed bytes; if it was pulled, the same values as JSON written again."""
     secret_index: int | None
     """Which configured secret matched, counted from 0; None if it was pulled."""
+    received_at: float | None = None
+    """When it first arrived, in unix seconds by the store's clock; None while it arrives."""
 
 
 def fingerprint(secret: str) -> str:

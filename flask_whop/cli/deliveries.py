@@ -11,11 +11,11 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_whop.cli.output import Duration, as_json, deliveries, fault, moment, printable_json, styled, table, times
+from flask_whop.cli.output import Duration, as_json, deliveries, fault, moment, styled, table, times
 from flask_whop.engine.deliveries import Deliveries, Details
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import FlaskWhopError, StoreUnavailable
-from flask_whop.names import shown
+from flask_whop.names import printable_json, shown
 from flask_whop.stores import Key, Origin, Receipt, ReceiptState, State, Stored
 
 _COLUMNS = ("id", "state", "tries", "type", "received (UTC)", "account")

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from flask_whop.names import redacted, shown
+from flask_whop.names import printable_json, redacted, shown
 
 if TYPE_CHECKING:
     _Seconds = click.ParamType[float]
 else:
     _Seconds = click.ParamType  # generic only in the newest click
 
-_DELETE: Final = 0x7F
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -73,18 +72,6 @@ def as_json(value: object) -> None:
     """Print ``value`` as JSON, for scripts."""
     # The indent puts white space between all values, which is where a password ends.
     click.echo(printable_json(redacted(json.dumps(value, indent=2, ensure_ascii=False, default=str))))
-
-
-def printable_json(text: str) -> str:
-    """Escape the characters of a JSON text that a terminal would obey or couldn't write."""
-    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
-
-
-def _escape(letter: str) -> str:
-    # Outside its strings, JSON has no unprintable character but white space; inside them, none of these three.
-    if letter in "\n\r\t":
-        return "" if letter == "\r" else letter
-    return json.dumps(letter)[1:-1] if ord(letter) > _DELETE else f"\\u{ord(letter):04x}"
 
 
 def waiting(seconds: float, reason: str) -> None:

@@ -16,6 +16,7 @@ from flask_whop.engine.installation import Installation
 from flask_whop.errors import Reason, Rejected
 from flask_whop.forks import renew_after_fork
 from flask_whop.logs import facts, log
+from flask_whop.signals import rejection_diagnosed
 from flask_whop.signature import is_legacy
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ class SignatureDoctor:
         diagnosis = examine(app, refused.captured, now=now)
         if diagnosis is None:
             return
+        with app.app_context():
+            Installation.of(app).engine.notify(rejection_diagnosed, rejection=refused.rejection, finding=diagnosis)
         logged_at = self._logged_at.setdefault(app, {})
         last = logged_at.get(diagnosis.id)
         if last is not None and time.monotonic() - last < self._repeat_after:

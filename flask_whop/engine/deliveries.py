@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from flask_whop.config import MIN_KEEP_DAYS
+from flask_whop.engine.activity import HOUR, Activity, activity_in
 from flask_whop.engine.outcomes import Outcome
 from flask_whop.engine.retries import DAY
 from flask_whop.errors import ConfigError
 from flask_whop.events import parse_event
-from flask_whop.stores import Filter, Key, Receipt, ReceiptState, State, Stats, Stored
+from flask_whop.stores import FINISHED, Filter, Key, Receipt, ReceiptState, State, Stats, Stored
 
 if TYPE_CHECKING:
     from flask_whop.engine.installation import Installation
@@ -50,6 +51,23 @@ class Details:
         return None if self.body is None else parse_event(self.body, self.delivery.key.id)
 
 
+@dataclass(frozen=True)
+class Preview:
+    """What a replay of a delivery would do for one receiver."""
+
+    receiver: str
+    """Its name."""
+    receipt: Receipt | None
+    """What it did so far; None if it hasn't been called."""
+    is_connected: bool
+    """Whether this app has it now; if not, no replay calls it."""
+
+    @property
+    def is_called(self) -> bool:
+        """Whether a replay calls it without being forced."""
+        return self.is_connected and (self.receipt is None or self.receipt.state not in FINISHED)
+
+
 class Deliveries:
     """The deliveries of one app: ``whop.deliveries``.
 
@@ -75,14 +93,20 @@ class Deliveries:
         until: datetime | None = None,
         limit: int = 50,
         cursor: str | None = None,
+        within: int | None = None,
     ) -> Page:
         """Return up to ``limit`` deliveries, the latest first.
 
-        ``event_type`` is a name, or a pattern such as ``payment.*``; ``text`` is the whole
-        id of a delivery, an account or a resource. ``receiver`` has a receipt, in
-        ``receipt_state`` if that is given. They arrived between ``since`` and ``until``.
-        ``cursor`` is that of the page before. Raises
-        :class:`~flask_whop.errors.ConfigError` for a cursor that isn't one.
+        ``event_type`` is a name, or a pattern such as ``payment.*``; ``text`` is how the id of
+        a delivery, an account or a resource begins: if that's how a thousand begin, some of
+        them are looked at. ``receiver`` has a receipt, in ``receipt_state`` if that is given.
+        They arrived between ``since`` and ``until``. ``cursor`` is that of the page before.
+
+        Each of these alone has an index. A mix of them is looked for among the deliveries that
+        meet one, which may be many: with ``within``, among about as many and no more, so a page
+        may be short, or empty, and have a cursor all the same.
+
+        Raises :class:`~flask_whop.errors.ConfigError` for a cursor that isn't one.
         """
         wanted = Filter(
             tuple(states),
@@ -97,9 +121,18 @@ class Deliveries:
             None if cursor is None else _place(cursor),
         )
         limit = max(1, limit)
-        found = self._engine.store.find(self._engine.endpoint, wanted, limit + 1)
+        store, endpoint = self._engine.store, self._engine.endpoint
+        edge = None if within is None else store.edge(endpoint, wanted, within)
+        found = store.find(endpoint, wanted._replace(down_to=edge), limit + 1)
         page = found[:limit]
-        return Page(page, _cursor(page[-1]) if len(found) > limit else None)
+        if len(found) > limit:
+            edge = page[-1].received_at, page[-1].key.id
+        return Page(page, None if edge is None else _cursor(*edge))
+
+    def troubles(self, deliveries: Collection[Stored]) -> Mapping[str, Receipt]:
+        """Say who has trouble with some deliveries: by their ids, the receipt of a receiver that isn't done with it."""
+        receipts = self._engine.store.troubles([delivery.key for delivery in deliveries])
+        return {key.id: receipt for key, receipt in receipts.items()}
 
     def every(self, **wanted: object) -> Iterator[Stored]:
         """Yield all deliveries that :meth:`find` finds, the latest first."""
@@ -134,6 +167,26 @@ class Deliveries:
         """Stop waiting for a receiver that is gone for good; False if the delivery doesn't wait for it."""
         droppable = delivery.state is State.DUE or self._engine.store.replay(delivery.key)
         return droppable and self._engine.drop(delivery.key, receiver)
+
+    def preview(self, details: Details) -> Sequence[Preview]:
+        """Say for each receiver of a delivery what a replay would do: those connected here, then those of receipts."""
+        event = details.event
+        receipts = {receipt.receiver: receipt for receipt in details.receipts}
+        previews = []
+        for call in [] if event is None else self._engine.calls_for(event):
+            known = next((name for name in call.names if name in receipts), None)
+            previews.append(Preview(call.name, None if known is None else receipts.pop(known), is_connected=True))
+        return [*previews, *(Preview(name, receipt, is_connected=False) for name, receipt in receipts.items())]
+
+    def activity(self, hours: int = 24) -> Activity:
+        """Say what happened in the last ``hours``, this one included.
+
+        It's counted while the app has an inbox (:class:`flask_whop.inbox.WhopInbox`), in every
+        process, and read a few seconds later.
+        """
+        store, endpoint = self._engine.store, self._engine.endpoint
+        now = store.clock()
+        return activity_in(store.tallies(endpoint, int(now // HOUR) - hours + 1), now, hours)
 
     def stats(self) -> Stats:
         """Count the unfinished ones by state, and those done in the last hour."""
@@ -172,8 +225,8 @@ class Deliveries:
         return Key(self._engine.endpoint, delivery_id)
 
 
-def _cursor(delivery: Stored) -> str:
-    place = json.dumps([delivery.received_at, delivery.key.id])
+def _cursor(received_at: float, delivery_id: str) -> str:
+    place = json.dumps([received_at, delivery_id])
     return urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 

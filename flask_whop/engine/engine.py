@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from flask_whop.config import Settings
     from flask_whop.engine.host import Host
     from flask_whop.events import AnyEvent
+    from flask_whop.signals.terms import Call
     from flask_whop.stores import Store
 
 _MOST_DRIFT_LOGGED = 10
@@ -220,6 +221,10 @@ class Engine:
             raise NotReplayable(f"No receiver of delivery {key.id} is called {', '.join(unknown)}.")
         return [name for receiver in receivers for name in calls[receiver].names]
 
+    def calls_for(self, event: AnyEvent) -> Sequence[Call]:
+        """Return the calls to the receivers of ``event`` in this app."""
+        return self._host.calls_for(event)
+
     def take_due(self, limit: int) -> list[Claimed]:
         """Claim up to ``limit`` deliveries that are due, to run them one after the other.
 
@@ -389,7 +394,8 @@ class Engine:
 
     def _run_taken(self, taken: Taken, token: str, only: frozenset[str] = frozenset()) -> Outcome | None:
         stored, receipts = taken
-        delivery = Delivery(stored.key.id, stored.signed_at, self.bodies.opened(stored) or b"", stored.secret_index)
+        body = self.bodies.opened(stored) or b""
+        delivery = Delivery(stored.key.id, stored.signed_at, body, stored.secret_index, stored.received_at)
         event = parse_event(delivery.body, delivery.id)
         holding = Holding(
             stored.key,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from flask_whop.engine.activity import HOUR
 from flask_whop.engine.retries import DAY
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Retention:
         store = self._store()
         store.put_note(self._endpoint, _PRUNED, before)  # first: what is deleted must not look new
         self._drop_bodies(store)
+        store.drop_tallies(self._endpoint, int(before // HOUR))
         return store.prune(self._endpoint, before, most=most)
 
     def _drop_bodies(self, store: Store) -> None:

@@ -26,6 +26,7 @@ from flask_whop.signals.kinds import EventSignal, LifecycleSignal, UnknownEventS
 if TYPE_CHECKING:
     from flask import Flask
 
+    from flask_whop.doctor.finding import Finding
     from flask_whop.errors import Rejected
     from flask_whop.signature import Delivery
 
@@ -221,6 +222,14 @@ class RejectionReceiver(Protocol):
         ...
 
 
+class DiagnosisReceiver(Protocol):
+    """Receives ``rejection_diagnosed``."""
+
+    def __call__(self, app: Flask, /, *, rejection: Rejected, finding: Finding) -> object:
+        """Note the ``finding``, which says what is wrong, why it matters, and how to fix it."""
+        ...
+
+
 class EventDeliveryReceiver(Protocol):
     """Receives ``delivery_accepted``, ``…_processed``, ``…_duplicated`` and ``…_dead_lettered``."""
 
@@ -276,6 +285,11 @@ delivery_received: LifecycleSignal[DeliveryReceiver] = LifecycleSignal(
 )
 delivery_rejected: LifecycleSignal[RejectionReceiver] = LifecycleSignal(
     "delivery_rejected", ("rejection",), "Sent for each request that isn't a delivery for this app."
+)
+rejection_diagnosed: LifecycleSignal[DiagnosisReceiver] = LifecycleSignal(
+    "rejection_diagnosed",
+    ("rejection", "finding"),
+    "Sent after the answer, when the doctor knows why a request couldn't be verified; at most once a second.",
 )
 delivery_accepted: LifecycleSignal[EventDeliveryReceiver] = LifecycleSignal(
     "delivery_accepted", ("delivery", "event"), "Sent when a delivery is stored and owned: its retry is ours."

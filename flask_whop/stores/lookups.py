@@ -26,6 +26,8 @@ from flask_whop.stores.rows import (
     Connection,
     Row,
     Values,
+    batches,
+    named,
     number,
     receipt_of,
     stored_of,
@@ -123,6 +125,16 @@ class Lookups(ABC):
     def receipts(self, key: Key) -> Sequence[Receipt]:
         """Return the receipts of a delivery."""
         return [receipt_of(row) for row in self._select(self._statements.receipts, key._asdict())]
+
+    @repeatable
+    def troubles(self, keys: Sequence[Key]) -> Mapping[Key, Receipt]:
+        """Return one receipt of each of some deliveries that a receiver has not finished, or has given up on."""
+        rows = [
+            (endpoint, row)
+            for endpoint, ids in batches(keys)
+            for row in self._select(self._statements.troubles, {"endpoint": endpoint, **named(ids)})
+        ]
+        return {Key(endpoint, str(row[0])): receipt_of(row[1:]) for endpoint, row in rows}
 
     @repeatable
     def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:

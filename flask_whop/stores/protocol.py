@@ -8,6 +8,7 @@ from typing import Protocol
 
 from flask_whop.errors import ClaimLost
 from flask_whop.stores.records import (
+    TROUBLES,
     Accepted,
     Arrival,
     Claim,
@@ -223,6 +224,11 @@ class Store(Lifeline, Protocol):
     def find(self, endpoint: str, wanted: Filter, limit: int) -> Sequence[Stored]:
         """Return up to ``limit`` deliveries, the latest first, without their bodies."""
         ...
+
+    def troubles(self, keys: Sequence[Key]) -> Mapping[Key, Receipt]:
+        """Return one receipt of each of some deliveries that a receiver has not finished, or has given up on."""
+        every = ((key, receipt) for key in keys for receipt in self.receipts(key))
+        return {key: receipt for key, receipt in every if receipt.state in TROUBLES}
 
     def edge(self, endpoint: str, wanted: Filter, within: int) -> tuple[float, str] | None:  # noqa: ARG002  # for databases
         """Return how far back one looks at ``within`` deliveries in search of what is wanted; None for to the end.

@@ -49,6 +49,10 @@ FINISHED: Final = frozenset({ReceiptState.DONE, ReceiptState.GIVEN_UP, ReceiptSt
 """The states in which no retry or replay calls a receiver again."""
 
 
+TROUBLES: Final = frozenset(ReceiptState) - {ReceiptState.DONE, ReceiptState.SKIPPED}
+"""The states of receivers that are not done with a delivery, or never will be."""
+
+
 class Origin(str, Enum):
     """How a delivery came here."""
 

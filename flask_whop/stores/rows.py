@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from flask_whop.errors import StoreUnavailable
 from flask_whop.names import storable
 from flask_whop.stores.records import Arrival, Key, Mark, Origin, Receipt, ReceiptState, State, Stored
-from flask_whop.stores.statements import Statements
+from flask_whop.stores.statements import AT_ONCE, Statements
 
 _NO_SECRET = -1  # former releases read a number
 
@@ -154,3 +154,16 @@ def number(value: object) -> float:
 def text(value: object) -> str | None:
     """Return a text from a column, or None."""
     return None if value is None else str(value)
+
+
+def batches(keys: Sequence[Key]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the ids of ``keys`` by endpoint, as many at once as a statement names."""
+    for endpoint in sorted({key.endpoint for key in keys}):
+        ids = [key.id for key in keys if key.endpoint == endpoint]
+        for start in range(0, len(ids), AT_ONCE):
+            yield endpoint, ids[start : start + AT_ONCE]
+
+
+def named(ids: Sequence[str]) -> dict[str, str]:
+    """Return the values of a statement that names a batch; the last one fills it up."""
+    return {f"id_{number}": ids[min(number, len(ids) - 1)] for number in range(AT_ONCE)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from secrets import token_hex
 from typing import Final
@@ -36,7 +36,9 @@ from flask_whop.stores.rows import (
     Unstorable,
     Values,
     arrival_values,
+    batches,
     held_values,
+    named,
     receipt_of,
     receipt_values,
     renewed,
@@ -365,8 +367,8 @@ class SqlStore(Lookups, Store):
 
         def erase(connection: Connection) -> int:
             erased = 0
-            for endpoint, ids in _batches(keys):
-                values = {"endpoint": endpoint, "now": self._now(), **_named(ids)}
+            for endpoint, ids in batches(keys):
+                values = {"endpoint": endpoint, "now": self._now(), **named(ids)}
                 connection.change(self._statements.erase_texts, values)
                 erased += connection.change(self._statements.erase_bodies, values)
             return erased
@@ -381,7 +383,7 @@ class SqlStore(Lookups, Store):
         def drop(connection: Connection) -> int:
             ids = [str(row[0]) for row in connection.rows(self._statements.with_old_body, values)]
             if ids:
-                connection.change(self._statements.drop_bodies, {"endpoint": endpoint, **_named(ids)})
+                connection.change(self._statements.drop_bodies, {"endpoint": endpoint, **named(ids)})
             return len(ids)
 
         return self._transact(drop)
@@ -396,20 +398,7 @@ class SqlStore(Lookups, Store):
             old = [str(row[0]) for row in connection.rows(self._statements.old, values)]
             if old:
                 for statement in self._statements.forget:
-                    connection.change(statement, {"endpoint": endpoint, "once": f"{ONCE} of %", **_named(old)})
+                    connection.change(statement, {"endpoint": endpoint, "once": f"{ONCE} of %", **named(old)})
             return len(old)
 
         return self._transact(prune)
-
-
-def _batches(keys: Sequence[Key]) -> Iterator[tuple[str, list[str]]]:
-    """The ids of ``keys`` by endpoint, as many at once as a statement names."""
-    for endpoint in sorted({key.endpoint for key in keys}):
-        ids = [key.id for key in keys if key.endpoint == endpoint]
-        for start in range(0, len(ids), AT_ONCE):
-            yield endpoint, ids[start : start + AT_ONCE]
-
-
-def _named(ids: Sequence[str]) -> dict[str, str]:
-    """The values of a statement that names a batch; the last one fills it up."""
-    return {f"id_{number}": ids[min(number, len(ids) - 1)] for number in range(AT_ONCE)}

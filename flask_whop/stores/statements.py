@@ -7,10 +7,11 @@ have others where their SQL differs.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from flask_whop.stores.schema import BY_STATE, UNFINISHED_ROWS
-from flask_whop.stores.statements_lookups import KEY, STORED, LookupStatements
+from flask_whop.stores.statements_lookups import AT_ONCE as AT_ONCE
+from flask_whop.stores.statements_lookups import BATCH, KEY, STORED, LookupStatements
 from flask_whop.stores.statements_lookups import Names as Names
 
 ARRIVED = (
@@ -41,9 +42,6 @@ TAKEABLE = "CASE state WHEN 'due' THEN due_at <= :latest WHEN 'running' THEN lea
 _AT_REST = "CASE state WHEN 'running' THEN lease_until < :now ELSE 1 = 1 END"
 # Over: pruned when it is old.
 OVER = "state IN ('failed', 'done', 'dead')"
-AT_ONCE: Final = 100
-"""How many deliveries one statement names, so nobody waits long."""
-_BATCH = ", ".join(f":id_{number}" for number in range(AT_ONCE))
 
 
 class Ending(NamedTuple):
@@ -224,7 +222,7 @@ class Statements(LookupStatements):
             f"UPDATE {receipts} SET state = 'failed', due_at = :now WHERE endpoint = :endpoint AND delivery_id = :id"
             f" AND receiver = :receiver"
         )
-        not_running = f"endpoint = :endpoint AND id IN ({_BATCH}) AND {_AT_REST}"
+        not_running = f"endpoint = :endpoint AND id IN ({BATCH}) AND {_AT_REST}"
         self.erase_texts: str = (
             f"UPDATE {receipts} SET error = NULL, answer = NULL, due_at = NULL,"
             f" state = CASE WHEN state IN ('failed', 'dead', 'started') THEN 'skipped' ELSE state END"
@@ -239,7 +237,7 @@ class Statements(LookupStatements):
             f" AND received_at >= :after AND received_at < :before AND body IS NOT NULL"
             f" ORDER BY received_at, id LIMIT :limit{self.passing}"
         )
-        self.drop_bodies: str = f"UPDATE {deliveries} SET body = NULL WHERE endpoint = :endpoint AND id IN ({_BATCH})"
+        self.drop_bodies: str = f"UPDATE {deliveries} SET body = NULL WHERE endpoint = :endpoint AND id IN ({BATCH})"
 
     def _write_pruning(self) -> None:
         """Write what forgets what is old."""
@@ -250,10 +248,10 @@ class Statements(LookupStatements):
             f" ORDER BY received_at, id LIMIT :limit{self.passing}"
         )
         self.forget: tuple[str, ...] = (
-            f"DELETE FROM {receipts} WHERE endpoint = :endpoint AND delivery_id IN ({_BATCH})",
+            f"DELETE FROM {receipts} WHERE endpoint = :endpoint AND delivery_id IN ({BATCH})",
             # A key that is used up stays so.
-            f"DELETE FROM {marks} WHERE endpoint = :endpoint AND delivery_id IN ({_BATCH}) AND line NOT LIKE :once",
-            f"DELETE FROM {deliveries} WHERE endpoint = :endpoint AND id IN ({_BATCH})",
+            f"DELETE FROM {marks} WHERE endpoint = :endpoint AND delivery_id IN ({BATCH}) AND line NOT LIKE :once",
+            f"DELETE FROM {deliveries} WHERE endpoint = :endpoint AND id IN ({BATCH})",
         )
 
     @property

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from flask_whop.stores.records import TROUBLES
 from flask_whop.stores.schema import BY_STATE, BY_TYPE, UNFINISHED_ROWS
 
 STORED: Final = (
     "endpoint, id, event_type, account_id, state, owned, attempts, received_at, opened_at, changed_at,"
     " due_at, signed_at, secret_index, receivers, signer, origin, resource"
 )
+AT_ONCE: Final = 100
+"""How many deliveries one statement names, so nobody waits long."""
+BATCH: Final = ", ".join(f":id_{number}" for number in range(AT_ONCE))
 MOST_UNORDERED: Final = 1000
 """How many rows are looked at of an index that doesn't give the latest first."""
 KEY: Final = "endpoint = :endpoint AND id = :id"
@@ -70,6 +74,11 @@ class LookupStatements:
         self.receipts: str = (
             f"SELECT receiver, state, attempts, first_at, last_at, due_at, error, answer, seconds FROM {receipts}"
             f" WHERE endpoint = :endpoint AND delivery_id = :id ORDER BY first_at, receiver"
+        )
+        self.troubles: str = (
+            f"SELECT delivery_id, receiver, state, attempts, first_at, last_at, due_at, error, answer, seconds"
+            f" FROM {receipts} WHERE endpoint = :endpoint AND delivery_id IN ({BATCH})"
+            f" AND state IN ({', '.join(repr(state.value) for state in sorted(TROUBLES))}) ORDER BY first_at, receiver"
         )
 
     def _write_counts(self) -> None:

@@ -32,6 +32,16 @@ class Mistake(str, Enum):
         """Make the finding of this mistake; ``words`` fill the gaps in its text."""
         return _FINDINGS[self.value].of(**words)
 
+    def in_general(self) -> Finding:
+        """Make the finding about several requests, without what differs between them."""
+        return self.finding(
+            where="WHOP_WEBHOOK_SECRET",
+            elsewhere="another app or variable",
+            length="several",
+            age="too many",
+            tolerance="WHOP_WEBHOOK_TOLERANCE",
+        )
+
 
 _KEY_RULE = "Whop's key is the text of the whole secret, ws_ included: nothing is decoded, added or cut off."
 _AS_SHOWN = "Set {where} to the secret exactly as Whop shows it: ws_ and 64 hex digits."

@@ -1,0 +1,130 @@
+"""The form that sends an event: a field for each value of its sample."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from uuid import uuid4
+
+from flask_whop.errors import UnknownEventError
+from flask_whop.events.samples import sample
+from flask_whop.signals import EVENT_SIGNALS
+from flask_whop.signature import signed
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from flask_whop.engine.installation import Installation
+
+_MOST_FIELDS: Final = 300
+_NOTHING: Final[Mapping[str, str]] = {}
+
+
+class Field(NamedTuple):
+    """One field of the form."""
+
+    path: str
+    """Where its value is, such as ``user.email``."""
+    value: str
+    """What it holds, as text."""
+    kind: str
+    """``text``, ``number`` or ``word`` (true, false or nothing)."""
+
+
+class Answer(NamedTuple):
+    """The app's answer."""
+
+    delivery_id: str
+    code: int
+    status: str
+    seconds: float
+
+
+class Form:
+    """The form for an event of a type, with the shape of a pin; ``typed`` is what somebody put into it."""
+
+    def __init__(self, event_type: str, pin: str, typed: Mapping[str, str] = _NOTHING) -> None:
+        self.type = event_type if event_type in EVENT_SIGNALS else ""
+        self.pin = pin
+        self.mistake: str | None = None
+        """Why there is no sample."""
+        self._body: dict[str, JsonValue] = {}
+        self.fields: list[Field] = []
+        """Its fields, up to a few hundred."""
+        if event_type and not self.type:
+            self.mistake = "Whop sends no event of this name."
+        if self.type:
+            self._fill(typed)
+
+    def _fill(self, typed: Mapping[str, str]) -> None:
+        try:
+            self._body = sample(self.type, self.pin or None)
+        except (UnknownEventError, ValueError) as error:
+            self.mistake = str(error)
+            return
+        for path, value in list(_leaves(self._body.get("data"), ""))[:_MOST_FIELDS]:
+            name = f"data.{path}"
+            if name in typed:
+                value = _read(typed[name], value)  # noqa: PLW2901  # what was typed is its value from now on
+                _put(self._body["data"], path, value)
+            self.fields.append(Field(path, _text(value), _kind(value)))
+
+    def send(self, installation: Installation) -> Answer | None:
+        """Deliver the event to the app in this process, signed as Whop signs it; None if there is no event."""
+        if self.mistake is not None or not self._body:
+            return None
+        delivery_id = f"msg_{uuid4().hex[:20]}"
+        timestamp = int(installation.verifier.clock())
+        started = time.perf_counter()
+        response = installation.post(
+            signed({**self._body, "id": delivery_id}, installation.secret, timestamp=timestamp)
+        )
+        seconds = time.perf_counter() - started
+        try:
+            status = str(json.loads(response.get_data())["status"])
+        except (ValueError, LookupError, TypeError):
+            status = "no answer of flask_whop's"
+        return Answer(delivery_id, response.status_code, status, seconds)
+
+
+def _leaves(value: JsonValue, path: str) -> Iterator[tuple[str, JsonValue]]:
+    """Yield the values that hold no others, and where they are."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if not inner and path:
+        yield path, value
+    for name, each in inner:
+        yield from _leaves(each, f"{path}.{name}" if path else str(name))
+
+
+def _put(holder: JsonValue, path: str, value: JsonValue) -> None:
+    *steps, last = path.split(".")
+    for step in steps:
+        holder = holder[int(step)] if isinstance(holder, list) else cast("dict[str, JsonValue]", holder)[step]
+    if isinstance(holder, list):
+        holder[int(last)] = value
+    else:
+        cast("dict[str, JsonValue]", holder)[last] = value
+
+
+def _read(text: str, before: JsonValue) -> JsonValue:
+    """Read what was typed: a text stays one, anything else is JSON if it can be; an empty field is null."""
+    if not text:
+        return None
+    if isinstance(before, str):
+        return text
+    try:
+        return cast("JsonValue", json.loads(text))
+    except ValueError:
+        return text
+
+
+def _text(value: JsonValue) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _kind(value: JsonValue) -> str:
+    if isinstance(value, bool) or value is None:
+        return "word"
+    return "number" if isinstance(value, (int, float)) else "text"
