@@ -46,7 +46,7 @@ class Filters:
     @classmethod
     def read(cls, address: Mapping[str, str]) -> Filters:
         """Read them from the query of the page's address."""
-        return cls(**{name: address.get(name, "").strip()[:_LONGEST] for name in cls.__dataclass_fields__})
+        return cls(**{name: _typed(address.get(name, "")) for name in cls.__dataclass_fields__})
 
     def query(self, **changes: str) -> str:
         """Write them into an address, with ``changes``; any change leads back to the first page."""
@@ -83,6 +83,11 @@ class Filters:
             cursor=self.cursor or None,
             within=WITHIN,
         )
+
+
+def _typed(text: str) -> str:
+    """What somebody typed, without what can't be seen and might turn the rest around."""
+    return "".join(filter(str.isprintable, text[:_LONGEST])).strip()
 
 
 def _time(text: str) -> datetime | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from uuid import uuid4
 
-from flask_whop.errors import UnknownEventError
+from flask_whop.errors import FlaskWhopError
 from flask_whop.events.samples import sample
 from flask_whop.signals import EVENT_SIGNALS
 from flask_whop.signature import signed
@@ -61,7 +61,7 @@ class Form:
     def _fill(self, typed: Mapping[str, str]) -> None:
         try:
             self._body = sample(self.type, self.pin or None)
-        except (UnknownEventError, ValueError) as error:
+        except (FlaskWhopError, ValueError) as error:
             self.mistake = str(error)
             return
         for path, value in list(_leaves(self._body.get("data"), ""))[:_MOST_FIELDS]:

@@ -1,0 +1,1 @@
+"""Tests of the inbox: what people see on it, and who may."""
