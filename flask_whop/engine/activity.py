@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from flask_whop.signature import Delivery
 
 HOUR: Final = 3600.0
+HAPPENING: Final = "happening"
+"""The kind of the tallies that a chart shows by the hour."""
 UNKNOWN_TYPE: Final = "an unknown type"
 
 _FLUSH_AFTER: Final = 5.0
@@ -56,7 +58,7 @@ class Happening(str, Enum):
 
 
 class _Kind(str, Enum):
-    HAPPENING = "happening"
+    HAPPENING = HAPPENING
     CALL = "call "  # before the outcome; the receiver is the name
     REJECTION = "rejection"
     DIAGNOSIS = "diagnosis"

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from flask_whop.config import MIN_KEEP_DAYS
-from flask_whop.engine.activity import HOUR, Activity, activity_in
+from flask_whop.engine.activity import HAPPENING, HOUR, Activity, activity_in
 from flask_whop.engine.outcomes import Outcome
 from flask_whop.engine.retries import DAY
 from flask_whop.errors import ConfigError
@@ -186,7 +186,8 @@ class Deliveries:
         """
         store, endpoint = self._engine.store, self._engine.endpoint
         now = store.clock()
-        return activity_in(store.tallies(endpoint, int(now // HOUR) - hours + 1), now, hours)
+        tallies = store.tallies(endpoint, int(now // HOUR) - hours + 1, HAPPENING)
+        return activity_in(tallies, now, hours)
 
     def stats(self) -> Stats:
         """Count the unfinished ones by state, and those done in the last hour."""

@@ -184,9 +184,10 @@ class Lookups(ABC):
         return known[1:]
 
     @repeatable
-    def tallies(self, endpoint: str, since: int) -> Mapping[Tally, int]:
-        """Return what was counted in the hour ``since`` and later."""
-        rows = self._select(self._statements.tallies, {"endpoint": endpoint, "since": since})
+    def tallies(self, endpoint: str, since: int, by_hour: str) -> Mapping[Tally, int]:
+        """Return what was counted in the hour ``since`` and later: of one kind ``by_hour``, of the others in all."""
+        values = {"endpoint": endpoint, "since": since, "by_hour": by_hour}
+        rows = self._select(self._statements.tallies, values)
         return {Tally(whole(hour), str(kind), str(name)): whole(counted) for hour, kind, name, counted in rows}
 
     @repeatable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from heapq import nlargest
 from itertools import takewhile
@@ -351,14 +352,14 @@ class MemoryStore(Contents, Store):
             for tally, counted in counts.items():
                 self._tallies[endpoint, tally] = self._tallies.get((endpoint, tally), 0) + counted
 
-    def tallies(self, endpoint: str, since: int) -> Mapping[Tally, int]:
-        """Return what was counted in the hour ``since`` and later."""
+    def tallies(self, endpoint: str, since: int, by_hour: str) -> Mapping[Tally, int]:
+        """Return what was counted in the hour ``since`` and later: of one kind ``by_hour``, of the others in all."""
+        found: Counter[Tally] = Counter()
         with self._lock:
-            return {
-                tally: counted
-                for (of, tally), counted in self._tallies.items()
-                if of == endpoint and tally.hour >= since
-            }
+            for (of, tally), counted in self._tallies.items():
+                if of == endpoint and tally.hour >= since:
+                    found[tally if tally.kind == by_hour else tally._replace(hour=since)] += counted
+        return found
 
     def drop_tallies(self, endpoint: str, before: int) -> None:
         """Forget what was counted before the hour ``before``."""

@@ -269,8 +269,11 @@ class Store(Lifeline, Protocol):
         """Add to what is counted; twice, perhaps, if the connection to a database is lost in the middle."""
         return  # a body, so that stores needn't have one
 
-    def tallies(self, endpoint: str, since: int) -> Mapping[Tally, int]:  # noqa: ARG002  # likewise
-        """Return what was counted in the hour ``since`` and later."""
+    def tallies(self, endpoint: str, since: int, by_hour: str) -> Mapping[Tally, int]:  # noqa: ARG002  # likewise
+        """Return what was counted in the hour ``since`` and later: of one kind ``by_hour``, of the others in all.
+
+        The hour of the others is ``since``.
+        """
         return {}
 
     def drop_tallies(self, endpoint: str, before: int) -> None:  # noqa: ARG002  # likewise

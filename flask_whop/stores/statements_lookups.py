@@ -125,7 +125,10 @@ class LookupStatements:
             f" ON CONFLICT (hour, kind, name, endpoint) DO UPDATE SET counted = {tallies}.counted + :counted"
         )
         self.tallies: str = (
-            f"SELECT hour, kind, name, counted FROM {tallies} WHERE hour >= :since AND endpoint = :endpoint"
+            f"SELECT hour, kind, name, counted FROM {tallies}"
+            f" WHERE hour >= :since AND endpoint = :endpoint AND kind = :by_hour"
+            f" UNION ALL SELECT :since, kind, name, SUM(counted) FROM {tallies}"
+            f" WHERE hour >= :since AND endpoint = :endpoint AND kind <> :by_hour GROUP BY kind, name"
         )
         self.drop_tallies: str = f"DELETE FROM {tallies} WHERE hour < :before AND endpoint = :endpoint"
 

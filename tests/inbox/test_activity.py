@@ -95,7 +95,7 @@ def test_counts_are_pruned_with_the_deliveries(desk):
     store.tally(endpoint, {Tally(1, "happening", "done"): 1, Tally(int(store.clock() // HOUR), "happening", "done"): 1})
     with desk.app.app_context():
         desk.whop.deliveries.prune()
-    assert [tally.hour > 1 for tally in store.tallies(endpoint, 0)] == [True]
+    assert [tally.hour > 1 for tally in store.tallies(endpoint, 0, "happening")] == [True]
 
 
 def test_without_an_inbox_nothing_is_counted(app):

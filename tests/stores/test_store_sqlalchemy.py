@@ -115,7 +115,8 @@ def test_tables_have_the_prefix_and_stand_in_the_hosts_metadata_for_alembic(file
     metadata = sa.MetaData()
     store = SQLAlchemyStore(file, prefix="hook_", metadata=metadata, create=False)
     assert store.metadata is metadata
-    assert set(metadata.tables) == {"hook_deliveries", "hook_marks", "hook_notes", "hook_receipts", "hook_schema", "hook_tallies"}
+    tables = ("deliveries", "marks", "notes", "receipts", "schema", "tallies")
+    assert set(metadata.tables) == {f"hook_{table}" for table in tables}
     SQLAlchemyStore(file, prefix="hook_", metadata=metadata)
 
 

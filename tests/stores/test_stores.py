@@ -682,11 +682,14 @@ def test_tallies_add_up_by_hour_kind_and_name_until_they_are_dropped(world):
     world.store.tally("shop", {first: 2, second: 1})
     world.store.tally("shop", {second: 4, first._replace(name="dead"): 1})
     world.store.tally("other", {second: 1})
-    assert world.store.tallies("shop", 400_000) == {first: 2, second: 5, first._replace(name="dead"): 1}
-    assert world.store.tallies("shop", 400_001) == {second: 5}
+    dead, other = first._replace(name="dead"), Tally(400_000, "seconds", "7")
+    world.store.tally("shop", {other: 1, other._replace(hour=400_001): 2})
+    assert world.store.tallies("shop", 400_000, "outcome") == {first: 2, second: 5, dead: 1, other: 3}
+    assert world.store.tallies("shop", 400_001, "outcome") == {second: 5, other._replace(hour=400_001): 2}
     world.store.drop_tallies("shop", 400_001)
-    assert world.store.tallies("shop", 0) == {second: 5}
-    assert world.store.tallies("other", 0) == {second: 1}
+    assert world.store.tallies("shop", 0, "outcome")[second] == 5
+    assert len(world.store.tallies("shop", 0, "outcome")) == 2
+    assert world.store.tallies("other", 0, "outcome") == {second: 1}
 
 
 def test_some_receivers_are_called_again_and_the_delivery_is_claimed_in_the_same_step(world):
