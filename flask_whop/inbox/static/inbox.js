@@ -49,7 +49,7 @@
           const answer = await fetch(address, { headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store", credentials: "same-origin", redirect: "error" });
           if (answer.status === 200) {
             const html = await answer.text();
-            if (running) { if (tag !== null) put(html); tag = answer.headers.get("ETag"); }
+            if (running) { put(html); tag = answer.headers.get("ETag"); }
           } else if (answer.status !== 304) throw new Error(String(answer.status));
           if (wait !== EVERY) say("");
           wait = EVERY;
