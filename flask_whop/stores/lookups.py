@@ -159,7 +159,7 @@ class Lookups(ABC):
         types = self._types_like(endpoint, wanted.event_type) if wanted.event_type is not None else None
         if types == []:
             return [], {}
-        searches = Searches(wanted, types)
+        searches = Searches(wanted, types, has_small_indexes=self._statements.has_small_indexes)
         if not wanted.text:
             return searches.all(), searches.values
         families = sorted({name.rpartition(".")[0] for name in self._types_like(endpoint, "*")})

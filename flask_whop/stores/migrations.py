@@ -40,6 +40,10 @@ _KINDS: Final[dict[Kind, sa.types.TypeEngine[Any]]] = {
 }
 
 
+_WITH_CONDITIONS: Final = ("postgresql", "sqlite")
+"""The databases in which an index can be of some rows alone."""
+
+
 class Tables:
     """The tables whose names begin with ``prefix``, in ``metadata``, which gets those it lacks."""
 
@@ -124,7 +128,8 @@ class Tables:
                 known = {index["name"] for index in sa.inspect(connection).get_indexes(table.name, schema=table.schema)}
                 known -= _unusable(connection)
             for index in table.indexes:
-                if index.name not in known:
+                wanted = index._ddl_if is None or engine.dialect.name in _WITH_CONDITIONS  # noqa: SLF001  # it has no other name
+                if index.name not in known and wanted:
                     _add_index(engine, index)
 
 
@@ -146,12 +151,14 @@ def _add(prefix: str, table: described.Table, metadata: sa.MetaData) -> None:
     )
     for index in table.indexes:
         condition = sa.text(index.rows) if index.rows else None
-        sa.Index(
+        added = sa.Index(
             f"{prefix}{table.name}_{index.name}",
             *(made.c[column] for column in index.columns),
             postgresql_where=condition,
             sqlite_where=condition,
         )
+        if index.is_small:
+            added.ddl_if(callable_=lambda *_all, dialect, **_about: dialect.name in _WITH_CONDITIONS)
 
 
 def _exists(connection: sa.Connection, table: sa.Table) -> bool:

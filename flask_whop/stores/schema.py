@@ -46,12 +46,14 @@ class Column(NamedTuple):
 
 
 class Index(NamedTuple):
-    """An index of the deliveries."""
+    """An index of a table."""
 
     name: str
     columns: tuple[str, ...]
     rows: str
     """The condition on its rows, where the database can have one; a query that uses the index repeats it."""
+    is_small: bool = False
+    """Whether it's left out where it can't have its condition, since each row would have to be in it."""
 
 
 class Table(NamedTuple):
@@ -78,6 +80,7 @@ UNFINISHED_ROWS: Final = "state <> 'done'"
 # and keeps that plan when the table is full.
 BY_STATE: Final = "changed_at > 0"
 BY_TYPE: Final = "received_at > 0"
+GIVEN_UP: Final = "state = 'given_up'"
 INDEXES: Final = (
     Index("unfinished", ("endpoint", "state", "lapses", "due_at"), UNFINISHED_ROWS),
     Index("state", ("endpoint", "state", "received_at", "id"), BY_STATE),
@@ -123,6 +126,7 @@ RECEIPTS: Final = Table(
         *_optional(Kind.NUMBER, "seconds"),
     ),
     ("delivery_id", "receiver", "endpoint"),
+    (Index("given_up", ("endpoint", "last_at"), GIVEN_UP, is_small=True),),
 )
 MARKS: Final = Table(
     "marks",

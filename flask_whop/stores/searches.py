@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flask_whop.names import storable
-from flask_whop.stores.records import Filter, State
-from flask_whop.stores.schema import BY_STATE, BY_TYPE
-from flask_whop.stores.statements_lookups import Search
+from flask_whop.stores.records import UNFINISHED, Filter, ReceiptState, State
+from flask_whop.stores.schema import BY_STATE, BY_TYPE, GIVEN_UP
+from flask_whop.stores.statements_lookups import MOST_UNORDERED, Search
 
+_UNFINISHED = (ReceiptState.FAILED, ReceiptState.DEAD, ReceiptState.STARTED)
+"""The receipts that deliveries have which aren't done."""
 _AFTER_ALL = "\x7f"
 """What comes after every letter of an id, which is ASCII."""
 
@@ -17,15 +19,16 @@ class Searches:
     """The searches that together find what is wanted, and their values.
 
     ``types`` are the event types; None means all. Each search uses an index: that of the key,
-    the account and the resource for a text; that of the resource; that of the state if only
-    unfinished deliveries are wanted; otherwise that of the account, the type, or the state.
-    The other conditions filter its rows.
+    the account and the resource for a text; that of the resource; that of what receivers gave
+    up; that of the state if only unfinished deliveries are wanted; otherwise that of the
+    account, the type, or the state. The other conditions filter its rows.
     """
 
-    def __init__(self, wanted: Filter, types: Sequence[str] | None) -> None:
+    def __init__(self, wanted: Filter, types: Sequence[str] | None, *, has_small_indexes: bool = True) -> None:
         self.values: dict[str, object] = {}
         """Those of all parameters in the conditions."""
         self._wanted = wanted
+        self._has_small_indexes = has_small_indexes
         self._types = [self._named(f"type_{number}", name) for number, name in enumerate(types or ())]
         self._receipt = self._of_a_receipt()
         self._place = _all(
@@ -47,6 +50,10 @@ class Searches:
         wanted = self._wanted
         if wanted.resource is not None:
             return self._by("resource", [f"resource IS NOT NULL AND {self._filters['resource']}"])
+        if wanted.receipt_state is ReceiptState.GIVEN_UP and self._has_small_indexes:
+            return [self._given_up()]
+        if wanted.receipt_state in _UNFINISHED and not wanted.states:
+            return self._by("state", [f"{BY_STATE} AND state = '{state.value}'" for state in UNFINISHED])
         if wanted.account_id is not None and (not wanted.states or State.DONE in wanted.states):
             return self._by("account", [self._filters["account"]])
         if self._types and (not wanted.states or State.DONE in wanted.states):
@@ -73,6 +80,16 @@ class Searches:
     def _by(self, what: str, indexed: Sequence[str]) -> list[Search]:
         others = _all(*(condition for name, condition in self._filters.items() if name != what), self._receipt)
         return [Search(_all(condition, self._place), others) for condition in indexed]
+
+    def _given_up(self) -> Search:
+        """The deliveries on which receivers gave up lately."""
+        name = self._wanted.receiver and storable(self._wanted.receiver)
+        receiver = self._compared("receiver =", "given_up_by", name)
+        found = f"SELECT delivery_id FROM {{receipts}} WHERE {_all('endpoint = :endpoint', GIVEN_UP, receiver)}"
+        ids = f"id IN ({found} ORDER BY last_at DESC LIMIT {MOST_UNORDERED})"
+        filters = _all(self._place, *self._filters.values(), self._receipt)
+        # As an expression, the endpoint can't be used to choose the rows, so the ids do.
+        return Search(ids, filters, in_order=False, endpoint="endpoint || '' = :endpoint")
 
     def _named(self, name: str, value: object) -> str:
         self.values[name] = value

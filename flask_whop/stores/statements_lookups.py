@@ -40,6 +40,8 @@ class Search(NamedTuple):
     filters: str = ""
     in_order: bool = True
     """Whether the index gives the latest first. If it doesn't, only some of its rows are looked at."""
+    endpoint: str = "endpoint = :endpoint"
+    """The condition that the deliveries are those of the endpoint."""
 
     @property
     def condition(self) -> str:
@@ -50,6 +52,8 @@ class Search(NamedTuple):
 class LookupStatements:
     """The statements that look, and those of notes and tallies, for SQLite and PostgreSQL."""
 
+    has_small_indexes: bool = True
+    """Whether there are the indexes that have few rows."""
     by_bytes: str = ""
     """Makes a comparison one of bytes, where the column may be in the order of a language."""
 
@@ -165,4 +169,4 @@ class LookupStatements:
 
     def _searching(self, columns: str, search: Search) -> str:
         condition = search.condition.format_map(self._names._asdict())
-        return f"SELECT {columns} FROM {self._names.deliveries} WHERE endpoint = :endpoint AND {condition}"
+        return f"SELECT {columns} FROM {self._names.deliveries} WHERE {search.endpoint} AND {condition}"

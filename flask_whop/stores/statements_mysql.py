@@ -31,6 +31,7 @@ class MySQLStatements(Statements):
     tells: bool = False
     returns: bool = False
     upserts: bool = False
+    has_small_indexes: bool = False
 
     def __init__(self, names: Names) -> None:
         super().__init__(names)

@@ -40,6 +40,12 @@ def found_to_an_edge(store, wanted):
     return edge is not None and store.find("shop", wanted._replace(down_to=edge), 20) == []
 
 
+def found_given_up(store):
+    wanted = Filter(receiver="mail", receipt_state=ReceiptState.GIVEN_UP)
+    edge = store.edge("shop", wanted, 100)  # MariaDB has no index for it, so it isn't found so far back
+    return edge or [one.key.id for one in store.find("shop", wanted, 20)] == ["done_7"]
+
+
 CALLS = {
     "claim what is new": lambda store: store.claim(new(), "mine", LEASE).granted,
     "claim what is done": lambda store: store.claim(arrival(key=Key("shop", "done_7")), "mine", LEASE).granted,
@@ -84,9 +90,11 @@ CALLS = {
     "find how an account begins": lambda store: len(store.find("shop", Filter(text="biz_r"), 20)) == 20,
     "find what no id begins with": lambda store: not store.find("shop", Filter(text="nobody"), 20),
     "find what a receiver has, down to an edge": lambda store: found_to_an_edge(store, Filter(receiver="nobody")),
-    "find a rare account of a state": lambda store: found_to_an_edge(
-        store, Filter([State.DUE], account_id="biz_rare")
+    "find what a receiver gave up": found_given_up,
+    "find what a receiver failed": lambda store: (
+        store.find("shop", Filter(receiver="nobody", receipt_state=ReceiptState.DEAD, down_to=(NOW - 50, "")), 20) == []
     ),
+    "find a rare account of a state": lambda store: found_to_an_edge(store, Filter([State.DUE], account_id="biz_rare")),
     "tally": lambda store: store.tally("shop", {Tally(1, "outcome", "done"): 1}) is None,
     "prune what is not there": lambda store: store.prune("shop", START - 1) == 0,
     "prune some": lambda store: store.prune("shop", START + 20_000, most=100) == 100,
@@ -108,6 +116,7 @@ class Worked:
             self.multiply(number, state, state, START + 5)
         self.change(f"UPDATE {self.table} SET event_type = 'refund.created' WHERE id LIKE 'done_111%'")
         self.change(f"UPDATE {self.table} SET account_id = 'biz_rare' WHERE id LIKE 'done_222%'")
+        self.give_up("done_7")
         self.change(f"UPDATE {self.table} SET resource = NULL WHERE id LIKE 'd%' AND id <> 'done_7'")
         # Nothing that the server has counted of it goes into its plans.
 
@@ -130,6 +139,13 @@ class Worked:
             f" (SELECT 1000 * a.i + b.i + 1 AS i FROM thousand AS a, thousand AS b WHERE a.i <= {number} / 1000) AS n"
             f" WHERE id = 'msg_0' AND n.i <= {number}"
         )
+
+    def give_up(self, delivery_id):
+        key, now = Key("shop", delivery_id), self.store.clock()
+        assert self.store.replay(key)
+        self.store.take(key, "mine", LEASE)
+        given_up = receipt(now, "mail", state=ReceiptState.GIVEN_UP)
+        self.store.record(key, "mine", given_up, Settlement(State.DONE))
 
     def change(self, statement):
         self.store._change(statement, {})
