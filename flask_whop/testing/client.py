@@ -16,10 +16,11 @@ from flask_whop.engine.installation import Installation
 from flask_whop.engine.worker import run_due
 from flask_whop.errors import CheckFailed, Rejected, SetupError
 from flask_whop.events import AnyEvent, UnknownEvent, parse_event
-from flask_whop.events.samples import sample, type_of
+from flask_whop.events.samples import fresh, type_of
+from flask_whop.events.samples.scenarios import played
 from flask_whop.signature import SignedRequest, signed
 from flask_whop.testing.answers import Answer, status_of
-from flask_whop.testing.clock import Duration, FakeClock, iso, seconds
+from flask_whop.testing.clock import Duration, FakeClock, seconds
 from flask_whop.testing.expectations import Expectations
 from flask_whop.testing.isolation import isolated_signals
 from flask_whop.testing.listener import Listener
@@ -66,6 +67,7 @@ class WhopTestClient(Expectations):
         """The clock that both the app and Whop use."""
         self.answers: list[Answer[AnyEvent]] = []
         """All answers, in the order of the deliveries."""
+        self._keys: dict[str, str] = {}
         with ExitStack() as until_closed:
             until_closed.enter_context(isolated_signals(app))
             until_closed.enter_context(self.clock.installed_in(app))
@@ -91,8 +93,9 @@ class WhopTestClient(Expectations):
     ) -> Answer[Any]:
         """Deliver an event, by its class or its name, and return the answer.
 
-        The body is the :func:`~flask_whop.testing.sample` of the event for a webhook
-        with that ``pin``, happening now by :attr:`clock`. ``data`` replaces fields of
+        The body is a sample of the event for a webhook with that ``pin``, happening now
+        by :attr:`clock`, about a resource that no other event of this client is about;
+        :meth:`play` delivers several events about the same. ``data`` replaces fields of
         its ``data``, ``envelope`` those around it (``timestamp``, ``company_id``,
         ``previous_attributes``). ``id`` is the id of both event and delivery, by
         default a new one. ``secret`` signs instead of the app's first one, ``age``
@@ -103,13 +106,44 @@ class WhopTestClient(Expectations):
         :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
         """
         __tracebackhide__ = True
+        event_id = id or f"msg_{uuid4().hex}"
+        made = fresh(type_of(event), pin, self._key_of(event_id), self.clock.now())
         body = {
-            **sample(type_of(event), pin, **cast("Mapping[str, JsonValue]", data or {})),
-            "id": id or f"msg_{uuid4().hex}",
-            "timestamp": iso(self.clock.now()),
+            **made,
+            "data": {**cast("dict[str, object]", made["data"]), **(data or {})},
+            "id": event_id,
             **(envelope or {}),
         }
         return self.send(body, secret=secret, age=age, check=check)
+
+    def play(
+        self,
+        scenario: str,
+        /,
+        *,
+        about: Mapping[str, Mapping[str, JsonValue]] | None = None,
+        pin: str | None = None,
+        check: bool = True,
+    ) -> list[Answer[AnyEvent]]:
+        """Deliver the events of a scenario, in Whop's order, and return the answers.
+
+        They tell one story: ``purchase``, ``trial``, ``renewal-failed``, ``refund``,
+        ``dispute``, ``identity`` or ``churn``, about the same person, membership and
+        payment from the first to the last. :attr:`clock` moves on as the story does.
+        ``about`` replaces fields of its things, wherever they are and in the shape of the
+        ``pin``: ``{"user": {"email": "grace@example.com"}, "plan": {"id": "plan_gold"}}``.
+        For the rest, see :meth:`deliver`.
+
+        Raises :class:`~flask_whop.errors.ScenarioError` if no scenario has this name, or
+        nothing in it has such a field.
+        """
+        __tracebackhide__ = True
+        began, key = self.clock.now(), uuid4().hex
+        answers = []
+        for after, body in played(scenario, pin, self._key_of(key), began, about or {}):
+            self.clock.set_to(began + after)
+            answers.append(self.send({**body, "id": f"msg_{uuid4().hex}"}, check=check))
+        return answers
 
     def send(
         self,
@@ -179,6 +213,10 @@ class WhopTestClient(Expectations):
     def __repr__(self) -> str:
         """Show how much was delivered, and how much of it reached the app."""
         return f"<WhopTestClient of {self.app.name}: {len(self.answers)} delivered, {len(self.captured)} captured>"
+
+    def _key_of(self, event_id: str) -> str:
+        """Return what an event's ids depend on: by number, so that each run of a test has the same."""
+        return self._keys.setdefault(event_id, str(len(self._keys) + 1) if self._keys else "")
 
     def _post(self, request: SignedRequest) -> Answer[AnyEvent]:
         failed, rejected = len(self._listener.failures), len(self._listener.rejections)

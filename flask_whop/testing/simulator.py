@@ -13,19 +13,18 @@ from typing import cast
 from uuid import uuid4
 
 from flask import Flask
-from pydantic import JsonValue
 
 from flask_whop.config import Mode
 from flask_whop.engine.installation import Installation
 from flask_whop.engine.worker import run_due
 from flask_whop.errors import ScriptedFailure
 from flask_whop.events import AnyEvent
-from flask_whop.events.samples import sample, type_of
+from flask_whop.events.samples import fresh, type_of
 from flask_whop.signals import EVENT_SIGNALS
 from flask_whop.signals.patterns import matching
 from flask_whop.signature import encoded, signed
 from flask_whop.testing.answers import status_of
-from flask_whop.testing.clock import Duration, FakeClock, iso, seconds
+from flask_whop.testing.clock import Duration, FakeClock, seconds
 from flask_whop.testing.isolation import isolated_signals
 from flask_whop.testing.report import Attempt, EventStory, Fate, Kind, SimulationReport
 from flask_whop.testing.schedule import ANSWER_LIMIT, RETRY_DELAYS, WebhookHealth
@@ -147,14 +146,17 @@ class WhopSimulator:
     ) -> list[str]:
         """Let an event happen at Whop, ``after`` this long from now, and return its id.
 
-        ``times`` is how many happen, one ``every`` so long. For ``data`` and ``pin``,
+        ``times`` is how many happen, one ``every`` so long, each about a resource of its
+        own. For ``data`` and ``pin``,
         see :meth:`WhopTestClient.deliver <flask_whop.testing.WhopTestClient.deliver>`.
 
         Raises :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
         """
-        body = sample(type_of(event), pin, **cast("Mapping[str, JsonValue]", data or {}))
+        event_type = type_of(event)
         first = self.clock() + seconds(after)
-        happened = [self._happen(body, first + number * seconds(every)) for number in range(times)]
+        happened = [
+            self._happen(event_type, pin, data or {}, first + number * seconds(every)) for number in range(times)
+        ]
         return [sent.id for sent in happened]
 
     def run(self, duration: Duration | None = None) -> SimulationReport:
@@ -186,11 +188,12 @@ class WhopSimulator:
             for event_type in types:
                 EVENT_SIGNALS[event_type].connect(receiver, self.app, name=receiver.name)
 
-    def _happen(self, body: dict[str, JsonValue], at: float) -> _Sent:
-        event_id = f"{self._ids}_{len(self._events) + 1}"
-        timestamp = iso(datetime.fromtimestamp(at, tz=timezone.utc))
-        signed_body = encoded({**body, "id": event_id, "timestamp": timestamp})
-        sent = _Sent(event_id, str(body["type"]), signed_body, at)
+    def _happen(self, event_type: str, pin: str | None, data: Mapping[str, object], at: float) -> _Sent:
+        number = len(self._events) + 1
+        event_id = f"{self._ids}_{number}"
+        made = fresh(event_type, pin, str(number) if self._events else "", datetime.fromtimestamp(at, tz=timezone.utc))
+        body = {**made, "id": event_id, "data": {**cast("dict[str, object]", made["data"]), **data}}
+        sent = _Sent(event_id, event_type, encoded(body), at)
         self._events.append(sent)
         self._plan(at + self._random.uniform(0, self._disorder), Kind.FIRST, sent)
         return sent
