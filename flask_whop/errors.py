@@ -22,7 +22,6 @@
     ├── GiveUp                              raise it in a receiver: don't call me again with this event
     ├── RetryLater                          503: raise it in a receiver: call me again later
     ├── CaptureError (ValueError)           flask whop doctor --request: a captured request can't be read
-    ├── ScenarioError (LookupError)         no scenario has this name, or nothing in it this field
     ├── CheckFailed (AssertionError)        in tests: an expectation of the test kit wasn't met
     └── ScriptedFailure                     in tests: a receiver fails as its script says
 """
@@ -154,10 +153,6 @@ _FOREVER = 1e9  # about thirty years; no retry lasts as long
 
 class CaptureError(FlaskWhopError, ValueError):
     """A captured request can't be read; the message says what it must look like."""
-
-
-class ScenarioError(FlaskWhopError, LookupError):
-    """No scenario has this name, or nothing in it has this field."""
 
 
 class CheckFailed(FlaskWhopError, AssertionError):

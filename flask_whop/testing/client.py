@@ -134,7 +134,7 @@ class WhopTestClient(Expectations):
         ``pin``: ``{"user": {"email": "grace@example.com"}, "plan": {"id": "plan_gold"}}``.
         For the rest, see :meth:`deliver`.
 
-        Raises :class:`~flask_whop.errors.ScenarioError` if no scenario has this name, or
+        Raises :class:`~flask_whop.errors.CheckFailed` if no scenario has this name, or
         nothing in it has such a field.
         """
         __tracebackhide__ = True

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from flask import Flask
@@ -16,6 +17,7 @@ from flask import Flask
 from flask_whop import WhopWebhooks
 from flask_whop.cli.sending import over_http, send
 from flask_whop.events import EVENT_TYPES, event_class
+from flask_whop.events.samples.scenarios import scenarios
 from flask_whop.signature import signed
 from flask_whop.stores import MemoryStore
 from flask_whop.testing import sample
@@ -144,6 +146,130 @@ def test_each_event_has_an_id_of_its_own_and_a_duplicate_has_the_same(shop):
     assert sorted(answer["status"] for answer in answers) == ["duplicate"] * 3 + ["processed"] * 3
 
 
+def test_each_event_is_about_a_resource_of_its_own(shop):
+    shop.trigger("payment.succeeded", "--times", "20")
+    shop.trigger("payment.succeeded", "--times", "20")
+    for name in ("id", "user_id", "membership_id"):
+        assert len({getattr(event.data, name) for event in shop.events}) == 40
+    assert len({event.data.user.email for event in shop.events}) == 40
+    assert len({event.data.plan_id for event in shop.events}) == 1
+
+
+def test_a_seed_repeats_exactly(shop):
+    for _ in range(2):
+        assert shop.trigger("payment.succeeded", "--times", "3", "--seed", "monday").exit_code == 0
+    assert len(shop.events) == 3  # the second time, they were duplicates
+    others = Shop()
+    others.trigger("payment.succeeded", "--times", "3", "--seed", "monday")
+    assert [event.raw for event in others.events] == [event.raw for event in shop.events]
+    others.trigger("payment.succeeded", "--seed", "tuesday")
+    assert others.events[3].data.id not in [event.data.id for event in shop.events]
+
+
+def test_what_is_set_is_so_in_each_event(shop):
+    shop.trigger("payment.succeeded", "--times", "2", "--set", "data.id=pay_mine")
+    assert [event.data.id for event in shop.events] == ["pay_mine", "pay_mine"]
+
+
+def test_an_event_happens_when_it_is_signed(shop):
+    shop.trigger("payment.succeeded", "--age", "200")
+    [event] = shop.events
+    age = datetime.now(timezone.utc) - event.timestamp
+    assert timedelta(seconds=200) <= age < timedelta(seconds=290)
+    assert event.data.created_at <= event.data.paid_at <= event.timestamp
+
+
+# Scenarios.
+
+
+@pytest.mark.parametrize("pin", [[], ["--pin", PIN]])
+@pytest.mark.parametrize("name", scenarios())
+def test_a_scenario_delivers_its_events_in_order_up_to_now(shop, name, pin):
+    arrived = []
+    shop.whop.on("*", name="all")(lambda app, event: arrived.append(event))
+    result = shop.trigger("--scenario", name, *pin)
+    answers = json.loads(result.output)
+    assert (result.exit_code, {answer["code"] for answer in answers}) == (0, {200})
+    assert [answer["event"] for answer in answers] == [event.type for event in arrived]
+    assert [event.timestamp for event in arrived] == sorted(event.timestamp for event in arrived)
+    assert datetime.now(timezone.utc) - arrived[-1].timestamp < timedelta(seconds=60)
+    assert not any(event.drift for event in arrived)
+
+
+def test_scenarios_are_shown_with_their_events(shop):
+    heading, first, *_ = shop.run("trigger", "--scenario", "purchase", "--in-process").output.splitlines()
+    assert heading.split() == ["EVENT", "CODE", "STATUS", "MS", "ID"]
+    assert first.split()[:3] == ["payment.created", "200", "unhandled"]
+
+
+def test_several_scenarios_are_of_several_people_and_a_seed_repeats_them(shop):
+    shop.trigger("--scenario", "refund", "--times", "3", "--seed", "x")
+    payments, refunds = (
+        [event.data for event in shop.events if event.type.startswith(kind)] for kind in ("pay", "ref")
+    )
+    assert len({payment.user_id for payment in payments}) == 3
+    assert [refund.payment_id for refund in refunds] == [payment.id for payment in payments]
+    others = Shop()
+    others.trigger("--scenario", "refund", "--times", "3", "--seed", "x")
+    assert [event.raw for event in others.events] == [event.raw for event in shop.events]
+
+
+def test_what_is_set_in_a_scenario_is_so_wherever_the_thing_is(shop):
+    shop.trigger("--scenario", "refund", "--set", "user.email=grace@example.com", "--set", "payment.total=12.5")
+    payment, refund = shop.events[0].data, shop.events[-1].data
+    assert (payment.user.email, str(payment.total)) == ("grace@example.com", "12.50 USD")
+    assert (refund.payment.user.email, str(refund.payment.total)) == ("grace@example.com", "12.50 USD")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--scenario", "purchse"], "'purchase', 'trial', 'renewal-failed', 'refund', 'dispute', 'identity', 'churn'"),
+        (["--scenario", "trial", "payment.succeeded"], "leave out TYPE and --body"),
+        (["--scenario", "trial", "--body", "-"], "leave out TYPE and --body"),
+        (["--scenario", "trial", "--set", "email=x"], "THING.FIELD=VALUE"),
+        (["--scenario", "trial", "--set", "user.emial=x"], "Did you mean user.email"),
+        ([], "Name the TYPE of an event, or a --scenario"),
+    ],
+)
+def test_a_scenario_that_cant_be_told_is_explained(shop, arguments, word):
+    result = shop.trigger(*arguments)
+    assert result.exit_code != 0
+    assert word in result.output
+    assert shop.events == []
+
+
+# Samples.
+
+
+def test_a_sample_is_printed_as_json_in_either_shape(shop):
+    assert json.loads(shop.run("sample", "payment.succeeded").output) == sample("payment.succeeded")
+    assert json.loads(shop.run("sample", "payment.succeeded", "--pin", PIN).output) == sample("payment.succeeded", PIN)
+
+
+def test_a_seed_prints_another_event_and_the_same_each_time(shop):
+    one, same, other = (
+        json.loads(shop.run("sample", "payment.succeeded", "--seed", seed).output) for seed in ("a", "a", "b")
+    )
+    assert one == same
+    assert one["data"]["id"] != other["data"]["id"]
+
+
+def test_a_printed_sample_can_be_delivered(shop, tmp_path):
+    (tmp_path / "body.json").write_text(shop.run("sample", "refund.created").output)
+    assert shop.trigger("refund.created", "--body", str(tmp_path / "body.json")).exit_code == 0
+    assert shop.events[0].data.id == sample("refund.created")["data"]["id"]
+
+
+def test_a_sample_of_no_event_names_the_nearest(shop):
+    result = shop.run("sample", "payment.suceeded")
+    assert result.exit_code == 1
+    assert "'payment.succeeded'" in result.output
+
+
+# Deliveries that go wrong, and signatures.
+
+
 def test_reordered_duplicates_are_delivered_all(shop):
     answers = json.loads(shop.trigger("payment.succeeded", "--times", "20", "--duplicate", "--reorder").output)
     assert len(answers) == 40
@@ -248,6 +374,9 @@ def test_the_names_of_events_are_completed_in_the_shell(shop):
         for name, value in environment.items():
             patch.setenv(name, value)
         assert "payment.succeeded" in completer.complete()
+        patch.setenv("COMP_WORDS", "trigger --scenario re")
+        patch.setenv("COMP_CWORD", "2")
+        assert {"renewal-failed", "refund"} <= set(completer.complete().split())
 
 
 # What Whop sends, and who listens.
@@ -298,7 +427,7 @@ def test_an_unknown_name_gives_the_nearest(shop):
     assert "'membership.activated'" in result.output
 
 
-@pytest.mark.parametrize("command", ["events", "trigger"])
+@pytest.mark.parametrize("command", ["events", "sample", "trigger"])
 def test_every_command_has_help_that_ends_in_an_example(shop, command):
     assert f"flask whop {command}" in shop.run(command, "--help").output.partition("Example:")[2]
 

@@ -11,7 +11,7 @@ from functools import cache
 import pytest
 from pydantic import BaseModel
 
-from flask_whop.errors import ScenarioError, UnknownEventError
+from flask_whop.errors import CheckFailed, UnknownEventError
 from flask_whop.events import EVENT_TYPES, Money, parse_event
 from flask_whop.events.samples import _shapes, fresh
 from flask_whop.events.samples.facts import _shop
@@ -486,12 +486,12 @@ def test_what_a_scenario_is_about_can_be_said(pin):
     ],
 )
 def test_what_is_said_of_nothing_in_a_scenario_is_refused(about, advice):
-    with pytest.raises(ScenarioError, match=advice):
+    with pytest.raises(CheckFailed, match=advice):
         played("purchase", None, "x", BEGAN, about)
 
 
 def test_an_unknown_scenario_names_those_there_are():
-    with pytest.raises(ScenarioError, match="purchase, trial, renewal-failed, refund, dispute, identity, churn"):
+    with pytest.raises(CheckFailed, match="purchase, trial, renewal-failed, refund, dispute, identity, churn"):
         played("purchse", None, "x", BEGAN, {})
 
 

@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from functools import cache
+from functools import cache, cached_property
 from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
@@ -79,7 +79,7 @@ class Scene:
     asked: set[tuple[str, str]] = field(default_factory=set)
     """The things and fields that it has."""
 
-    @property
+    @cached_property
     def root(self) -> str:
         """The thing that the event is about."""
         family = self._plain_type.split(".", maxsplit=1)[0]
@@ -95,10 +95,10 @@ class Scene:
     @property
     def previous(self) -> dict[str, JsonValue]:
         """The old values of what an ``.updated`` event changed."""
-        said = next((facts["previous_attributes"] for facts in self._layers() if "previous_attributes" in facts), {})
+        said = next((facts["previous_attributes"] for facts in self._layers if "previous_attributes" in facts), {})
         return {name: self.resolved(value) for name, value in said.items()}
 
-    @property
+    @cached_property
     def person(self) -> Person:
         """Whom it's about."""
         person = _person(self.key)
@@ -115,11 +115,11 @@ class Scene:
 
     def said(self, thing: str, name: str) -> JsonValue | object:
         """Return what is said about a field of a thing; :data:`UNSAID` if nothing is."""
-        told = self._told(thing, name)
+        told = UNSAID if name == "id" else self._told(thing, name)
         if told is not UNSAID:
             return told
-        for facts in (*self._layers(), _shop().things):
-            if name in facts.get(thing, {}):
+        for facts in self._layers:
+            if thing in facts and name in facts[thing]:
                 return self.resolved(facts[thing][name])
         return UNSAID
 
@@ -130,12 +130,13 @@ class Scene:
 
     def identifier(self, thing: str) -> str:
         """Return an id in Whop's format; within a scene, a thing has the same one everywhere."""
-        told = self._told(thing, "id")
-        if told is not UNSAID:
-            return str(told)
+        # A scenario's second payment isn't the first one, whose id may be replaced.
         for facts in self.told[1:]:
             if "id" in facts.get(thing, {}):
                 return str(self.resolved(facts[thing]["id"]))
+        told = self._told(thing, "id")
+        if told is not UNSAID:
+            return str(told)
         constant = thing == "account" or (thing in _shop().constant and thing != self.root)
         return f"{_shop().prefixes[thing.partition('/')[0]]}_{letters(thing, *([] if constant else self.seeds))}"
 
@@ -151,18 +152,19 @@ class Scene:
             return self.identifier(value[1:])
         if value.startswith(("@", "^")):
             return self._time(value)
-        return _NAME.sub(self._named, value)
+        return _NAME.sub(self._named, value) if "{" in value else value
 
+    @cached_property
     def _layers(self) -> Sequence[Facts]:
         events, family = _occasions().events, self._plain_type.rsplit(".", maxsplit=1)[0]
         occasion = [events[name] for name in (self._plain_type, f"{family}.*") if name in events]
-        return [*self.told[1:], *occasion]
+        return [*self.told[1:], *occasion, _shop().things]
 
     def _told(self, thing: str, name: str) -> JsonValue | object:
         self.asked.add((thing, name))
         return self.told[0].get(thing, {}).get(name, UNSAID) if self.told else UNSAID
 
-    @property
+    @cached_property
     def _plain_type(self) -> str:
         return _occasions().same.get(self.event_type, self.event_type)
 

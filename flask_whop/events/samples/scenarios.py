@@ -14,7 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
-from flask_whop.errors import ScenarioError
+from flask_whop.errors import CheckFailed
 from flask_whop.events.samples import made
 from flask_whop.events.samples.facts import Scene, duration
 
@@ -55,7 +55,7 @@ def scenarios() -> dict[str, str]:
 def length_of(name: str) -> timedelta:
     """Return how long a scenario takes.
 
-    Raises :class:`~flask_whop.errors.ScenarioError` if there's none of this name.
+    Raises :class:`~flask_whop.errors.CheckFailed` if there's none of this name.
     """
     return duration(_scenario(name)["steps"][-1]["at"])
 
@@ -71,7 +71,7 @@ def played(
 
     ``about`` replaces fields of its things.
 
-    Raises :class:`~flask_whop.errors.ScenarioError` if there's no such scenario, or nothing in
+    Raises :class:`~flask_whop.errors.CheckFailed` if there's no such scenario, or nothing in
     it has such a field.
     """
     asked: set[tuple[str, str]] = set()
@@ -108,7 +108,7 @@ def _add(true: dict[str, dict[str, JsonValue]], facts: Facts) -> None:
 
 def _scenario(name: str) -> _Scenario:
     if name not in _scenarios():
-        raise ScenarioError(f"There's no scenario called {name!r}. There are {', '.join(_scenarios())}.")
+        raise CheckFailed(f"There's no scenario called {name!r}. There are {', '.join(_scenarios())}.")
     return _scenarios()[name]
 
 
@@ -119,7 +119,7 @@ def _check_all_used(name: str, about: Mapping[str, Mapping[str, object]], asked:
             if (thing, field) not in asked:
                 near = get_close_matches(f"{thing}.{field}", known, n=3, cutoff=0.6)
                 advice = f" Did you mean {' or '.join(near)}?" if near else ""
-                raise ScenarioError(f"Nothing in the scenario {name!r} has {thing}.{field}.{advice}")
+                raise CheckFailed(f"Nothing in the scenario {name!r} has {thing}.{field}.{advice}")
 
 
 @cache
