@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from flask_whop.errors import CheckFailed, UnknownEventError
 from flask_whop.events import EVENT_TYPES, Money, parse_event
 from flask_whop.events.samples import _shapes, fresh
-from flask_whop.events.samples.facts import _shop
+from flask_whop.events.samples import made as make
+from flask_whop.events.samples.facts import Scene, _occasions, _shop
 from flask_whop.events.samples.scenarios import length_of, played, scenarios
 from flask_whop.testing import sample
 
@@ -276,6 +277,18 @@ def words_differ(name, one, other):
     names = next((names for names in RENAMED if name in names), {name})
     older, newer = (set().union(*(vocabulary(each)[shape] for each in names)) for shape in (0, 1))
     return one in older and other in newer and (one not in newer or other not in older)
+
+
+def test_every_fact_about_the_shop_is_used():
+    asked = set()
+    for kind in EVENT_TYPES:
+        for pin in (None, PIN):
+            make(Scene(kind, asked=asked), pin)
+    told = [_shop().things, *_occasions().events.values()]
+    said = {(thing, name) for facts in told for thing in facts for name in facts[thing]}
+    assert {pair for pair in said if pair[0] != "previous_attributes"} <= asked
+    assert set(_shop().shared) <= {name for _, name in asked}
+    assert {name for name in _occasions().events if not name.endswith(".*")} <= set(EVENT_TYPES)
 
 
 # What an event says.

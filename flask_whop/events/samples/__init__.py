@@ -49,7 +49,7 @@ class _Payload(NamedTuple):
     def _field(
         self, kind: str, thing: str, name: str, words: list[JsonValue], own: Mapping[str, JsonValue]
     ) -> JsonValue:
-        said = own[name] if name in own else self.scene.said(thing, name)
+        said = own.get(name, self.scene.said(thing, name))
         many = kind.startswith("list[")
         kind = kind.removeprefix("list[").removesuffix("]") if many else kind
         kind = kind.split(" | ", maxsplit=1)[0]

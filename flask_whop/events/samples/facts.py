@@ -115,8 +115,8 @@ class Scene:
 
     def said(self, thing: str, name: str) -> JsonValue | object:
         """Return what is said about a field of a thing; :data:`UNSAID` if nothing is."""
-        told = UNSAID if name == "id" else self._told(thing, name)
-        if told is not UNSAID:
+        told = self._told(thing, name)
+        if told is not UNSAID and name != "id":
             return told
         for facts in self._layers:
             if thing in facts and name in facts[thing]:
