@@ -490,6 +490,13 @@ def test_what_a_scenario_is_about_can_be_said(pin):
             assert data.plan_id == "plan_gold"
 
 
+@pytest.mark.parametrize("pin", [None, PIN])
+def test_amounts_have_the_currency_that_is_said(pin):
+    [_, (_, body), *_] = played("purchase", pin, "x", BEGAN, {"payment": {"currency": "eur", "total": 40}})
+    data = parse_event(json.dumps(body).encode()).data
+    assert (str(data.total), str(data.subtotal), str(data.usd_total)) == ("40.00 EUR", "40.83 EUR", "49.00 USD")
+
+
 @pytest.mark.parametrize(
     ("about", "advice"),
     [

@@ -51,26 +51,27 @@ class _Payload(NamedTuple):
     ) -> JsonValue:
         said = own.get(name, self.scene.said(thing, name))
         many = kind.startswith("list[")
-        kind = kind.removeprefix("list[").removesuffix("]") if many else kind
-        kind = kind.split(" | ", maxsplit=1)[0]
+        # Of several kinds, a sample has the first.
+        kind = kind.removeprefix("list[").removesuffix("]").split(" | ", maxsplit=1)[0]
         if kind in self.models and kind != "Money":
-            inner = self.scene.thing(name, thing)
-            if many and inner == name:
-                inner = self.scene.thing(_SINGULAR.get(name, name.removesuffix("s")), thing)
-            return self._objects(kind, inner, said, many=many)
+            return self._objects(kind, self._thing_in(name, thing, many=many), said, many=many)
         if said is UNSAID:
             said = self._unsaid(kind, thing, name)
-        if many:
-            return cast("JsonValue", said)
-        return self._value(kind, cast("JsonValue", said), words)
+        return cast("JsonValue", said) if many else self._value(kind, thing, name, cast("JsonValue", said), words)
+
+    def _thing_in(self, name: str, thing: str, *, many: bool) -> str:
+        inner = self.scene.thing(name, thing)
+        if not many or inner != name:
+            return inner
+        return self.scene.thing(_SINGULAR.get(name, name.removesuffix("s")), thing)
 
     def _objects(self, model: str, thing: str, said: JsonValue | object, *, many: bool) -> JsonValue:
         if said is None:
             return None
-        if many:
-            each_own = cast("list[Body]", [{}] if said is UNSAID else said)
-            return [self.thing(model, thing, own) for own in each_own]
-        return self.thing(model, thing, {} if said is UNSAID else cast("Body", said))
+        if not many:
+            return self.thing(model, thing, {} if said is UNSAID else cast("Body", said))
+        each_own = [{}] if said is UNSAID else cast("list[Body]", said)
+        return [self.thing(model, thing, own) for own in each_own]
 
     def _unsaid(self, kind: str, thing: str, name: str) -> JsonValue:
         if name == "id":
@@ -82,20 +83,17 @@ class _Payload(NamedTuple):
             return self.scene.identifier(self.scene.thing(name.removesuffix("_id")))
         if kind == "bool":
             return False
-        # One currency for all amounts, and pages of the shop.
-        if name.endswith(("currency", "currency_code")):
-            return "usd"
         raise LookupError(f"shop.json doesn't say what {name} of {thing} is, for {self.scene.event_type}.")
 
-    def _value(self, kind: str, said: JsonValue, words: list[JsonValue]) -> JsonValue:
+    def _value(self, kind: str, thing: str, name: str, said: JsonValue, words: list[JsonValue]) -> JsonValue:
         """Return what is said in the form that this shape has for it."""
         if words and isinstance(said, list):
             return next(word for word in said if word in words)
         if kind == "Money" and isinstance(said, (str, int, float)):
-            return {"amount": str(said), "currency": "usd", "decimals": 2, "display_decimals": 2}
-        if kind == "float" and isinstance(said, (str, int)):
-            return float(said)
-        return said
+            currency = "usd" if name.startswith("usd_") else self.scene.said(thing, "currency")
+            digits: Body = {"decimals": 2, "display_decimals": 2}
+            return {"amount": str(said), "currency": currency if isinstance(currency, str) else "usd", **digits}
+        return float(said) if kind == "float" and isinstance(said, (str, int)) else said
 
 
 _SINGULAR: Final = {"linked_companies": "linked_company", "cities": "city"}
