@@ -17,10 +17,11 @@ from flask_whop.engine.worker import run_due
 from flask_whop.errors import CheckFailed, Rejected, SetupError
 from flask_whop.events import AnyEvent, UnknownEvent, parse_event
 from flask_whop.events.samples import fresh, type_of
-from flask_whop.events.samples.scenarios import played
+from flask_whop.events.samples.scenarios import played, types_of
 from flask_whop.signature import SignedRequest, signed
 from flask_whop.testing.answers import Answer, status_of
 from flask_whop.testing.clock import Duration, FakeClock, seconds
+from flask_whop.testing.customers import Customers
 from flask_whop.testing.expectations import Expectations
 from flask_whop.testing.isolation import isolated_signals
 from flask_whop.testing.listener import Listener
@@ -67,7 +68,7 @@ class WhopTestClient(Expectations):
         """The clock that both the app and Whop use."""
         self.answers: list[Answer[AnyEvent]] = []
         """All answers, in the order of the deliveries."""
-        self._keys: dict[str, str] = {}
+        self._customers = Customers()
         with ExitStack() as until_closed:
             until_closed.enter_context(isolated_signals(app))
             until_closed.enter_context(self.clock.installed_in(app))
@@ -94,8 +95,8 @@ class WhopTestClient(Expectations):
         """Deliver an event, by its class or its name, and return the answer.
 
         The body is a sample of the event for a webhook with that ``pin``, happening now
-        by :attr:`clock`, about a resource that no other event of this client is about;
-        :meth:`play` delivers several events about the same. ``data`` replaces fields of
+        by :attr:`clock`. Events of different types are about the same customer, and those
+        of one type each about another: another payment, of another user. ``data`` replaces fields of
         its ``data``, ``envelope`` those around it (``timestamp``, ``company_id``,
         ``previous_attributes``). ``id`` is the id of both event and delivery, by
         default a new one. ``secret`` signs instead of the app's first one, ``age``
@@ -106,8 +107,8 @@ class WhopTestClient(Expectations):
         :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
         """
         __tracebackhide__ = True
-        event_id = id or f"msg_{uuid4().hex}"
-        made = fresh(type_of(event), pin, self._key_of(event_id), self.clock.now())
+        event_type, event_id = type_of(event), id or f"msg_{uuid4().hex}"
+        made = fresh(event_type, pin, self._customers.of(event_type, event_id), self.clock.now())
         body = {
             **made,
             "data": {**cast("dict[str, object]", made["data"]), **(data or {})},
@@ -138,9 +139,9 @@ class WhopTestClient(Expectations):
         nothing in it has such a field.
         """
         __tracebackhide__ = True
-        began, key = self.clock.now(), uuid4().hex
+        began, customer = self.clock.now(), self._customers.next(types_of(scenario))
         answers = []
-        for after, body in played(scenario, pin, self._key_of(key), began, about or {}):
+        for after, body in played(scenario, pin, customer, began, about or {}):
             self.clock.set_to(began + after)
             answers.append(self.send({**body, "id": f"msg_{uuid4().hex}"}, check=check))
         return answers
@@ -213,10 +214,6 @@ class WhopTestClient(Expectations):
     def __repr__(self) -> str:
         """Show how much was delivered, and how much of it reached the app."""
         return f"<WhopTestClient of {self.app.name}: {len(self.answers)} delivered, {len(self.captured)} captured>"
-
-    def _key_of(self, event_id: str) -> str:
-        """Return what an event's ids depend on: by number, so that each run of a test has the same."""
-        return self._keys.setdefault(event_id, str(len(self._keys) + 1) if self._keys else "")
 
     def _post(self, request: SignedRequest) -> Answer[AnyEvent]:
         failed, rejected = len(self._listener.failures), len(self._listener.rejections)

@@ -25,6 +25,7 @@ from flask_whop.signals.patterns import matching
 from flask_whop.signature import encoded, signed
 from flask_whop.testing.answers import status_of
 from flask_whop.testing.clock import Duration, FakeClock, seconds
+from flask_whop.testing.customers import Customers
 from flask_whop.testing.isolation import isolated_signals
 from flask_whop.testing.report import Attempt, EventStory, Fate, Kind, SimulationReport
 from flask_whop.testing.schedule import ANSWER_LIMIT, RETRY_DELAYS, WebhookHealth
@@ -101,6 +102,7 @@ class WhopSimulator:
         self._receivers: list[tuple[ScriptedReceiver, tuple[str, ...]]] = []
         self._due: list[tuple[float, int, Kind, _Sent]] = []
         self._numbers = count(1)
+        self._customers = Customers()
         self._ids = f"msg_{uuid4().hex[:12]}"
 
     def receiver(  # noqa: PLR0913  # what a script may say, each by name
@@ -146,9 +148,9 @@ class WhopSimulator:
     ) -> list[str]:
         """Let an event happen at Whop, ``after`` this long from now, and return its id.
 
-        ``times`` is how many happen, one ``every`` so long, each about a resource of its
-        own. For ``data`` and ``pin``,
-        see :meth:`WhopTestClient.deliver <flask_whop.testing.WhopTestClient.deliver>`.
+        ``times`` is how many happen, one ``every`` so long, each to another customer. For
+        ``data`` and ``pin``, see :meth:`WhopTestClient.deliver
+        <flask_whop.testing.WhopTestClient.deliver>`.
 
         Raises :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
         """
@@ -189,9 +191,9 @@ class WhopSimulator:
                 EVENT_SIGNALS[event_type].connect(receiver, self.app, name=receiver.name)
 
     def _happen(self, event_type: str, pin: str | None, data: Mapping[str, object], at: float) -> _Sent:
-        number = len(self._events) + 1
-        event_id = f"{self._ids}_{number}"
-        made = fresh(event_type, pin, str(number) if self._events else "", datetime.fromtimestamp(at, tz=timezone.utc))
+        event_id = f"{self._ids}_{len(self._events) + 1}"
+        now = datetime.fromtimestamp(at, tz=timezone.utc)
+        made = fresh(event_type, pin, self._customers.of(event_type, event_id), now)
         body = {**made, "id": event_id, "data": {**cast("dict[str, object]", made["data"]), **data}}
         sent = _Sent(event_id, event_type, encoded(body), at)
         self._events.append(sent)

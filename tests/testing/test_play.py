@@ -104,23 +104,45 @@ def test_a_scenario_or_a_field_that_doesnt_exist_is_refused_before_anything_is_d
     assert kit.answers == []
 
 
-# A resource of its own for each event.
+# Whom events are about.
 
 
-def test_each_delivery_is_about_a_resource_of_its_own_unless_it_is_told(kit):
+def test_events_of_one_type_are_each_about_another_customer_unless_it_is_told(kit):
     payments = [kit.deliver("payment.succeeded").event.data for _ in range(3)]
-    assert len({payment.id for payment in payments}) == 3
+    for name in ("id", "user_id", "membership_id"):
+        assert len({getattr(payment, name) for payment in payments}) == 3
     assert len({payment.user.email for payment in payments}) == 3
     assert {str(payment.total) for payment in payments} == {"49.00 USD"}
     told = [kit.deliver("payment.succeeded", data={"id": "pay_1"}).event.data.id for _ in range(2)]
     assert told == ["pay_1", "pay_1"]
 
 
-def test_the_first_delivery_of_a_test_is_about_what_the_sample_is(kit):
+def test_events_of_several_types_are_about_the_same_customer(kit):
+    for _ in range(2):
+        failed, paid, refund, activated, deactivated = (
+            kit.deliver(kind).event.data
+            for kind in (
+                *("payment.failed", "payment.succeeded", "refund.created"),
+                *("membership.activated", "membership.deactivated"),
+            )
+        )
+        assert failed.id == paid.id == refund.payment.id
+        assert paid.membership_id == activated.id == deactivated.id
+        assert paid.user_id == activated.user_id
+
+
+def test_the_first_customer_is_that_of_the_sample(kit):
     event = kit.deliver("payment.succeeded").event
     body = sample("payment.succeeded")
     assert event.data.id == body["data"]["id"]
     assert event.data.user.email == body["data"]["user"]["email"]
+
+
+def test_an_event_after_a_scenario_is_about_its_customer(kit):
+    kit.deliver("payment.succeeded")
+    paid = next(answer.event.data for answer in kit.play("purchase") if answer.event.type == "payment.succeeded")
+    assert paid.id not in {kit.deliver(kind).event.data.id for kind in ("payment.succeeded", "payment.failed")}
+    assert kit.deliver("payment.failed").event.data.id == paid.id
 
 
 def test_a_repeated_delivery_is_about_the_same_resource(kit):

@@ -60,6 +60,14 @@ def length_of(name: str) -> timedelta:
     return duration(_scenario(name)["steps"][-1]["at"])
 
 
+def types_of(name: str) -> set[str]:
+    """Return the types of the events of a scenario.
+
+    Raises :class:`~flask_whop.errors.CheckFailed` if there's none of this name.
+    """
+    return {event for event, _, _ in _told(name)}
+
+
 def played(
     name: str,
     pin: str | None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from flask_whop.events import AnyEvent
 from flask_whop.events.samples import fresh, type_of
+from flask_whop.testing.customers import Customers
 from flask_whop.testing.fake.api import FakeApi, Trouble
 from flask_whop.testing.fake.server import Asked, FakeServer, Reply
 from flask_whop.testing.fake.webhook import SUCCESS, FakeWebhook, iso_of, post
@@ -61,6 +62,7 @@ class FakeWhop:
         self.clock: Callable[[], float] = clock
         self._numbers = count(1)
         self._lock = threading.RLock()
+        self._customers = Customers()
         self._appears: dict[str, float] = {}
         self._api = FakeApi(self, rate_limit)
         self._server = FakeServer(self._answer)
@@ -111,8 +113,8 @@ class FakeWhop:
     ) -> str:
         """Let an event happen: deliver it to each webhook that is enabled and subscribed; return its id.
 
-        It's about a resource of its own. ``data`` replaces fields of the sample's ``data``.
-        With ``logged`` nothing is sent, and the log says this of an attempt that was:
+        Events of one type are each about another customer. ``data`` replaces fields of the
+        sample's ``data``. With ``logged`` nothing is sent, and the log says this of an attempt that was:
         ``success``, ``sent_at`` and so on.
         """
         event_type = type_of(event)
@@ -131,7 +133,9 @@ class FakeWhop:
     def made(self, event_type: str, hook: FakeWebhook, event_id: str) -> dict[str, JsonValue]:
         """Make the body of an event that happens now, in the shape of a webhook."""
         now = datetime.fromtimestamp(self.clock(), tz=timezone.utc)
-        return {**fresh(event_type, hook.api_version_date, event_id, now), "id": event_id}
+        with self._lock:
+            customer = self._customers.of(event_type, event_id)
+        return {**fresh(event_type, hook.api_version_date, customer, now), "id": event_id}
 
     def deliver(self, hook: FakeWebhook, body: Mapping[str, JsonValue], *, replayed_from: str | None = None) -> int:
         """Deliver a body, signed; log the attempt, and return the status of the answer, 0 if there is none."""
