@@ -6,6 +6,7 @@ import math
 import os
 import re
 import sys
+from datetime import date
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -33,6 +34,7 @@ _SHOWN = 80
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?", re.ASCII)
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1", re.ASCII)
 _API_KEY = re.compile(r"[!-~]+", re.ASCII)
+_PIN = re.compile(r"(\d{4}-\d{2}-\d{2})(-\d+)?", re.ASCII)
 _ACCOUNT = re.compile(r"biz_[A-Za-z0-9_\-]+", re.ASCII)
 _PLACEHOLDERS = re.compile(
     r"fallback|secret|changeme|test|testing|password|placeholder|example|todo|none|null|undefined|dummy"
@@ -95,6 +97,15 @@ def problem_of(secret: str) -> str | None:  # noqa: PLR0911  # a list of checks,
     if len(set(letters.removeprefix("ws"))) < _MIN_DISTINCT:
         return "is a placeholder, with which anyone could forge an event"
     return None
+
+
+def is_pin(text: str) -> bool:
+    """Whether a text can be the version that a webhook is pinned to: a date, which may have a number behind it."""
+    match = _PIN.fullmatch(text)
+    try:
+        return match is not None and bool(date.fromisoformat(match[1]))
+    except ValueError:
+        return False
 
 
 def path(key: str, value: object) -> str:

@@ -11,11 +11,22 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_whop.cli.output import Duration, as_json, deliveries, fault, moment, printable_json, styled, table, times
+from flask_whop.cli.output import (
+    Duration,
+    as_json,
+    confirm,
+    deliveries,
+    fault,
+    moment,
+    printable_json,
+    stdout_kept_clean,
+    styled,
+    table,
+)
 from flask_whop.engine.deliveries import Deliveries, Details
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import FlaskWhopError, StoreUnavailable
-from flask_whop.names import shown
+from flask_whop.names import counted, shown
 from flask_whop.stores import Key, Origin, Receipt, ReceiptState, State, Stored
 
 _COLUMNS = ("id", "state", "tries", "type", "received (UTC)", "account")
@@ -121,6 +132,7 @@ def show(delivery_id: str, *, body: bool, machine: bool) -> None:
 @click.option("--force", is_flag=True, help="With --receiver: even if it has finished the delivery.")
 @click.option("--dry-run", is_flag=True, help="List what would be replayed, and do nothing.")
 @click.option("--yes", is_flag=True, help="Don't ask, however many there are.")
+@click.option("--json", "machine", is_flag=True, help="Print JSON, for scripts; needs --yes if there are several.")
 @with_appcontext
 def replay(  # noqa: PLR0913  # one for each option
     delivery_ids: Sequence[str],
@@ -133,6 +145,7 @@ def replay(  # noqa: PLR0913  # one for each option
     force: bool,
     dry_run: bool,
     yes: bool,
+    machine: bool,
 ) -> None:
     """Run deliveries again, here and now, for the receivers that haven't finished them.
 
@@ -157,22 +170,25 @@ def replay(  # noqa: PLR0913  # one for each option
     else:
         chosen = [_get(delivery_id).delivery for delivery_id in delivery_ids]
     count = deliveries(len(chosen))
-    if not chosen:
+    if dry_run and machine:
+        as_json([{"id": delivery.key.id, "what": None} for delivery in chosen])
+    elif not chosen and not machine:
         click.echo("There is nothing to replay.")
     elif dry_run:
         table(_COLUMNS, [_row(delivery) for delivery in chosen])
         click.echo(f"{count} would be replayed.", err=True)
     else:
         if len(chosen) >= _ASK_FROM and not yes:
-            click.confirm(f"Replay {count}?", abort=True)
-        _replay([delivery.key for delivery in chosen], receivers, force=force)
+            confirm(f"Replay {count}?", machine=machine)
+        _replay([delivery.key for delivery in chosen], receivers, force=force, machine=machine)
 
 
 @command.command("drop")
 @click.argument("receiver", metavar="NAME")
 @click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--json", "machine", is_flag=True, help="Print JSON, for scripts; needs --yes.")
 @with_appcontext
-def drop(receiver: str, *, yes: bool) -> None:
+def drop(receiver: str, *, yes: bool, machine: bool) -> None:
     """Stop waiting for the receiver called NAME, which is gone for good.
 
     A delivery accepted for a receiver that no process has any more stays due, and ends
@@ -185,14 +201,17 @@ def drop(receiver: str, *, yes: bool) -> None:
     """  # noqa: D301  # click reads the backspace
     unfinished = islice(_deliveries().every(states=[State.DUE, State.DEAD]), _MOST_REPLAYED)
     waiting = [delivery for delivery in unfinished if receiver in delivery.receivers]
-    if not waiting:
+    if not waiting and not machine:
         click.echo(f"No delivery waits for a receiver called {shown(receiver)}.")
         return
-    if not yes:
-        click.confirm(f"Drop {shown(receiver)} from {deliveries(len(waiting))}?", abort=True)
+    if waiting and not yes:
+        confirm(f"Drop {shown(receiver)} from {deliveries(len(waiting))}?", machine=machine)
     due_first = sorted(waiting, key=lambda delivery: delivery.state is State.DEAD)
     dropped = sum(_deliveries().drop(delivery, receiver) for delivery in due_first)
-    click.echo(f"Dropped {shown(receiver)} from {deliveries(dropped)}, due now for a worker.")
+    if machine:
+        as_json({"receiver": receiver, "dropped": dropped})
+    else:
+        click.echo(f"Dropped {shown(receiver)} from {deliveries(dropped)}, due now for a worker.")
 
 
 @command.command("erase")
@@ -200,8 +219,9 @@ def drop(receiver: str, *, yes: bool) -> None:
 @click.option("--account", help="All of this account (biz_…).")
 @click.option("--resource", metavar="TYPE:ID", help="All about this resource, such as payment:pay_1a2b.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--json", "machine", is_flag=True, help="Print JSON, for scripts; needs --yes.")
 @with_appcontext
-def erase(delivery_ids: Sequence[str], *, account: str | None, resource: str | None, yes: bool) -> None:
+def erase(delivery_ids: Sequence[str], *, account: str | None, resource: str | None, yes: bool, machine: bool) -> None:
     """Forget payloads, and what receivers raised, of deliveries that you name.
 
     Ids and receipts stay, so nothing runs a second time. What was unfinished counts as
@@ -215,20 +235,30 @@ def erase(delivery_ids: Sequence[str], *, account: str | None, resource: str | N
     if not (delivery_ids or account or resource):
         raise click.UsageError("Name deliveries, or use --account or --resource.")
     if not yes:
-        click.confirm("Erase their payloads for good?", abort=True)
+        confirm("Erase their payloads for good?", machine=machine)
     erased = _deliveries().erase(delivery_ids=delivery_ids, account_id=account, resource=resource)
-    click.echo(f"Erased the payloads of {deliveries(erased)}.")
+    if machine:
+        as_json({"erased": erased})
+    else:
+        click.echo(f"Erased the payloads of {deliveries(erased)}.")
 
 
-def _replay(keys: Sequence[Key], receivers: Sequence[str], *, force: bool) -> None:
+def _replay(keys: Sequence[Key], receivers: Sequence[str], *, force: bool, machine: bool) -> None:
     results: dict[str, str] = {}
-    with click.progressbar(keys, label="Replaying", file=sys.stderr) as progress:
+    with (
+        stdout_kept_clean(machine),
+        click.progressbar(keys, label="Replaying", file=sys.stderr, hidden=machine) as progress,
+    ):
         for key in progress:
             results[key.id] = _replay_one(key, receivers, force=force)
     unfinished = [(result, name) for name, result in results.items() if result not in _FINISHED]
-    click.echo(f"{len(keys) - len(unfinished)} of {deliveries(len(keys))} finished.")
+    if machine:
+        as_json([{"id": name, "what": result} for name, result in results.items()])
+    else:
+        click.echo(f"{len(keys) - len(unfinished)} of {deliveries(len(keys))} finished.")
+        if unfinished:
+            table(("what", "id"), unfinished)
     if unfinished:
-        table(("what", "id"), unfinished)
         raise SystemExit(1)
 
 
@@ -269,7 +299,7 @@ def _describe(delivery: Stored, receipts: Sequence[Receipt]) -> None:
     state = styled(delivery.state.value, _COLORS[delivery.state])
     click.echo(f"{shown(delivery.key.id)}  {shown(delivery.event_type)}  {state}")
     click.echo(f"  account   {shown(delivery.account_id or '-')}")
-    click.echo(f"  received  {moment(delivery.received_at)} UTC, tried {times(delivery.attempts)}")
+    click.echo(f"  received  {moment(delivery.received_at)} UTC, tried {counted(delivery.attempts, 'time')}")
     click.echo(f"  retry     {_retry_owner(delivery)}")
     if delivery.origin is Origin.PULLED:
         click.echo("  origin    pulled from Whop's delivery log, so its bytes aren't those that were signed")
@@ -278,7 +308,7 @@ def _describe(delivery: Stored, receipts: Sequence[Receipt]) -> None:
     for receipt in receipts:
         started = receipt.state is ReceiptState.STARTED
         click.echo(f"\n  {shown(receipt.receiver)}  {'started, not finished' if started else receipt.state.value}")
-        click.echo(f"    called {times(receipt.attempts)}, last at {moment(receipt.last_at)} UTC")
+        click.echo(f"    called {counted(receipt.attempts, 'time')}, last at {moment(receipt.last_at)} UTC")
         if receipt.due_at is not None:
             click.echo(f"    due at {moment(receipt.due_at)} UTC")
         for line in (receipt.error or "").splitlines():

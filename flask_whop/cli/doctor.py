@@ -13,6 +13,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from flask_whop.cli.output import as_json as print_json
+from flask_whop.cli.output import stdout_kept_clean
 from flask_whop.doctor.checkup import check_app
 from flask_whop.doctor.checkup.captures import read_capture
 from flask_whop.doctor.checkup.online import check_online
@@ -83,9 +84,10 @@ def command(  # noqa: PLR0913  # one for each option
         raise click.UsageError("--url, --webhook and --test go with --online.")
     if captured is not None:
         sys.exit(0 if _explain(app, captured, at, as_json=as_json) else 1)
-    checks = check_app(app)
-    if online:
-        checks.append(check_online(Installation.of(app), url=url, webhook_id=webhook_id, test=test))
+    with stdout_kept_clean(as_json):  # the app's hooks run
+        checks = check_app(app)
+        if online:
+            checks.append(check_online(Installation.of(app), url=url, webhook_id=webhook_id, test=test))
     sys.exit(0 if _report(app, checks, as_json=as_json) else 1)
 
 

@@ -13,7 +13,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_whop.cli.output import Duration, as_json, deliveries, moment, table, waiting
+from flask_whop.cli.output import Duration, as_json, deliveries, moment, stdout_kept_clean, table, waiting
 from flask_whop.engine.installation import Installation
 from flask_whop.engine.retries import DAY
 from flask_whop.names import shown
@@ -80,7 +80,8 @@ def command(  # noqa: PLR0913  # one for each option
             start = None if since is None else installation.store.clock() - since
             span = span_of(installation, webhook, start, forced=force, all=everything)
             pullers.append(_Puller(installation, api, webhook, span, how))
-            pullers[-1].go()
+            with stdout_kept_clean(machine):
+                pullers[-1].go()
             if not machine:
                 _tell_limits(installation, webhook, span)
     if machine:

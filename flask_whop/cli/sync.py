@@ -11,7 +11,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_whop.checks import problem_of
+from flask_whop.checks import is_pin, problem_of
 from flask_whop.cli.output import as_json, fault, waiting
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import ApiError, MissingExtraError
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from flask_whop.api.records import Webhook
 
 _MANAGE = "developer:manage_webhook"
-_PIN = re.compile(r"\d{4}-\d{2}-\d{2}(-\d+)?", re.ASCII)
 _VARIABLE = "WHOP_WEBHOOK_SECRET"
 
 
@@ -84,7 +83,7 @@ def command(  # noqa: PLR0913  # one for each option
       flask whop sync --url https://shop.example.com --dry-run
       flask whop sync --url https://shop.example.com --env-file .env
     """  # noqa: D301  # click reads the backspace
-    if pin is not None and not _PIN.fullmatch(pin):
+    if pin is not None and not is_pin(pin):
         raise click.UsageError(f"--pin must be a date such as 2026-10-15-1; it is {pin!r}.")
     if pin is not None and no_pin:
         raise click.UsageError("--pin and --no-pin exclude each other.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from random import shuffle
@@ -18,13 +18,14 @@ from flask.cli import with_appcontext
 from pydantic import JsonValue
 
 from flask_whop.cli.events import complete
-from flask_whop.cli.output import as_json, fault, styled, table
+from flask_whop.cli.output import Age, as_json, fault, stdout_kept_clean, styled, table
 from flask_whop.cli.sending import Answer, Post, in_process, over_http, send
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import UnknownEventError
-from flask_whop.events.samples import sample
-from flask_whop.names import shown
-from flask_whop.signature import SignedRequest, signed
+from flask_whop.events.fields import fill
+from flask_whop.events.samples import refuse_pattern, sample
+from flask_whop.names import counted, shown
+from flask_whop.signature import ID, SignedRequest, signed
 
 _PROGRESS_FROM = 50
 _MOST_SHOWN = 30
@@ -36,7 +37,10 @@ _WRONG_SECRET = "ws_" + "0" * 64
 @click.option("--url", help="Where to deliver. Default: the local server, http://127.0.0.1:5000/webhooks/whop.")
 @click.option("--in-process", "local", is_flag=True, help="Deliver to the app in this process, without a server.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Set a value, JSON or text: data.user.email=a@b.c."
+    *("--set", "settings"),
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Set a field, to JSON or text: data.user.email=a@b.c. id= is the event's and the delivery's.",
 )
 @click.option("--body", "source", metavar="FILE", help="Read the body from a file, or from standard input with -.")
 @click.option("--pin", help="Use the payload shape of this version pin, such as 2026-10-15-1.")
@@ -44,7 +48,7 @@ _WRONG_SECRET = "ws_" + "0" * 64
 @click.option("--concurrent", type=click.IntRange(1, 64), default=1, show_default=True, help="How many at a time.")
 @click.option("--duplicate", is_flag=True, help="Deliver each event twice, with the same id.")
 @click.option("--reorder", is_flag=True, help="Deliver the events in random order.")
-@click.option("--age", type=int, default=0, metavar="SECONDS", help="How long ago they were signed.")
+@click.option("--age", type=Age(), default=0.0, help="How long ago they were signed: 400 (seconds), 10m, 2h.")
 @click.option("--bad-signature", is_flag=True, help="Sign with a wrong secret; the right answer is then 401.")
 @click.option("--json", "machine", is_flag=True, help="Print JSON, for scripts.")
 @with_appcontext
@@ -60,7 +64,7 @@ def command(  # noqa: PLR0913  # one for each option
     concurrent: int,
     duplicate: bool,
     reorder: bool,
-    age: int,
+    age: float,
     bad_signature: bool,
     machine: bool,
 ) -> None:
@@ -69,6 +73,10 @@ def command(  # noqa: PLR0913  # one for each option
     Each event has its own id and is signed with the app's secret. It goes to the server
     at --url or, with --in-process, to the app loaded by this command. The exit status
     is 0 if every answer is the right one.
+
+    --set id=msg_1 gives the event and its delivery that id, so the same command sends
+    the same delivery again; --set data.id=pay_1 is the id of the payment or whatever it
+    is about. A field that the body doesn't have is refused.
 
     \b
     Example:
@@ -80,16 +88,21 @@ def command(  # noqa: PLR0913  # one for each option
         raise click.UsageError("--url names a server, and --in-process needs none; choose one.")
     installation = Installation.of(current_app)
     secret = _WRONG_SECRET if bad_signature else installation.secret
-    body = _body(event_type, source, pin, settings)
-    signed_at = int(installation.verifier.clock()) - age
-    requests = [signed(body | {"id": _new_id()}, secret, timestamp=signed_at) for _ in range(times)]
+    chosen = _chosen(settings)
+    if "id" in chosen and times > 1:
+        raise click.UsageError("--set id= is the id of one event, and --times asks for several; see --duplicate.")
+    body = _body(event_type, source, pin, chosen)
+    signed_at = int(installation.verifier.clock() - age)
+    bodies = [body if "id" in chosen else body | {"id": _new_id()} for _ in range(times)]
+    requests = [signed(one, secret, timestamp=signed_at) for one in bodies]
     if duplicate:
         requests = [request for request in requests for _ in range(2)]
     if reorder:
         shuffle(requests)
     target = url or f"http://127.0.0.1:5000{installation.path}"
     post = in_process(installation) if local else over_http(target, installation.settings.host)
-    answers = _deliver(requests, post, concurrent, quiet=machine)
+    with stdout_kept_clean(machine):
+        answers = _deliver(requests, post, concurrent, quiet=machine)
     _show(answers, machine=machine)
     refused = bad_signature or abs(age) > installation.settings.tolerance
     if not all(answer.code == 401 if refused else 200 <= answer.code < 300 for answer in answers):  # noqa: PLR2004  # HTTP's
@@ -100,7 +113,23 @@ def _new_id() -> str:
     return f"msg_{uuid4().hex[:20]}"
 
 
-def _body(event_type: str, source: str | None, pin: str | None, settings: Sequence[str]) -> dict[str, JsonValue]:
+def _chosen(settings: Sequence[str]) -> dict[str, JsonValue]:
+    """Read the values of --set by their paths."""
+    chosen: dict[str, JsonValue] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path:
+            raise click.UsageError(f"--set takes PATH=VALUE, such as data.user.email=a@b.c; it got {setting!r}.")
+        chosen[path] = str(_value(text)) if path == "id" else _value(text)
+    if not ID.fullmatch(str(chosen.get("id", "msg_1"))):
+        raise click.UsageError("--set id= takes an id as Whop's: up to 255 letters, digits, _ and -.")
+    return chosen
+
+
+def _body(
+    event_type: str, source: str | None, pin: str | None, chosen: Mapping[str, JsonValue]
+) -> dict[str, JsonValue]:
+    refuse_pattern(event_type)
     try:
         body = sample(event_type, pin)
     except UnknownEventError:
@@ -110,8 +139,7 @@ def _body(event_type: str, source: str | None, pin: str | None, settings: Sequen
     if source is not None:
         body = _read(source)
         body.setdefault("type", event_type)
-    for setting in settings:
-        _set(body, setting)
+    fill(body, chosen)
     return body
 
 
@@ -126,33 +154,6 @@ def _read(source: str) -> dict[str, JsonValue]:
     if not isinstance(body, dict):
         raise fault(f"{source} must hold a JSON object, as every body from Whop does.")
     return body
-
-
-def _set(body: dict[str, JsonValue], setting: str) -> None:
-    path, equals, text = setting.partition("=")
-    if not equals or not path:
-        raise click.UsageError(f"--set takes PATH=VALUE, such as data.user.email=a@b.c; it got {setting!r}.")
-    *steps, last = path.split(".")
-    holder: JsonValue = body
-    for step in steps:
-        holder = _child(holder, step, setting)
-    value = _value(text)
-    if isinstance(holder, list) and last.isdigit() and int(last) < len(holder):
-        holder[int(last)] = value
-    elif isinstance(holder, dict):
-        holder[last] = value
-    else:
-        raise click.UsageError(f"--set {setting}: the body has no place {path}.")
-
-
-def _child(holder: JsonValue, step: str, setting: str) -> JsonValue:
-    if isinstance(holder, list) and step.isdigit() and int(step) < len(holder):
-        return holder[int(step)]
-    if not isinstance(holder, dict):
-        raise click.UsageError(f"--set {setting}: the value that {step} should be in has no parts.")
-    if not isinstance(holder.get(step), (dict, list)):
-        holder[step] = {}
-    return holder[step]
 
 
 def _value(text: str) -> JsonValue:
@@ -185,5 +186,5 @@ def _show(answers: Sequence[Answer], *, machine: bool) -> None:
     table(("code", "status", "ms", "id"), rows[:_MOST_SHOWN])
     if len(rows) > _MOST_SHOWN:
         counts = sorted(Counter((answer.code, answer.status) for answer in answers).items())
-        total = ", ".join(f"{count} times {code} {shown(status)}" for (code, status), count in counts)
+        total = ", ".join(f"{counted(count, 'time')} {code} {shown(status)}" for (code, status), count in counts)
         click.echo(f"… and {len(rows) - _MOST_SHOWN} more. In all: {styled(total, 'green')}.")

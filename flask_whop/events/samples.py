@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from copy import deepcopy
+from fnmatch import fnmatchcase
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Final, NamedTuple, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias
 
 from pydantic import JsonValue
 
-from flask_whop.errors import UnknownEventError
+from flask_whop.checks import is_pin
+from flask_whop.errors import CheckFailed, UnknownEventError
 from flask_whop.events import AnyEvent
+from flask_whop.events.fields import fill
 from flask_whop.events.registry import no_such_event
 
 Body: TypeAlias = dict[str, JsonValue]
@@ -24,6 +27,10 @@ FIRST_ACCOUNT_ID_PIN: Final = "2026-08-14"
 
 _Models: TypeAlias = Mapping[str, Mapping[str, tuple[str, list[JsonValue]]]]
 """Whop's payload classes by name: the type of each field, and the words it may have."""
+
+
+_WILDCARDS: Final = frozenset("*?[")
+_LISTED: Final = 10
 
 
 class _Shapes(NamedTuple):
@@ -68,15 +75,32 @@ def sample(event_type: str, pin: str | None = None, /, **data: JsonValue) -> Bod
 
     ``pin`` is the version the webhook is pinned to (``2026-10-15-1``). Without one the
     body has the older shape, with nested objects and bare amounts; some resources have
-    only one shape. Keywords replace fields of ``data``; to replace fields of the envelope,
-    merge: ``sample(…) | {"id": "msg_1"}``.
+    only one shape. Keywords set fields of ``data``, by name or by path
+    (``**{"user.email": …}``); an object is merged into the sample's. To replace fields of
+    the envelope, merge: ``sample(…) | {"id": "msg_1"}``.
 
-    Raises :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
+    Raises :class:`~flask_whop.errors.UnknownEventError` if no event has this name, and
+    :class:`~flask_whop.errors.CheckFailed` for a field that its payload doesn't have, or a
+    pin that isn't a date.
     """
+    __tracebackhide__ = True
+    refuse_pattern(event_type)
     if event_type not in _shapes().events:
         raise no_such_event(event_type, _shapes().events)
+    if pin is not None and not is_pin(pin):
+        raise CheckFailed(f"A pin is a date, such as 2026-10-15 or 2026-10-15-1; {pin!r} isn't.")
     body = deepcopy(_made(event_type, pin))
-    return {**body, "data": {**cast("Body", body["data"]), **data}}
+    fill(body, {f"data.{path}": value for path, value in data.items()})
+    return body
+
+
+def refuse_pattern(event_type: str) -> None:
+    """Raise :class:`~flask_whop.errors.UnknownEventError` for a pattern where one event's name is needed."""
+    if not _WILDCARDS.isdisjoint(event_type):
+        found = [known for known in _shapes().events if fnmatchcase(known, event_type)]
+        more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+        listed = f"; it matches {', '.join(found[:_LISTED])}{more}" if found else "; it matches none"
+        raise UnknownEventError(f"{event_type!r} is a pattern, and one event's name is needed{listed}.")
 
 
 def type_of(event: type[AnyEvent] | str) -> str:

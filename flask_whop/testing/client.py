@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast, overload
 from uuid import uuid4
 
 from flask import Flask
-from pydantic import JsonValue
 
 from flask_whop.engine import Outcome
 from flask_whop.engine.installation import Installation
 from flask_whop.engine.worker import run_due
 from flask_whop.errors import CheckFailed, Rejected, SetupError
 from flask_whop.events import AnyEvent, UnknownEvent, parse_event
-from flask_whop.events.samples import sample, type_of
+from flask_whop.events.fields import fill
 from flask_whop.signature import SignedRequest, signed
 from flask_whop.testing.answers import Answer, status_of
+from flask_whop.testing.bodies import body_of
 from flask_whop.testing.clock import Duration, FakeClock, iso, seconds
 from flask_whop.testing.expectations import Expectations
 from flask_whop.testing.isolation import isolated_signals
@@ -75,10 +75,10 @@ class WhopTestClient(Expectations):
     @overload
     def deliver(self, event: type[E], /, **how: Unpack[_How]) -> Answer[E]: ...
     @overload
-    def deliver(self, event: str, /, **how: Unpack[_How]) -> Answer[AnyEvent]: ...
+    def deliver(self, event: str | Mapping[str, object], /, **how: Unpack[_How]) -> Answer[AnyEvent]: ...
     def deliver(  # noqa: PLR0913  # what a delivery is made of, each by name
         self,
-        event: type[AnyEvent] | str,
+        event: type[AnyEvent] | str | Mapping[str, object],
         /,
         *,
         data: Mapping[str, object] | None = None,
@@ -92,23 +92,24 @@ class WhopTestClient(Expectations):
         """Deliver an event, by its class or its name, and return the answer.
 
         The body is the :func:`~flask_whop.testing.sample` of the event for a webhook
-        with that ``pin``, happening now by :attr:`clock`. ``data`` replaces fields of
-        its ``data``, ``envelope`` those around it (``timestamp``, ``company_id``,
+        with that ``pin``, happening now by :attr:`clock`. Instead of a name, ``event`` may
+        be a whole body, such as a :func:`~flask_whop.testing.recorded` one.
+
+        ``data`` sets fields of the payload, by name or by path (``"user.email"``); an
+        object is merged into the one that is there, and anything else replaces what is
+        there. ``envelope`` sets those around it (``timestamp``, ``company_id``,
         ``previous_attributes``). ``id`` is the id of both event and delivery, by
-        default a new one. ``secret`` signs instead of the app's first one, ``age``
-        earlier.
+        default a new one; the id of the payment or the membership is ``data``'s. ``secret``
+        signs instead of the app's first one, ``age`` earlier.
 
         Raises :class:`~flask_whop.errors.CheckFailed` if it isn't answered 2xx or a
-        receiver fails, unless ``check`` is false, and
-        :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
+        receiver fails, unless ``check`` is false, and always for a field that the payload
+        doesn't have. Raises :class:`~flask_whop.errors.UnknownEventError` if no event has
+        this name.
         """
         __tracebackhide__ = True
-        body = {
-            **sample(type_of(event), pin, **cast("Mapping[str, JsonValue]", data or {})),
-            "id": id or f"msg_{uuid4().hex}",
-            "timestamp": iso(self.clock.now()),
-            **(envelope or {}),
-        }
+        body = body_of(event, data, pin)
+        fill(body, {"id": id or f"msg_{uuid4().hex}", "timestamp": iso(self.clock.now()), **(envelope or {})})
         return self.send(body, secret=secret, age=age, check=check)
 
     def send(

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta, timezone
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
-from typing import cast
 from uuid import uuid4
 
 from flask import Flask
@@ -20,11 +19,12 @@ from flask_whop.engine.installation import Installation
 from flask_whop.engine.worker import run_due
 from flask_whop.errors import ScriptedFailure
 from flask_whop.events import AnyEvent
-from flask_whop.events.samples import sample, type_of
+from flask_whop.events.samples import type_of
 from flask_whop.signals import EVENT_SIGNALS
 from flask_whop.signals.patterns import matching
 from flask_whop.signature import encoded, signed
 from flask_whop.testing.answers import status_of
+from flask_whop.testing.bodies import body_of
 from flask_whop.testing.clock import Duration, FakeClock, iso, seconds
 from flask_whop.testing.isolation import isolated_signals
 from flask_whop.testing.report import Attempt, EventStory, Fate, Kind, SimulationReport
@@ -136,7 +136,7 @@ class WhopSimulator:
 
     def happens(  # noqa: PLR0913  # what an event is made of, each by name
         self,
-        event: type[AnyEvent] | str,
+        event: type[AnyEvent] | str | Mapping[str, object],
         /,
         *,
         after: Duration = 0,
@@ -147,12 +147,12 @@ class WhopSimulator:
     ) -> list[str]:
         """Let an event happen at Whop, ``after`` this long from now, and return its id.
 
-        ``times`` is how many happen, one ``every`` so long. For ``data`` and ``pin``,
-        see :meth:`WhopTestClient.deliver <flask_whop.testing.WhopTestClient.deliver>`.
+        ``times`` is how many happen, one ``every`` so long. For ``event``, ``data`` and
+        ``pin``, see :meth:`WhopTestClient.deliver <flask_whop.testing.WhopTestClient.deliver>`.
 
         Raises :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
         """
-        body = sample(type_of(event), pin, **cast("Mapping[str, JsonValue]", data or {}))
+        body = body_of(event, data, pin)
         first = self.clock() + seconds(after)
         happened = [self._happen(body, first + number * seconds(every)) for number in range(times)]
         return [sent.id for sent in happened]

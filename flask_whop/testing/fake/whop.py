@@ -10,7 +10,8 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from flask_whop.events import AnyEvent
-from flask_whop.events.samples import sample, type_of
+from flask_whop.events.samples import type_of
+from flask_whop.testing.bodies import body_of
 from flask_whop.testing.fake.api import FakeApi, Trouble
 from flask_whop.testing.fake.server import Asked, FakeServer, Reply
 from flask_whop.testing.fake.webhook import SUCCESS, FakeWebhook, iso_of, post
@@ -110,7 +111,7 @@ class FakeWhop:
     ) -> str:
         """Let an event happen: deliver it to each webhook that is enabled and subscribed; return its id.
 
-        ``data`` replaces fields of the sample's ``data``. With ``logged`` nothing is sent, and
+        ``data`` sets fields of the sample's ``data``. With ``logged`` nothing is sent, and
         the log says this of an attempt that was: ``success``, ``sent_at`` and so on.
         """
         event_type = type_of(event)
@@ -119,7 +120,7 @@ class FakeWhop:
             if not hook.enabled or event_type not in hook.events:
                 continue
             body = {
-                **sample(event_type, hook.api_version_date, **(data or {})),
+                **body_of(event_type, data, hook.api_version_date),
                 "id": event_id,
                 "timestamp": iso_of(self.clock()),
             }
