@@ -19,6 +19,7 @@ COMMANDS: Final[tuple[str, ...]] = (
     "listen",
     "prune",
     "pull",
+    "secret",
     "sync",
     "trigger",
     "work",
