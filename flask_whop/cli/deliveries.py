@@ -26,6 +26,7 @@ from flask_whop.cli.output import (
 from flask_whop.engine.deliveries import Deliveries, Details
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import FlaskWhopError, StoreUnavailable
+from flask_whop.events import recordings
 from flask_whop.names import counted, shown
 from flask_whop.stores import Key, Origin, Receipt, ReceiptState, State, Stored
 
@@ -112,14 +113,42 @@ def show(delivery_id: str, *, body: bool, machine: bool) -> None:
     """  # noqa: D301  # click reads the backspace
     details = _get(delivery_id)
     if body:
-        if details.body is None:
-            raise fault("Its body was dropped when it was done: WHOP_KEEP_PAYLOADS is False, or the store is memory.")
-        click.echo(printable_json(details.body.decode()) if sys.stdout.isatty() else details.body, nl=False)
+        sent = _body_of(details)
+        click.echo(printable_json(sent.decode()) if sys.stdout.isatty() else sent, nl=False)
         return
     if machine:
         as_json(_plain(details.delivery) | {"receipts": [_timed(receipt._asdict()) for receipt in details.receipts]})
     else:
         _describe(details.delivery, details.receipts)
+
+
+@command.command("record")
+@click.argument("delivery_id", metavar="ID")
+@click.option("--keep", multiple=True, metavar="PATH", help="Leave this field as it is: data.plan_id; may be repeated.")
+@click.option("--json", is_flag=True, expose_value=False, help="Print JSON, which it does in any case.")
+@with_appcontext
+def record(delivery_id: str, *, keep: Sequence[str]) -> None:
+    """Print a delivery as a fixture for tests, without the personal data in it.
+
+    Amounts, times, flags, counts and documented words (a status) stay. Every other value,
+    ids included, becomes a stand-in: always the same one for the same value, and nobody
+    gets back to the value from it without the app's secret. So does everything in fields
+    that this release doesn't know. Look it over before you commit it.
+
+    In a test, whop.deliver(recorded("refund.json")) plays tests/deliveries/refund.json.
+
+    \b
+    Example:
+      flask whop deliveries record msg_2f7Kq > tests/deliveries/refund.json
+      flask whop deliveries record msg_2f7Kq --keep data.plan_id --keep data.metadata.order
+    """  # noqa: D301  # click reads the backspace
+    sent = _body_of(_get(delivery_id))
+    recording = recordings.record(sent, delivery_id, Installation.of(current_app).secret, keep=keep)
+    click.echo(recording.text, nl=False)
+    click.echo(f"{counted(recording.replaced, 'value')} replaced. Look it over before you commit it.", err=True)
+    if recording.unknown:
+        names = ", ".join(map(shown, recording.unknown))
+        click.echo(f"Replaced because this release doesn't know them: {names}.", err=True)
 
 
 @command.command("replay")
@@ -288,6 +317,12 @@ def _get(delivery_id: str) -> Details:
     if details is None:
         raise fault(f"There is no delivery {delivery_id}. `flask whop deliveries` lists them.")
     return details
+
+
+def _body_of(details: Details) -> bytes:
+    if details.body is None:
+        raise fault("Its body was dropped when it was done: WHOP_KEEP_PAYLOADS is False, or the store is memory.")
+    return details.body
 
 
 def _row(delivery: Stored) -> tuple[object, ...]:

@@ -169,6 +169,22 @@ def _shapes() -> _Shapes:
     return _Shapes(**shapes)
 
 
+@cache
+def words_of(field: str) -> frozenset[str]:
+    """Return the words that Whop documents for fields of this name, in whatever payload."""
+    shapes = _shapes()
+    models = (*shapes.unpinned.values(), *shapes.pinned.values())
+    return frozenset(str(word) for fields in models if field in fields for word in fields[field][1])
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """Return the words that the names of Whop's fields are made of."""
+    shapes = _shapes()
+    names = {name for models in (shapes.unpinned, shapes.pinned) for fields in models.values() for name in fields}
+    return frozenset(word for name in names for word in name.split("_"))
+
+
 _AMOUNT: Final = "49.00"
 _TIME: Final = "2026-11-02T10:00:00.000Z"
 
@@ -270,6 +286,9 @@ _PREFIXES: Final = {
     "verification": "verf",
     "withdrawal": "wdrl",
 }
+
+PREFIXES: Final = frozenset({*_PREFIXES.values(), "plan", "user", "app", "hook", "file"})
+"""The prefixes of Whop's ids."""
 
 _TEXTS: Final = {
     "answer": "Weekends",
