@@ -166,11 +166,6 @@ def _text_of(value: object) -> str:
         return f"<{type(value).__qualname__}>"
 
 
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """Write a count with its noun: ``1 time``, or ``2 times``."""
-    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
-
-
 def storable(text: str, limit: int = LIMIT) -> str:
     """Return the text in a form that any database stores and finds again: short printable ASCII.
 

@@ -27,7 +27,8 @@ from flask_whop.engine.deliveries import Deliveries, Details
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import FlaskWhopError, StoreUnavailable
 from flask_whop.events import recordings
-from flask_whop.names import counted, shown
+from flask_whop.grammar import counted
+from flask_whop.names import shown
 from flask_whop.stores import Key, Origin, Receipt, ReceiptState, State, Stored
 
 _COLUMNS = ("id", "state", "tries", "type", "received (UTC)", "account")

@@ -19,6 +19,7 @@ from flask_whop.doctor.unhandled import ready_receiver
 from flask_whop.engine.installation import Installation
 from flask_whop.events import AnyEvent
 from flask_whop.events.fields import model_in
+from flask_whop.grammar import with_article
 from flask_whop.signals import EVENT_SIGNALS
 from flask_whop.signals.kinds import EventSignal
 from flask_whop.signals.patterns import matching
@@ -99,9 +100,9 @@ def _describe(event_type: str) -> None:
 def _describe_fields(model: type[BaseModel]) -> None:
     fields = list(_fields(model))
     if not fields:
-        click.echo(f"\nevent.data is a {model.__name__}, whose fields Whop doesn't document.")
+        click.echo(f"\nevent.data is {with_article(model.__name__)}, whose fields Whop doesn't document.")
         return
-    click.echo(f"\nevent.data is a {model.__name__}. Any field but id may be None:\n")
+    click.echo(f"\nevent.data is {with_article(model.__name__)}. Any field but id may be None:\n")
     path_width, kind_width = (max(len(field[column]) for field in fields) for column in (0, 1))
     for path, kind, meaning in fields:
         click.echo(fitted(f"  {path:{path_width}}  {kind:{kind_width}}  {meaning}".rstrip()))

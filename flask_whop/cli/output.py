@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from flask_whop.names import counted, redacted, shown
+from flask_whop.grammar import counted
+from flask_whop.names import redacted, shown
 
 if TYPE_CHECKING:
     _Seconds = click.ParamType[float]
@@ -60,7 +61,7 @@ def moment(seconds: float | None) -> str | None:
 
 def deliveries(count: int) -> str:
     """Write ``1 delivery``, or ``2 deliveries``."""
-    return counted(count, "delivery", "deliveries")
+    return counted(count, "delivery")
 
 
 def confirm(question: str, *, machine: bool = False) -> None:

@@ -16,6 +16,7 @@ from flask_whop.cli.output import as_json, waiting
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import ApiError
 from flask_whop.events.offers import permission_of
+from flask_whop.grammar import counted
 from flask_whop.names import shown
 from flask_whop.reconcile.plan import Plan, Wish, events_with_receivers, handles_unknown, make_plan
 from flask_whop.reconcile.webhooks import address_of, api_of, webhooks_at
@@ -146,7 +147,7 @@ def _apply(api: WhopApi, plan: Plan, env_file: Path | None, *, machine: bool) ->
     if webhook is None:
         return None
     if not machine:
-        click.echo(f"Done: {webhook.id} has {len(webhook.events)} events.")
+        click.echo(f"Done: {webhook.id} has {counted(len(webhook.events), 'event')}.")
     if not creates:
         return None
     if webhook.secret is None:

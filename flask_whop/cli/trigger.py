@@ -24,7 +24,8 @@ from flask_whop.engine.installation import Installation
 from flask_whop.errors import UnknownEventError
 from flask_whop.events.fields import fill
 from flask_whop.events.samples import refuse_pattern, sample
-from flask_whop.names import counted, shown
+from flask_whop.grammar import counted
+from flask_whop.names import shown
 from flask_whop.signature import ID, SignedRequest, signed
 
 _PROGRESS_FROM = 50

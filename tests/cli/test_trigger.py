@@ -335,7 +335,8 @@ def test_one_event_is_shown_with_its_fields_and_a_receiver_that_works(shop):
 def test_each_event_can_be_shown(shop, event_type):
     result = shop.run("events", event_type)
     assert result.exit_code == 0, result.output
-    assert f"event.data is a {event_class(event_type).payload_class.__name__}" in result.output
+    payload = event_class(event_type).payload_class.__name__
+    assert f"event.data is {'an' if payload[0] in 'AEIOU' else 'a'} {payload}" in result.output
 
 
 def test_events_are_json_for_a_script(shop):
