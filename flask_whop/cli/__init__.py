@@ -20,6 +20,7 @@ COMMANDS: Final[tuple[str, ...]] = (
     "prune",
     "pull",
     "sample",
+    "secret",
     "sync",
     "trigger",
     "work",

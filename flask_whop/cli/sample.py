@@ -14,6 +14,7 @@ from flask_whop.events.samples.facts import FIRST_MOMENT
 @click.argument("event_type", metavar="TYPE", shell_complete=complete)
 @click.option("--pin", help="Use the payload shape of this version pin, such as 2026-10-15-1.")
 @click.option("--seed", metavar="TEXT", help="Another event of this type, the same for the same TEXT.")
+@click.option("--json", is_flag=True, expose_value=False, help="Print JSON, as it always does.")
 def command(event_type: str, *, pin: str | None, seed: str | None) -> None:
     """Print the body of an event of TYPE as JSON.
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast, overload
 from uuid import uuid4
 
 from flask import Flask
-from pydantic import JsonValue
 
 from flask_whop.engine import Outcome
 from flask_whop.engine.installation import Installation
 from flask_whop.engine.worker import run_due
 from flask_whop.errors import CheckFailed, Rejected, SetupError
 from flask_whop.events import AnyEvent, UnknownEvent, parse_event
-from flask_whop.events.samples import fresh, type_of
+from flask_whop.events.fields import fill
 from flask_whop.events.samples.scenarios import played, types_of
 from flask_whop.signature import SignedRequest, signed
 from flask_whop.testing.answers import Answer, status_of
-from flask_whop.testing.clock import Duration, FakeClock, seconds
+from flask_whop.testing.bodies import body_of
+from flask_whop.testing.clock import Duration, FakeClock, iso, seconds
 from flask_whop.testing.customers import Customers
 from flask_whop.testing.expectations import Expectations
 from flask_whop.testing.isolation import isolated_signals
@@ -28,6 +28,8 @@ from flask_whop.testing.listener import Listener
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
+
+    from flask_whop.events.samples.facts import Facts
 
 E = TypeVar("E", bound=AnyEvent)
 
@@ -78,10 +80,10 @@ class WhopTestClient(Expectations):
     @overload
     def deliver(self, event: type[E], /, **how: Unpack[_How]) -> Answer[E]: ...
     @overload
-    def deliver(self, event: str, /, **how: Unpack[_How]) -> Answer[AnyEvent]: ...
+    def deliver(self, event: str | Mapping[str, object], /, **how: Unpack[_How]) -> Answer[AnyEvent]: ...
     def deliver(  # noqa: PLR0913  # what a delivery is made of, each by name
         self,
-        event: type[AnyEvent] | str,
+        event: type[AnyEvent] | str | Mapping[str, object],
         /,
         *,
         data: Mapping[str, object] | None = None,
@@ -96,25 +98,25 @@ class WhopTestClient(Expectations):
 
         The body is a sample of the event for a webhook with that ``pin``, happening now
         by :attr:`clock`. Events of different types are about the same customer, and those
-        of one type each about another: another payment, of another user. ``data`` replaces fields of
-        its ``data``, ``envelope`` those around it (``timestamp``, ``company_id``,
+        of one type each about another. Instead of a name, ``event`` may be a whole body,
+        such as a :func:`~flask_whop.testing.recorded` one.
+
+        ``data`` sets fields of the payload, by name or by path (``"user.email"``); an
+        object is merged into the one that is there, and anything else replaces what is
+        there. ``envelope`` sets those around it (``timestamp``, ``company_id``,
         ``previous_attributes``). ``id`` is the id of both event and delivery, by
-        default a new one. ``secret`` signs instead of the app's first one, ``age``
-        earlier.
+        default a new one; the id of the payment or the membership is ``data``'s. ``secret``
+        signs instead of the app's first one, ``age`` earlier.
 
         Raises :class:`~flask_whop.errors.CheckFailed` if it isn't answered 2xx or a
-        receiver fails, unless ``check`` is false, and
-        :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
+        receiver fails, unless ``check`` is false, and always for a field that the payload
+        doesn't have. Raises :class:`~flask_whop.errors.UnknownEventError` if no event has
+        this name.
         """
         __tracebackhide__ = True
-        event_type, event_id = type_of(event), id or f"msg_{uuid4().hex}"
-        made = fresh(event_type, pin, self._customers.of(event_type, event_id), self.clock.now())
-        body = {
-            **made,
-            "data": {**cast("dict[str, object]", made["data"]), **(data or {})},
-            "id": event_id,
-            **(envelope or {}),
-        }
+        event_id, now = id or f"msg_{uuid4().hex}", self.clock.now()
+        body = body_of(event, data, pin, lambda event_type: self._customers.of(event_type, event_id), now)
+        fill(body, {"id": event_id, "timestamp": iso(now), **(envelope or {})})
         return self.send(body, secret=secret, age=age, check=check)
 
     def play(
@@ -122,7 +124,7 @@ class WhopTestClient(Expectations):
         scenario: str,
         /,
         *,
-        about: Mapping[str, Mapping[str, JsonValue]] | None = None,
+        about: Mapping[str, Mapping[str, object]] | None = None,
         pin: str | None = None,
         check: bool = True,
     ) -> list[Answer[AnyEvent]]:
@@ -141,7 +143,7 @@ class WhopTestClient(Expectations):
         __tracebackhide__ = True
         began, customer = self.clock.now(), self._customers.next(types_of(scenario))
         answers = []
-        for after, body in played(scenario, pin, customer, began, about or {}):
+        for after, body in played(scenario, pin, customer, began, cast("Facts", about or {})):
             self.clock.set_to(began + after)
             answers.append(self.send({**body, "id": f"msg_{uuid4().hex}"}, check=check))
         return answers

@@ -291,11 +291,58 @@ def test_values_are_set_by_their_paths_as_json_or_as_text(shop):
     assert event.raw["data"]["metadata"] == {"seat": 7}
 
 
-@pytest.mark.parametrize("setting", ["nothing", "=x", "data.id.deeper.0=x", "type.0=x"])
-def test_a_setting_that_fits_nowhere_is_refused_or_makes_its_place(shop, setting):
+@pytest.mark.parametrize(
+    ("setting", "advice"),
+    [
+        ("nothing", "--set takes PATH=VALUE"),
+        ("=x", "--set takes PATH=VALUE"),
+        ("data.id.deeper.0=x", "data.id has no parts"),
+        ("type.0=x", "type has no parts"),
+        ("data.user.emial=x", "the nearest is 'user.email'"),
+        ("status=x", "the nearest is 'data.status'"),
+        ("id=not an id", "--set id= takes an id as Whop's"),
+    ],
+)
+def test_a_setting_that_fits_nowhere_is_refused(shop, setting, advice):
     result = shop.trigger("payment.succeeded", "--set", setting)
     assert "Traceback" not in result.output
-    assert result.exit_code in (0, 1, 2)
+    assert advice in result.output
+    assert (result.exit_code, shop.events) in ((1, []), (2, []))
+
+
+def test_an_id_that_is_set_is_the_events_and_the_deliverys(shop):
+    for status in ("processed", "duplicate"):
+        [answer] = json.loads(shop.trigger("payment.succeeded", "--set", "id=msg_mine").stdout)
+        assert (answer["delivery_id"], answer["status"]) == ("msg_mine", status)
+    [answer] = json.loads(shop.trigger("payment.succeeded", "--set", "id=7", "--set", "data.id=pay_7").stdout)
+    assert [(event.id, event.data.id[:5]) for event in shop.events][1:] == [("7", "pay_7")]
+    result = shop.trigger("payment.succeeded", "--set", "id=msg_2", "--times", "2")
+    assert result.exit_code == 2
+    assert "--duplicate" in result.output
+
+
+@pytest.mark.parametrize("arguments", [(), ("--body", "-")])
+def test_a_pattern_is_answered_with_the_events_that_it_matches(shop, arguments):
+    result = shop.trigger("refund.*", *arguments, input="{}")
+    assert result.exit_code == 1
+    assert "'refund.*' is a pattern, and one event's name is needed; it matches refund.created" in result.output
+    assert shop.trigger("payment.succeeded", "--pin", "latest").exit_code == 1
+
+
+def test_what_receivers_print_is_not_in_the_json(shop, capfd):
+    logged = logging.StreamHandler(sys.__stdout__)  # as an app's that logs to standard output
+
+    @shop.whop.on("payment.succeeded", name="chatty")
+    def chatty(app, event):
+        print("printed")  # noqa: T201  # as receivers do
+        os.write(1, b"written\n")
+        logged.emit(logging.makeLogRecord({"msg": "logged"}))
+
+    result = shop.trigger("payment.succeeded")
+    assert [answer["status"] for answer in json.loads(result.stdout)] == ["processed"]
+    assert "printed" in result.stderr
+    assert capfd.readouterr().out == ""
+    assert "printed" in shop.run("trigger", "payment.succeeded", "--in-process").stdout
 
 
 def test_the_shape_goes_by_the_pin(shop):
@@ -326,10 +373,19 @@ def test_a_bad_signature_is_to_be_refused(shop):
     assert (result.exit_code, json.loads(result.output)[0]["code"], shop.events) == (0, 401, [])
 
 
-@pytest.mark.parametrize(("age", "code"), [("200", 200), ("400", 401), ("-400", 401)])
+@pytest.mark.parametrize(
+    ("age", "code"),
+    [("200", 200), ("400", 401), ("-400", 401), ("4m", 200), ("10m", 401), ("-10m", 401), ("1.5h", 401)],
+)
 def test_an_old_or_early_signature_is_refused_beyond_the_tolerance(shop, age, code):
     result = shop.trigger("payment.succeeded", f"--age={age}")
     assert (result.exit_code, json.loads(result.output)[0]["code"]) == (0, code)
+
+
+def test_an_age_that_is_none_is_refused_with_examples(shop):
+    result = shop.trigger("payment.succeeded", "--age", "old")
+    assert result.exit_code == 2
+    assert "400, 90s, 10m or 2h" in result.output
 
 
 def test_what_is_not_answered_2xx_is_a_failure_of_the_command(shop):
@@ -408,7 +464,8 @@ def test_one_event_is_shown_with_its_fields_and_a_receiver_that_works(shop):
 def test_each_event_can_be_shown(shop, event_type):
     result = shop.run("events", event_type)
     assert result.exit_code == 0, result.output
-    assert f"event.data is a {event_class(event_type).payload_class.__name__}" in result.output
+    payload = event_class(event_type).payload_class.__name__
+    assert f"event.data is {'an' if payload[0] in 'AEIOU' else 'a'} {payload}" in result.output
 
 
 def test_events_are_json_for_a_script(shop):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
 
-from flask_whop.errors import UnknownEventError
+from flask_whop.checks import is_pin
+from flask_whop.errors import CheckFailed, UnknownEventError
 from flask_whop.events import AnyEvent
+from flask_whop.events.fields import fill
 from flask_whop.events.registry import no_such_event
 from flask_whop.events.samples.facts import UNSAID, Scene, iso, letters
 
@@ -26,6 +29,9 @@ FIRST_ACCOUNT_ID_PIN: Final = "2026-08-14"
 
 _Models: TypeAlias = "Mapping[str, Mapping[str, tuple[str, list[JsonValue]]]]"
 """Whop's payload classes by name: the type of each field, and the words it may have."""
+
+_WILDCARDS: Final = frozenset("*?[")
+_LISTED: Final = 10
 
 
 class _Shapes(NamedTuple):
@@ -105,23 +111,36 @@ def sample(event_type: str, pin: str | None = None, /, **data: JsonValue) -> Bod
     It's about a pottery school, and its values agree with each other. ``pin`` is the
     version the webhook is pinned to (``2026-10-15-1``). Without one the body has the older
     shape, with nested objects and bare amounts; some resources have only one shape.
-    Keywords replace fields of ``data``; to replace fields of the envelope, merge:
+    Keywords set fields of ``data``, by name or by path (``**{"user.email": …}``); an object
+    is merged into the sample's. To replace fields of the envelope, merge:
     ``sample(…) | {"id": "msg_1"}``.
 
-    Raises :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
+    Raises :class:`~flask_whop.errors.UnknownEventError` if no event has this name, and
+    :class:`~flask_whop.errors.CheckFailed` for a field that its payload doesn't have, or a
+    pin that isn't a date.
     """
+    __tracebackhide__ = True
     body = made(Scene(event_type), pin)
-    return {**body, "data": {**cast("Body", body["data"]), **data}}
+    fill(body, {f"data.{path}": value for path, value in data.items()})
+    return body
 
 
 def fresh(event_type: str, pin: str | None, key: str, now: datetime) -> Body:
     """Make the body of a delivery that happens now, about a resource of its own.
 
-    Equal keys give equal ids.
-
-    Raises :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
+    Equal keys give equal ids. Raises what :func:`sample` raises.
     """
+    __tracebackhide__ = True
     return made(Scene(event_type, key=key, now=now, began=now), pin)
+
+
+def refuse_pattern(event_type: str) -> None:
+    """Raise :class:`~flask_whop.errors.UnknownEventError` for a pattern where one event's name is needed."""
+    if not _WILDCARDS.isdisjoint(event_type):
+        found = [known for known in _shapes().events if fnmatchcase(known, event_type)]
+        more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+        listed = f"; it matches {', '.join(found[:_LISTED])}{more}" if found else "; it matches none"
+        raise UnknownEventError(f"{event_type!r} is a pattern, and one event's name is needed{listed}.")
 
 
 def type_of(event: type[AnyEvent] | str) -> str:
@@ -138,11 +157,15 @@ def type_of(event: type[AnyEvent] | str) -> str:
 def made(scene: Scene, pin: str | None) -> Body:
     """Make the body of the delivery of a scene.
 
-    Raises :class:`~flask_whop.errors.UnknownEventError` if no event has its name.
+    Raises what :func:`sample` raises.
     """
+    __tracebackhide__ = True
     shapes = _shapes()
+    refuse_pattern(scene.event_type)
     if scene.event_type not in shapes.events:
         raise no_such_event(scene.event_type, shapes.events)
+    if pin is not None and not is_pin(pin):
+        raise CheckFailed(f"A pin is a date, such as 2026-10-15 or 2026-10-15-1; {pin!r} isn't.")
     unpinned, pinned = shapes.events[scene.event_type]
     older = (pin is None and unpinned is not None) or pinned is None
     model = unpinned if older else pinned
@@ -173,3 +196,19 @@ def _shapes() -> _Shapes:
             for name, (kind, *words) in fields.items():
                 fields[name] = (kind, words[0] if words else [])
     return _Shapes(**shapes)
+
+
+@cache
+def words_of(field: str) -> frozenset[str]:
+    """Return the words that Whop documents for fields of this name, in whatever payload."""
+    shapes = _shapes()
+    models = (*shapes.unpinned.values(), *shapes.pinned.values())
+    return frozenset(str(word) for fields in models if field in fields for word in fields[field][1])
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """Return the words that the names of Whop's fields are made of."""
+    shapes = _shapes()
+    names = {name for models in (shapes.unpinned, shapes.pinned) for fields in models.values() for name in fields}
+    return frozenset(word for name in names for word in name.split("_"))

@@ -206,6 +206,12 @@ def letters(*seeds: str) -> str:
 
 
 @cache
+def prefixes() -> frozenset[str]:
+    """Return the prefixes of Whop's ids."""
+    return frozenset({*_shop().prefixes.values(), "app", "hook"})
+
+
+@cache
 def _person(key: str) -> Person:
     people = _shop().people
     number = int.from_bytes(sha256(f"person/{key}".encode()).digest()[:4], "big") if key else 0

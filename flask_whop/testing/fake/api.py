@@ -196,7 +196,7 @@ class FakeApi:
         event = asked.json.get("event")
         if not isinstance(event, str) or event not in hook.events:
             raise Refusal(400, "bad_request", "That event can't be tested.")
-        return self._tried(self._whop.deliver(hook, self._whop.made(event, hook, f"msg_{token_hex(10)}")))
+        return self._tried(self._whop.deliver(hook, self._whop.body_of(event, hook, f"msg_{token_hex(10)}")))
 
     def _tried(self, status: int) -> Reply:
         return Reply(200, {"status": status, "body": None, "success": status in SUCCESS})

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import count
 from secrets import token_hex
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from flask_whop.events import AnyEvent
-from flask_whop.events.samples import fresh, type_of
+from flask_whop.events.samples import type_of
+from flask_whop.testing.bodies import body_of
 from flask_whop.testing.customers import Customers
 from flask_whop.testing.fake.api import FakeApi, Trouble
 from flask_whop.testing.fake.server import Asked, FakeServer, Reply
@@ -113,29 +114,30 @@ class FakeWhop:
     ) -> str:
         """Let an event happen: deliver it to each webhook that is enabled and subscribed; return its id.
 
-        Events of one type are each about another customer. ``data`` replaces fields of the
-        sample's ``data``. With ``logged`` nothing is sent, and the log says this of an attempt that was:
-        ``success``, ``sent_at`` and so on.
+        Events of one type are each about another customer. ``data`` sets fields of the
+        sample's ``data``. With ``logged`` nothing is sent, and the log says this of an
+        attempt that was: ``success``, ``sent_at`` and so on.
         """
         event_type = type_of(event)
         event_id = id or f"msg_{token_hex(10)}"
         for hook in list(self.webhooks.values()):
             if not hook.enabled or event_type not in hook.events:
                 continue
-            made = self.made(event_type, hook, event_id)
-            body = {**made, "data": {**cast("dict[str, JsonValue]", made["data"]), **(data or {})}}
+            body = self.body_of(event_type, hook, event_id, data)
             if logged is None:
                 self.deliver(hook, body)
             else:
                 self.add_row(hook, body, logged)
         return event_id
 
-    def made(self, event_type: str, hook: FakeWebhook, event_id: str) -> dict[str, JsonValue]:
+    def body_of(
+        self, event_type: str, hook: FakeWebhook, event_id: str, data: Mapping[str, object] | None = None
+    ) -> dict[str, JsonValue]:
         """Make the body of an event that happens now, in the shape of a webhook."""
         now = datetime.fromtimestamp(self.clock(), tz=timezone.utc)
         with self._lock:
             customer = self._customers.of(event_type, event_id)
-        return {**fresh(event_type, hook.api_version_date, customer, now), "id": event_id}
+        return {**body_of(event_type, data, hook.api_version_date, lambda _: customer, now), "id": event_id}
 
     def deliver(self, hook: FakeWebhook, body: Mapping[str, JsonValue], *, replayed_from: str | None = None) -> int:
         """Deliver a body, signed; log the attempt, and return the status of the answer, 0 if there is none."""
