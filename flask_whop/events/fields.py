@@ -34,6 +34,8 @@ def fill(body: Body, changes: Mapping[str, object]) -> None:
     body nor the model of its payload has.
     """
     __tracebackhide__ = True  # in a test's traceback, as in the methods below
+    if not changes:
+        return
     event_type = str(body.get("type"))
     cls = event_class(event_type)
     payload = _Kind(None if cls is None else cls.payload_class)

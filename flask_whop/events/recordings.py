@@ -80,17 +80,21 @@ def record(body: bytes, delivery_id: str, key: str, *, keep: Collection[str] = (
 
     ``keep`` names fields that stay as they are (``data.plan_id``), with everything in them.
     A body of Whop's legacy format becomes one of today's. Raises
-    :class:`~flask_whop.errors.CheckFailed` if there is no such field.
+    :class:`~flask_whop.errors.CheckFailed` if there is no such field, or if the body is
+    nested hundreds of levels deep.
     """
     envelope = envelope_of(parse_object(body, delivery_id), delivery_id)
     recorder = _Recorder(StandIns(key), frozenset(keep))
-    recorded = recorder.envelope(envelope)
+    try:
+        recorded = recorder.envelope(envelope)
+        text = f"{json.dumps(recorded, indent=2)}\n"
+    except RecursionError:
+        raise CheckFailed("The body is nested too deeply to be recorded.") from None
     for path in keep:
         if path not in recorder.seen:
             near = get_close_matches(path, recorder.seen, 1)
             advice = f"; the nearest is {near[0]!r}" if near else ""
             raise CheckFailed(f"No field {path!r} in this delivery{advice}.")
-    text = f"{json.dumps(recorded, indent=2)}\n"
     return Recording(text, recorder.replaced, tuple(dict.fromkeys(recorder.unknown)))
 
 
