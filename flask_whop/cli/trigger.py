@@ -30,6 +30,7 @@ from flask_whop.signature import ID, SignedRequest, signed
 
 _PROGRESS_FROM = 50
 _MOST_SHOWN = 30
+_LAST_SECOND = 253_402_300_800
 _WRONG_SECRET = "ws_" + "0" * 64
 
 
@@ -94,6 +95,8 @@ def command(  # noqa: PLR0913  # one for each option
         raise click.UsageError("--set id= is the id of one event, and --times asks for several; see --duplicate.")
     body = _body(event_type, source, pin, chosen)
     signed_at = int(installation.verifier.clock() - age)
+    if not 0 < signed_at < _LAST_SECOND:
+        raise click.UsageError("--age must end between 1970 and 9999.")
     bodies = [body if "id" in chosen else body | {"id": _new_id()} for _ in range(times)]
     requests = [signed(one, secret, timestamp=signed_at) for one in bodies]
     if duplicate:
