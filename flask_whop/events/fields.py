@@ -105,7 +105,7 @@ class _Setting(NamedTuple):
         elif isinstance(holder, dict):
             self._check(step, kind, holder, before)
             current = holder.get(step)
-            if rest and current is None and f"{step}_id" in holder:
+            if rest and current is None and holder.get(f"{step}_id") is not None:
                 current = {"id": holder[f"{step}_id"]}  # an object without its id would be drift
             holder[step] = self._value(current, kind.of(step), rest, value, here)
 

@@ -122,7 +122,7 @@ class _Recorder:
             elif name in ENVELOPE:
                 recorded[name] = self._replace(value)
             else:
-                recorded[self._name(name)] = self._undeclared(value, name)
+                recorded[self._name(name, name)] = self._undeclared(value, name)
         return recorded
 
     def _object(self, value: dict[str, JsonValue], model: type[BaseModel], before: str) -> dict[str, JsonValue]:
@@ -134,7 +134,7 @@ class _Recorder:
             if path in self._keep:
                 recorded[name] = item
             elif field is None:
-                recorded[self._name(name)] = self._undeclared(item, path)
+                recorded[self._name(name, path)] = self._undeclared(item, path)
             else:
                 recorded[name] = self._field(name, field.annotation, item, path)
         return recorded
@@ -180,9 +180,9 @@ class _Recorder:
         kept = any(one == path or one.startswith(f"{path}.") for one in self._keep)
         return name if kept else self._stand_ins.name(name)
 
-    def _name(self, name: str) -> str:
+    def _name(self, name: str, path: str) -> str:
         """Return the name of a field that no model declares; it stays if all its words are Whop's."""
-        return name if vocabulary().issuperset(name.split("_")) else self._stand_ins.name(name)
+        return name if vocabulary().issuperset(name.split("_")) else self._given(name, path)
 
 
 def _is_harmless_around(name: str, value: JsonValue) -> bool:

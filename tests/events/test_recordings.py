@@ -273,6 +273,8 @@ def test_what_one_knows_to_be_harmless_is_kept():
     assert (len(data["metadata"]), len(data["metadata"]["inner"])) == (3, 2)
     assert data["disputes"][0]["notes"] == body["data"]["disputes"][0]["notes"]
     assert not re.search("Ada|red|colour|by", json.dumps(data["metadata"]))
+    body["data"]["comet"] = {"tail": "long", "coma": "Ada"}
+    assert json.loads(recorded(body, keep=["data.comet.tail"]).text)["data"]["comet"]["tail"] == "long"
     whole = json.loads(recorded(body, keep=["data.metadata", "data.user"]).text)["data"]
     assert (whole["metadata"], whole["user"]) == (body["data"]["metadata"], body["data"]["user"])
 
