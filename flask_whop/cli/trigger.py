@@ -31,6 +31,7 @@ from flask_whop.signature import ID, SignedRequest, signed
 
 _PROGRESS_FROM = 50
 _MOST_SHOWN = 30
+_LAST_SECOND = 253_402_300_800
 _WRONG_SECRET = "ws_" + "0" * 64
 
 
@@ -102,6 +103,8 @@ def command(  # noqa: PLR0913  # one for each option
     installation = Installation.of(current_app)
     secret = _WRONG_SECRET if bad_signature else installation.secret
     signed_at = int(installation.verifier.clock() - age)
+    if not 0 < signed_at < _LAST_SECOND:
+        raise click.UsageError("--age must end between 1970 and 9999.")
     occasion = Occasion.of(seed, signed_at)
     if scenario:
         bodies = occasion.scenarios(scenario, pin, times, settings)

@@ -34,6 +34,8 @@ def fill(body: Body, changes: Mapping[str, object]) -> None:
     body nor the model of its payload has.
     """
     __tracebackhide__ = True  # in a test's traceback, as in the methods below
+    if not changes:
+        return
     event_type = str(body.get("type"))
     cls = event_class(event_type)
     payload = _Kind(None if cls is None else cls.payload_class)
@@ -103,7 +105,7 @@ class _Setting(NamedTuple):
         elif isinstance(holder, dict):
             self._check(step, kind, holder, before)
             current = holder.get(step)
-            if rest and current is None and f"{step}_id" in holder:
+            if rest and current is None and holder.get(f"{step}_id") is not None:
                 current = {"id": holder[f"{step}_id"]}  # an object without its id would be drift
             holder[step] = self._value(current, kind.of(step), rest, value, here)
 

@@ -80,17 +80,21 @@ def record(body: bytes, delivery_id: str, key: str, *, keep: Collection[str] = (
 
     ``keep`` names fields that stay as they are (``data.plan_id``), with everything in them.
     A body of Whop's legacy format becomes one of today's. Raises
-    :class:`~flask_whop.errors.CheckFailed` if there is no such field.
+    :class:`~flask_whop.errors.CheckFailed` if there is no such field, or if the body is
+    nested hundreds of levels deep.
     """
     envelope = envelope_of(parse_object(body, delivery_id), delivery_id)
     recorder = _Recorder(StandIns(key), frozenset(keep))
-    recorded = recorder.envelope(envelope)
+    try:
+        recorded = recorder.envelope(envelope)
+        text = f"{json.dumps(recorded, indent=2)}\n"
+    except RecursionError:
+        raise CheckFailed("The body is nested too deeply to be recorded.") from None
     for path in keep:
         if path not in recorder.seen:
             near = get_close_matches(path, recorder.seen, 1)
             advice = f"; the nearest is {near[0]!r}" if near else ""
             raise CheckFailed(f"No field {path!r} in this delivery{advice}.")
-    text = f"{json.dumps(recorded, indent=2)}\n"
     return Recording(text, recorder.replaced, tuple(dict.fromkeys(recorder.unknown)))
 
 
@@ -118,7 +122,7 @@ class _Recorder:
             elif name in ENVELOPE:
                 recorded[name] = self._replace(value)
             else:
-                recorded[self._name(name)] = self._undeclared(value, name)
+                recorded[self._name(name, name)] = self._undeclared(value, name)
         return recorded
 
     def _object(self, value: dict[str, JsonValue], model: type[BaseModel], before: str) -> dict[str, JsonValue]:
@@ -130,7 +134,7 @@ class _Recorder:
             if path in self._keep:
                 recorded[name] = item
             elif field is None:
-                recorded[self._name(name)] = self._undeclared(item, path)
+                recorded[self._name(name, path)] = self._undeclared(item, path)
             else:
                 recorded[name] = self._field(name, field.annotation, item, path)
         return recorded
@@ -176,9 +180,9 @@ class _Recorder:
         kept = any(one == path or one.startswith(f"{path}.") for one in self._keep)
         return name if kept else self._stand_ins.name(name)
 
-    def _name(self, name: str) -> str:
+    def _name(self, name: str, path: str) -> str:
         """Return the name of a field that no model declares; it stays if all its words are Whop's."""
-        return name if vocabulary().issuperset(name.split("_")) else self._stand_ins.name(name)
+        return name if vocabulary().issuperset(name.split("_")) else self._given(name, path)
 
 
 def _is_harmless_around(name: str, value: JsonValue) -> bool:

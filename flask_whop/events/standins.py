@@ -55,7 +55,7 @@ class StandIns:
             return self.text(value)
         number = self._number(repr(value))
         if isinstance(value, int):
-            return number % int("1" + "0" * min(len(str(abs(value))), _MOST_DIGITS))
+            return int(str(number)[-min(len(str(abs(value))), _MOST_DIGITS) :])
         # A count or an age may have a point in JSON, too.
         return float(number % 100) if value.is_integer() else (number % 1_000_000) / 1_000_000
 

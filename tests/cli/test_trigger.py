@@ -386,6 +386,8 @@ def test_an_age_that_is_none_is_refused_with_examples(shop):
     result = shop.trigger("payment.succeeded", "--age", "old")
     assert result.exit_code == 2
     assert "400, 90s, 10m or 2h" in result.output
+    for age in ("99999999d", "-99999999d"):
+        assert "between 1970 and 9999" in shop.trigger("payment.succeeded", f"--age={age}").output
 
 
 def test_what_is_not_answered_2xx_is_a_failure_of_the_command(shop):

@@ -137,6 +137,17 @@ def test_what_is_no_json_object_is_refused():
         record(b"[]", "msg_1", KEY)
 
 
+def test_what_is_nested_beyond_reason_is_recorded_or_refused():
+    """How deep is too deep is Python's business, and differs from one version to the next."""
+    deep = b'{"a":' * 480 + b'"' + MARKER.encode() + b'"' + b"}" * 480
+    try:
+        told = record(b'{"type": "payment.succeeded", "data": {"id": "pay_1", "new": %b}}' % deep, "msg_1", KEY).text
+    except CheckFailed as refusal:
+        told = str(refusal)
+        assert "nested too deeply" in told
+    assert not leaks(told)
+
+
 # Everything else stays.
 
 
@@ -266,6 +277,8 @@ def test_what_one_knows_to_be_harmless_is_kept():
     assert (len(data["metadata"]), len(data["metadata"]["inner"])) == (3, 2)
     assert data["disputes"][0]["notes"] == body["data"]["disputes"][0]["notes"]
     assert not re.search("Ada|red|colour|by", json.dumps(data["metadata"]))
+    body["data"]["comet"] = {"tail": "long", "coma": "Ada"}
+    assert json.loads(recorded(body, keep=["data.comet.tail"]).text)["data"]["comet"]["tail"] == "long"
     whole = json.loads(recorded(body, keep=["data.metadata", "data.user"]).text)["data"]
     assert (whole["metadata"], whole["user"]) == (body["data"]["metadata"], body["data"]["user"])
 
