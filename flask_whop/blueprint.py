@@ -22,6 +22,7 @@ from flask_whop.engine import Outcome, Status
 from flask_whop.engine.dispatch import dispatcher
 from flask_whop.engine.health import health_of
 from flask_whop.errors import BacklogFull, Reason, Rejected, StoreUnavailable
+from flask_whop.grammar import counted
 from flask_whop.logs import facts, log
 from flask_whop.names import ascii_of, shown
 from flask_whop.signals import delivery_answered, delivery_rejected
@@ -229,13 +230,13 @@ def _log_outcome(outcome: Outcome, delivery: Delivery, started: float) -> None:
     milliseconds = (time.perf_counter() - started) * 1000
     log.log(
         level,
-        "Delivery %s %s %s: %s, %d receivers called, %d failed, secret %d, %.1f ms",
+        "Delivery %s %s %s: %s, %s called, %d failed, secret %d, %.1f ms",
         delivery.id,
         # An unknown type can be any text.
         shown(ascii_of(outcome.event.type or "-"), _SHOWN),
         shown(ascii_of(outcome.event.account_id or "-"), _SHOWN),
         outcome.status.value,
-        outcome.ran,
+        counted(outcome.ran, "receiver"),
         outcome.failed,
         delivery.secret_index,
         milliseconds,

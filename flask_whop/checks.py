@@ -6,6 +6,7 @@ import math
 import os
 import re
 import sys
+from datetime import date
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -33,6 +34,7 @@ _SHOWN = 80
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?", re.ASCII)
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1", re.ASCII)
 _API_KEY = re.compile(r"[!-~]+", re.ASCII)
+_PIN = re.compile(r"(\d{4}-\d{2}-\d{2})(-\d+)?", re.ASCII)
 _ACCOUNT = re.compile(r"biz_[A-Za-z0-9_\-]+", re.ASCII)
 _PLACEHOLDERS = re.compile(
     r"fallback|secret|changeme|test|testing|password|placeholder|example|todo|none|null|undefined|dummy"
@@ -47,10 +49,12 @@ _WHERE = (
 def secrets(key: str, value: object) -> tuple[str, ...]:
     """Check the secrets of webhooks."""
     given = texts(key, value)
-    if not given and not _is_for_a_command():
+    if not given and _command() is None:
         raise ConfigError(no_secret(key))
     for index, secret in enumerate(given):
         problem = problem_of(secret)
+        if problem and _command() == "secret":
+            return ()  # it makes the one to put there instead
         if problem:
             raise ConfigError(f"{key if len(given) == 1 else f'{key}[{index}]'} {problem}. {_WHERE}")
     return given
@@ -58,23 +62,35 @@ def secrets(key: str, value: object) -> tuple[str, ...]:
 
 def no_secret(key: str) -> str:
     """Say that there is no secret, and what to do."""
-    return f"{key} is not set. {_WHERE}"
+    return (
+        f"{key} is not set. {_WHERE} `flask whop secret` makes one for development; an app under test needs none, if"
+        " TESTING is set by then."
+    )
 
 
-def _is_for_a_command() -> bool:
-    """Whether the app is loaded for a command of ours, which may be the one that gets its first secret.
+def new_secret() -> str:
+    """Make a secret in the form of Whop's."""
+    return f"ws_{os.urandom(32).hex()}"
 
-    Without a secret, every request is refused.
+
+def _command() -> str | None:
+    """Return the command of ours for which the app is loaded; empty for help alone, None for anything else.
+
+    It may be the one that gets the first secret. Without a secret every request is
+    refused, and no server starts for help.
     """
     if os.environ.get("FLASK_RUN_FROM_CLI") != "true":
-        return False
+        return None
+    words: list[str] = []
     arguments = iter(sys.argv[1:])
     for argument in arguments:
         if argument in ("-A", "--app", "-e", "--env-file"):
             next(arguments, None)
         elif not argument.startswith("-"):
-            return argument == NAME
-    return False
+            words.append(argument)
+    if words and words[0] != NAME:
+        return None
+    return words[1] if words[1:] else ""
 
 
 def problem_of(secret: str) -> str | None:  # noqa: PLR0911  # a list of checks, one a line
@@ -95,6 +111,15 @@ def problem_of(secret: str) -> str | None:  # noqa: PLR0911  # a list of checks,
     if len(set(letters.removeprefix("ws"))) < _MIN_DISTINCT:
         return "is a placeholder, with which anyone could forge an event"
     return None
+
+
+def is_pin(text: str) -> bool:
+    """Whether a text can be the version that a webhook is pinned to: a date, which may have a number behind it."""
+    match = _PIN.fullmatch(text)
+    try:
+        return match is not None and bool(date.fromisoformat(match[1]))
+    except ValueError:
+        return False
 
 
 def path(key: str, value: object) -> str:

@@ -14,6 +14,7 @@ from flask_whop.checks import API_BASES as API_BASES
 from flask_whop.checks import MIN_KEEP_DAYS as MIN_KEEP_DAYS
 from flask_whop.checks import NAME as NAME
 from flask_whop.errors import ConfigError
+from flask_whop.logs import log
 
 _T = TypeVar("_T")
 _NEAR = 0.87
@@ -60,7 +61,7 @@ class Settings:
 
     Several, for a rotation or a second webhook, are a list, or one text with commas; all
     are tried. If it isn't in ``app.config``, it is read from the environment variable of
-    the same name."""
+    the same name. Under ``TESTING``, the default is a random one."""
     path: str = _setting("/webhooks/whop", checks.path)
     """``WHOP_WEBHOOK_PATH``: Where Whop delivers; a slash at the end makes no difference."""
     host: str | None = _setting(None, checks.host)
@@ -122,8 +123,12 @@ class Settings:
         Raises :class:`~flask_whop.errors.ConfigError`, which names the setting and says
         what to do, and never repeats a secret.
         """
+        secret = environ.get("WHOP_WEBHOOK_SECRET") or None
+        if secret is None and config.get("WHOP_WEBHOOK_SECRET") is None and config.get("TESTING"):
+            log.warning("TESTING is on and WHOP_WEBHOOK_SECRET isn't set: only the test kit can sign deliveries.")
+            secret = checks.new_secret()
         implied = {
-            "WHOP_WEBHOOK_SECRET": environ.get("WHOP_WEBHOOK_SECRET") or None,
+            "WHOP_WEBHOOK_SECRET": secret,
             # "shop", whether it is imported as shop.shop or run by python -m shop.shop.
             "WHOP_ENDPOINT": re.sub(r"[^A-Za-z0-9_\-]", "_", name.rpartition(".")[2])[:64] or "app",
         }

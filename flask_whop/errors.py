@@ -22,7 +22,7 @@
     ├── GiveUp                              raise it in a receiver: don't call me again with this event
     ├── RetryLater                          503: raise it in a receiver: call me again later
     ├── CaptureError (ValueError)           flask whop doctor --request: a captured request can't be read
-    ├── CheckFailed (AssertionError)        in tests: an expectation of the test kit wasn't met
+    ├── CheckFailed (AssertionError)        in tests: an expectation wasn't met, or there is no such field
     └── ScriptedFailure                     in tests: a receiver fails as its script says
 """
 
@@ -156,7 +156,10 @@ class CaptureError(FlaskWhopError, ValueError):
 
 
 class CheckFailed(FlaskWhopError, AssertionError):
-    """Deliveries didn't do what a test expects; the message says what they did."""
+    """Deliveries didn't do what a test expects, or the test names a field or a file that isn't there.
+
+    The message says which.
+    """
 
 
 class ScriptedFailure(FlaskWhopError):

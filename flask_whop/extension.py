@@ -23,6 +23,7 @@ from flask_whop.engine.deliveries import Deliveries
 from flask_whop.engine.health import Health, health_of
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import ConfigError, SetupError
+from flask_whop.grammar import with_article
 from flask_whop.logs import log
 from flask_whop.signals import unknown_event
 from flask_whop.signals.kinds import Connector, Receiver, ResultT
@@ -249,5 +250,6 @@ def _keep_name(app: Flask) -> None:
 
 def _taken(kind: str) -> SetupError:
     return SetupError(
-        f"The app already has a {kind} called {NAME}, which is flask_whop's name: give the other one another name."
+        f"The app already has {with_article(kind)} called {NAME}, which is flask_whop's name: give the other one"
+        " another name."
     )

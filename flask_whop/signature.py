@@ -35,7 +35,8 @@ MAX_CANDIDATES: Final = 16
 
 # A full stop separates the signed parts, so an id can't contain one: the Standard Webhooks
 # spec, "Signature scheme".
-_ID = re.compile(r"[A-Za-z0-9_\-]{1,255}", re.ASCII)
+ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,255}", re.ASCII)
+"""The form of a ``webhook-id``."""
 _SECONDS = re.compile(r"[1-9][0-9]{0,10}", re.ASCII)
 # A candidate is a whole word: base64 of the 32 bytes of a SHA-256. The spec separates words
 # with a space, and servers join repeated headers with a comma.
@@ -228,7 +229,7 @@ def read_headers(headers: Mapping[str, str]) -> tuple[str, int, str]:
     signatures = headers.get("webhook-signature")
     if not (claimed_id and seconds and signatures):
         raise Rejected(Reason.OLD_FORMAT if is_legacy(headers) else Reason.HEADERS_MISSING)
-    if not _ID.fullmatch(claimed_id):
+    if not ID.fullmatch(claimed_id):
         raise Rejected(Reason.ID_MALFORMED)
     if not _SECONDS.fullmatch(seconds):
         raise Rejected(Reason.TIMESTAMP_MALFORMED, claimed_id)

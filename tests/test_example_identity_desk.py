@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from examples.identity_desk import create_app
+from examples.identity_desk.__main__ import main
 from flask_whop.testing import WhopSimulator, WhopTestClient
 from tests import ROOT, examples
 from tests.shop import SECRET
@@ -245,3 +247,15 @@ def test_the_command_delivers_to_itself_tells_what_arrived_and_serves_until_it_i
                 assert len(re.findall("<li id=", answer.read().decode())) == 3
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
+
+
+def test_a_port_that_is_taken_is_told_with_the_option_for_another(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        database = str(tmp_path / "desk.sqlite3")
+        monkeypatch.setattr(sys, "argv", ["identity_desk", "--port", str(port), "--database", database])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert ended.value.code == 1
+    assert f"on port {port} (Address already in use): try another --port." in capsys.readouterr().err

@@ -103,7 +103,7 @@ def test_the_documented_payload_is_one_typed_call(server, arrived, documented):
 def test_flask_run_shows_a_line_for_a_delivery(server, arrived):
     assert server.post(**signed({"id": "msg_shown", "type": "payment.succeeded"}, SECRET)) == 200
     until = time.monotonic() + 5
-    while "Delivery msg_shown payment.succeeded -: processed, 1 receivers called" not in server.log():
+    while "Delivery msg_shown payment.succeeded -: processed, 1 receiver called" not in server.log():
         assert time.monotonic() < until, server.log()
         time.sleep(0.05)
 

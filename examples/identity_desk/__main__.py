@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import secrets
 import signal
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -97,8 +99,13 @@ def about(event: AnyEvent) -> str:
 
 
 def start(app: Flask, host: str, port: int) -> BaseWSGIServer:
-    """Serve ``app`` in its own thread."""
-    server = make_server(host, port, app, threaded=True, request_handler=QuietHandler)
+    """Serve ``app`` in its own thread.
+
+    Raises :class:`OSError` if the address can't be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family) as taken:
+        server = make_server(host, port, app, threaded=True, request_handler=QuietHandler, fd=taken.fileno())
     Thread(target=server.serve_forever, daemon=True).start()
     return server
 
@@ -117,7 +124,11 @@ def main() -> None:
 
     secret = f"ws_{secrets.token_hex(32)}"
     app = create_app(secret, options.database, [options.host, *options.trust])
-    server = start(app, options.host, options.port)
+    try:
+        server = start(app, options.host, options.port)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
+        parser.exit(1, f"{options.host} can't be served on port {options.port} ({reason}): try another --port.\n")
     address = f"http://{options.host}:{server.port}"
 
     print("Delivering three events to ourselves, signed as Whop signs them:\n", flush=True)

@@ -19,6 +19,8 @@ COMMANDS: Final[tuple[str, ...]] = (
     "listen",
     "prune",
     "pull",
+    "sample",
+    "secret",
     "sync",
     "trigger",
     "work",

@@ -11,10 +11,22 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_whop.cli.output import Duration, as_json, deliveries, fault, moment, styled, table, times
+from flask_whop.cli.output import (
+    Duration,
+    as_json,
+    confirm,
+    deliveries,
+    fault,
+    moment,
+    stdout_kept_clean,
+    styled,
+    table,
+)
 from flask_whop.engine.deliveries import Deliveries, Details
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import FlaskWhopError, StoreUnavailable
+from flask_whop.events import recordings
+from flask_whop.grammar import counted
 from flask_whop.names import printable_json, shown
 from flask_whop.stores import Key, Origin, Receipt, ReceiptState, State, Stored
 
@@ -101,14 +113,42 @@ def show(delivery_id: str, *, body: bool, machine: bool) -> None:
     """  # noqa: D301  # click reads the backspace
     details = _get(delivery_id)
     if body:
-        if details.body is None:
-            raise fault("Its body was dropped when it was done: WHOP_KEEP_PAYLOADS is False, or the store is memory.")
-        click.echo(printable_json(details.body.decode()) if sys.stdout.isatty() else details.body, nl=False)
+        sent = _body_of(details)
+        click.echo(printable_json(sent.decode()) if sys.stdout.isatty() else sent, nl=False)
         return
     if machine:
         as_json(_plain(details.delivery) | {"receipts": [_timed(receipt._asdict()) for receipt in details.receipts]})
     else:
         _describe(details.delivery, details.receipts)
+
+
+@command.command("record")
+@click.argument("delivery_id", metavar="ID")
+@click.option("--keep", multiple=True, metavar="PATH", help="Leave this field as it is: data.plan_id; may be repeated.")
+@click.option("--json", is_flag=True, expose_value=False, help="Print JSON, which it does in any case.")
+@with_appcontext
+def record(delivery_id: str, *, keep: Sequence[str]) -> None:
+    """Print a delivery as a fixture for tests, without the personal data in it.
+
+    Amounts, times, flags, counts and documented words (a status) stay. Every other value,
+    ids included, becomes a stand-in: always the same one for the same value, and nobody
+    gets back to the value from it without the app's secret. So does everything in fields
+    that this release doesn't know. Look it over before you commit it.
+
+    In a test, whop.deliver(recorded("refund.json")) plays tests/deliveries/refund.json.
+
+    \b
+    Example:
+      flask whop deliveries record msg_2f7Kq > tests/deliveries/refund.json
+      flask whop deliveries record msg_2f7Kq --keep data.plan_id --keep data.metadata.order
+    """  # noqa: D301  # click reads the backspace
+    sent = _body_of(_get(delivery_id))
+    recording = recordings.record(sent, delivery_id, Installation.of(current_app).secret, keep=keep)
+    click.echo(recording.text, nl=False)
+    click.echo(f"{counted(recording.replaced, 'value')} replaced. Look it over before you commit it.", err=True)
+    if recording.unknown:
+        names = ", ".join(map(shown, recording.unknown))
+        click.echo(f"Replaced because this release doesn't know them: {names}.", err=True)
 
 
 @command.command("replay")
@@ -121,6 +161,7 @@ def show(delivery_id: str, *, body: bool, machine: bool) -> None:
 @click.option("--force", is_flag=True, help="With --receiver: even if it has finished the delivery.")
 @click.option("--dry-run", is_flag=True, help="List what would be replayed, and do nothing.")
 @click.option("--yes", is_flag=True, help="Don't ask, however many there are.")
+@click.option("--json", "machine", is_flag=True, help="Print JSON, for scripts; needs --yes if there are several.")
 @with_appcontext
 def replay(  # noqa: PLR0913  # one for each option
     delivery_ids: Sequence[str],
@@ -133,6 +174,7 @@ def replay(  # noqa: PLR0913  # one for each option
     force: bool,
     dry_run: bool,
     yes: bool,
+    machine: bool,
 ) -> None:
     """Run deliveries again, here and now, for the receivers that haven't finished them.
 
@@ -157,22 +199,25 @@ def replay(  # noqa: PLR0913  # one for each option
     else:
         chosen = [_get(delivery_id).delivery for delivery_id in delivery_ids]
     count = deliveries(len(chosen))
-    if not chosen:
+    if dry_run and machine:
+        as_json([{"id": delivery.key.id, "what": None} for delivery in chosen])
+    elif not chosen and not machine:
         click.echo("There is nothing to replay.")
     elif dry_run:
         table(_COLUMNS, [_row(delivery) for delivery in chosen])
         click.echo(f"{count} would be replayed.", err=True)
     else:
         if len(chosen) >= _ASK_FROM and not yes:
-            click.confirm(f"Replay {count}?", abort=True)
-        _replay([delivery.key for delivery in chosen], receivers, force=force)
+            confirm(f"Replay {count}?", machine=machine)
+        _replay([delivery.key for delivery in chosen], receivers, force=force, machine=machine)
 
 
 @command.command("drop")
 @click.argument("receiver", metavar="NAME")
 @click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--json", "machine", is_flag=True, help="Print JSON, for scripts; needs --yes.")
 @with_appcontext
-def drop(receiver: str, *, yes: bool) -> None:
+def drop(receiver: str, *, yes: bool, machine: bool) -> None:
     """Stop waiting for the receiver called NAME, which is gone for good.
 
     A delivery accepted for a receiver that no process has any more stays due, and ends
@@ -185,14 +230,17 @@ def drop(receiver: str, *, yes: bool) -> None:
     """  # noqa: D301  # click reads the backspace
     unfinished = islice(_deliveries().every(states=[State.DUE, State.DEAD]), _MOST_REPLAYED)
     waiting = [delivery for delivery in unfinished if receiver in delivery.receivers]
-    if not waiting:
+    if not waiting and not machine:
         click.echo(f"No delivery waits for a receiver called {shown(receiver)}.")
         return
-    if not yes:
-        click.confirm(f"Drop {shown(receiver)} from {deliveries(len(waiting))}?", abort=True)
+    if waiting and not yes:
+        confirm(f"Drop {shown(receiver)} from {deliveries(len(waiting))}?", machine=machine)
     due_first = sorted(waiting, key=lambda delivery: delivery.state is State.DEAD)
     dropped = sum(_deliveries().drop(delivery, receiver) for delivery in due_first)
-    click.echo(f"Dropped {shown(receiver)} from {deliveries(dropped)}, due now for a worker.")
+    if machine:
+        as_json({"receiver": receiver, "dropped": dropped})
+    else:
+        click.echo(f"Dropped {shown(receiver)} from {deliveries(dropped)}, due now for a worker.")
 
 
 @command.command("erase")
@@ -200,8 +248,9 @@ def drop(receiver: str, *, yes: bool) -> None:
 @click.option("--account", help="All of this account (biz_…).")
 @click.option("--resource", metavar="TYPE:ID", help="All about this resource, such as payment:pay_1a2b.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--json", "machine", is_flag=True, help="Print JSON, for scripts; needs --yes.")
 @with_appcontext
-def erase(delivery_ids: Sequence[str], *, account: str | None, resource: str | None, yes: bool) -> None:
+def erase(delivery_ids: Sequence[str], *, account: str | None, resource: str | None, yes: bool, machine: bool) -> None:
     """Forget payloads, and what receivers raised, of deliveries that you name.
 
     Ids and receipts stay, so nothing runs a second time. What was unfinished counts as
@@ -215,20 +264,30 @@ def erase(delivery_ids: Sequence[str], *, account: str | None, resource: str | N
     if not (delivery_ids or account or resource):
         raise click.UsageError("Name deliveries, or use --account or --resource.")
     if not yes:
-        click.confirm("Erase their payloads for good?", abort=True)
+        confirm("Erase their payloads for good?", machine=machine)
     erased = _deliveries().erase(delivery_ids=delivery_ids, account_id=account, resource=resource)
-    click.echo(f"Erased the payloads of {deliveries(erased)}.")
+    if machine:
+        as_json({"erased": erased})
+    else:
+        click.echo(f"Erased the payloads of {deliveries(erased)}.")
 
 
-def _replay(keys: Sequence[Key], receivers: Sequence[str], *, force: bool) -> None:
+def _replay(keys: Sequence[Key], receivers: Sequence[str], *, force: bool, machine: bool) -> None:
     results: dict[str, str] = {}
-    with click.progressbar(keys, label="Replaying", file=sys.stderr) as progress:
+    with (
+        stdout_kept_clean(machine),
+        click.progressbar(keys, label="Replaying", file=sys.stderr, hidden=machine) as progress,
+    ):
         for key in progress:
             results[key.id] = _replay_one(key, receivers, force=force)
     unfinished = [(result, name) for name, result in results.items() if result not in _FINISHED]
-    click.echo(f"{len(keys) - len(unfinished)} of {deliveries(len(keys))} finished.")
+    if machine:
+        as_json([{"id": name, "what": result} for name, result in results.items()])
+    else:
+        click.echo(f"{len(keys) - len(unfinished)} of {deliveries(len(keys))} finished.")
+        if unfinished:
+            table(("what", "id"), unfinished)
     if unfinished:
-        table(("what", "id"), unfinished)
         raise SystemExit(1)
 
 
@@ -260,6 +319,12 @@ def _get(delivery_id: str) -> Details:
     return details
 
 
+def _body_of(details: Details) -> bytes:
+    if details.body is None:
+        raise fault("Its body was dropped when it was done: WHOP_KEEP_PAYLOADS is False, or the store is memory.")
+    return details.body
+
+
 def _row(delivery: Stored) -> tuple[object, ...]:
     received, account = moment(delivery.received_at), delivery.account_id
     return delivery.key.id, delivery.state.value, delivery.attempts, delivery.event_type, received, account
@@ -269,7 +334,7 @@ def _describe(delivery: Stored, receipts: Sequence[Receipt]) -> None:
     state = styled(delivery.state.value, _COLORS[delivery.state])
     click.echo(f"{shown(delivery.key.id)}  {shown(delivery.event_type)}  {state}")
     click.echo(f"  account   {shown(delivery.account_id or '-')}")
-    click.echo(f"  received  {moment(delivery.received_at)} UTC, tried {times(delivery.attempts)}")
+    click.echo(f"  received  {moment(delivery.received_at)} UTC, tried {counted(delivery.attempts, 'time')}")
     click.echo(f"  retry     {_retry_owner(delivery)}")
     if delivery.origin is Origin.PULLED:
         click.echo("  origin    pulled from Whop's delivery log, so its bytes aren't those that were signed")
@@ -278,7 +343,7 @@ def _describe(delivery: Stored, receipts: Sequence[Receipt]) -> None:
     for receipt in receipts:
         started = receipt.state is ReceiptState.STARTED
         click.echo(f"\n  {shown(receipt.receiver)}  {'started, not finished' if started else receipt.state.value}")
-        click.echo(f"    called {times(receipt.attempts)}, last at {moment(receipt.last_at)} UTC")
+        click.echo(f"    called {counted(receipt.attempts, 'time')}, last at {moment(receipt.last_at)} UTC")
         if receipt.due_at is not None:
             click.echo(f"    due at {moment(receipt.due_at)} UTC")
         for line in (receipt.error or "").splitlines():

@@ -13,6 +13,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from flask_whop.cli.output import as_json as print_json
+from flask_whop.cli.output import stdout_kept_clean
 from flask_whop.doctor.checkup import check_app
 from flask_whop.doctor.checkup.captures import read_capture
 from flask_whop.doctor.checkup.online import check_online
@@ -21,6 +22,7 @@ from flask_whop.doctor.finding import Check, Finding, Level
 from flask_whop.doctor.watch import Captured, examine
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import Rejected
+from flask_whop.grammar import counted
 from flask_whop.names import shown
 from flask_whop.signature import Verifier
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 _COLOURS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTE: "cyan"}
 _WIDEST = 100
+_NARROWEST = 20
+_MARGIN = 22
 _EVENTS_SHOWN = 3
 _LONGEST = 4000
 
@@ -83,9 +87,10 @@ def command(  # noqa: PLR0913  # one for each option
         raise click.UsageError("--url, --webhook and --test go with --online.")
     if captured is not None:
         sys.exit(0 if _explain(app, captured, at, as_json=as_json) else 1)
-    checks = check_app(app)
-    if online:
-        checks.append(check_online(Installation.of(app), url=url, webhook_id=webhook_id, test=test))
+    with stdout_kept_clean(as_json):  # the app's hooks run
+        checks = check_app(app)
+        if online:
+            checks.append(check_online(Installation.of(app), url=url, webhook_id=webhook_id, test=test))
     sys.exit(0 if _report(app, checks, as_json=as_json) else 1)
 
 
@@ -115,7 +120,7 @@ def _report(app: Flask, checks: Sequence[Check], *, as_json: bool) -> bool:
 def _line(check: Check) -> str:
     level = check.level
     word = click.style(f"{level.value if level else 'ok':9}", fg=_COLOURS[level] if level else "green")
-    return f"  {word}{check.name:11}{shown(check.summary)}"
+    return f"  {word}{check.name:11}{_beside(shown(check.summary))}"
 
 
 def _show_receivers(by_event: Mapping[str, Sequence[str]]) -> None:
@@ -125,7 +130,8 @@ def _show_receivers(by_event: Mapping[str, Sequence[str]]) -> None:
         together.setdefault(tuple(names), []).append("unknown events" if event == "*" else event)
     for names, events in together.items():
         more = f" and {len(events) - _EVENTS_SHOWN} more" if len(events) > _EVENTS_SHOWN else ""
-        click.echo(f"{'':22}{', '.join(events[:_EVENTS_SHOWN])}{more}: {shown(', '.join(names))}")
+        listed = f"{', '.join(events[:_EVENTS_SHOWN])}{more}: {shown(', '.join(names))}"
+        click.echo(f"{'':{_MARGIN}}{_beside(listed)}")
 
 
 def _show(finding: Finding) -> None:
@@ -139,12 +145,17 @@ def _show_texts(finding: Finding) -> None:
         click.echo(_wrapped(f"  {label:6}{shown(text, _LONGEST)}"))
 
 
-def _wrapped(text: str) -> str:
-    """Wrap ``text`` for a terminal; one line is easier to search when it is piped."""
+def _beside(text: str) -> str:
+    """Wrap ``text`` beside the names of the checks."""
+    return _wrapped(f"{'':{_MARGIN}}{text}", _MARGIN, _MARGIN).lstrip()
+
+
+def _wrapped(text: str, first: int = 2, rest: int = 8) -> str:
+    """Wrap ``text`` at the width of a terminal; one line is easier to search when it is piped."""
     if not sys.stdout.isatty():
         return text
-    width = min(get_terminal_size().columns, _WIDEST)
-    return click.wrap_text(text.strip(), width, initial_indent="  ", subsequent_indent=" " * 8)
+    width = max(min(get_terminal_size().columns, _WIDEST), rest + _NARROWEST)
+    return click.wrap_text(text.strip(), width, initial_indent=" " * first, subsequent_indent=" " * rest)
 
 
 def _sum(findings: Sequence[Finding]) -> str:
@@ -152,9 +163,7 @@ def _sum(findings: Sequence[Finding]) -> str:
         return click.style("Nothing is wrong.", fg="green")
     counts = {level: sum(finding.level is level for finding in findings) for level in Level}
     return ", ".join(
-        click.style(f"{count} {level.value}{'' if count == 1 else 's'}", fg=_COLOURS[level])
-        for level, count in counts.items()
-        if count
+        click.style(counted(count, level.value), fg=_COLOURS[level]) for level, count in counts.items() if count
     )
 
 

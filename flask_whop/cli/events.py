@@ -18,6 +18,8 @@ from flask_whop.cli.output import as_json, fitted, styled, table
 from flask_whop.doctor.unhandled import ready_receiver
 from flask_whop.engine.installation import Installation
 from flask_whop.events import AnyEvent
+from flask_whop.events.fields import model_in
+from flask_whop.grammar import with_article
 from flask_whop.signals import EVENT_SIGNALS
 from flask_whop.signals.kinds import EventSignal
 from flask_whop.signals.patterns import matching
@@ -98,9 +100,9 @@ def _describe(event_type: str) -> None:
 def _describe_fields(model: type[BaseModel]) -> None:
     fields = list(_fields(model))
     if not fields:
-        click.echo(f"\nevent.data is a {model.__name__}, whose fields Whop doesn't document.")
+        click.echo(f"\nevent.data is {with_article(model.__name__)}, whose fields Whop doesn't document.")
         return
-    click.echo(f"\nevent.data is a {model.__name__}. Any field but id may be None:\n")
+    click.echo(f"\nevent.data is {with_article(model.__name__)}. Any field but id may be None:\n")
     path_width, kind_width = (max(len(field[column]) for field in fields) for column in (0, 1))
     for path, kind, meaning in fields:
         click.echo(fitted(f"  {path:{path_width}}  {kind:{kind_width}}  {meaning}".rstrip()))
@@ -110,18 +112,11 @@ def _fields(model: type[BaseModel], prefix: str = "", seen: tuple[type, ...] = (
     """Yield the path, the type and the meaning of each field, nested ones included."""
     documented = _docstrings(model)
     for name, field in model.model_fields.items():
-        inner = _model_in(field.annotation)
+        inner = model_in(field.annotation)
         path = f"{prefix}{name}{'[]' if 'tuple' in str(field.annotation) else ''}"
         yield path, _type_name(field.annotation, inner), documented.get(name, "")
         if inner is not None and inner.__name__ != "Money" and inner not in seen and prefix.count(".") < _DEEPEST:
             yield from _fields(inner, f"{path}.", (*seen, inner))
-
-
-def _model_in(annotation: object) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    models = (_model_in(argument) for argument in getattr(annotation, "__args__", ()))
-    return next((model for model in models if model is not None), None)
 
 
 def _type_name(annotation: object, inner: type[BaseModel] | None) -> str:

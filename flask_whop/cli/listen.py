@@ -16,7 +16,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_whop.cli.output import deliveries, moment, styled, table, waiting
+from flask_whop.cli.output import as_json_line, confirm, deliveries, moment, styled, table, waiting
 from flask_whop.cli.sending import Answer, NoAnswerInTime, Post, over_http, send
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import ApiError
@@ -50,9 +50,17 @@ _FORM = "{:>8}  {:>4}  {:10}  {:>5}  {:>8}  {:28}"
     help="How often to look; all who use the key share one limit.",
 )
 @click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--json", "machine", is_flag=True, help="Print a line of JSON for each delivery; needs --yes.")
 @with_appcontext
 def command(  # noqa: PLR0913  # one for each option
-    *, webhook_id: str | None, url: str | None, only: str | None, replay_last: int, interval: float, yes: bool
+    *,
+    webhook_id: str | None,
+    url: str | None,
+    only: str | None,
+    replay_last: int,
+    interval: float,
+    yes: bool,
+    machine: bool,
 ) -> None:
     """Deliver a webhook's real events to the app on this machine, signed with its own secret.
 
@@ -71,14 +79,15 @@ def command(  # noqa: PLR0913  # one for each option
     target = url or f"http://127.0.0.1:5000{installation.path}"
     post = over_http(target, installation.settings.host)
     with api_of(installation, waiting=waiting) as api:
-        webhook = api.webhook(webhook_id) if webhook_id else _choose(list(api.webhooks()))
-        _introduce(webhook, target, interval)
+        webhook = api.webhook(webhook_id) if webhook_id else _choose(list(api.webhooks()), machine=machine)
+        if not machine:
+            _introduce(webhook, target, interval)
         if not yes:
-            click.confirm("Real people's data will come to this machine. Go on?", abort=True)
-        _Listener(api, webhook, post, installation.secret, only).run(replay_last, interval)
+            confirm("Real people's data will come to this machine. Go on?", machine=machine)
+        _Listener(api, webhook, post, installation.secret, only, machine=machine).run(replay_last, interval)
 
 
-def _choose(webhooks: Sequence[Webhook]) -> Webhook:
+def _choose(webhooks: Sequence[Webhook], *, machine: bool) -> Webhook:
     if not webhooks:
         raise click.UsageError("The key's account has no webhook. `flask whop sync` creates one.")
     if len(webhooks) == 1:
@@ -87,8 +96,9 @@ def _choose(webhooks: Sequence[Webhook]) -> Webhook:
         (number, hook.id, "enabled" if hook.enabled else "disabled", hook.url)
         for number, hook in enumerate(webhooks, 1)
     ]
-    table(("no.", "id", "state", "delivers to"), rows)
-    if not sys.stdin.isatty():
+    if not machine:
+        table(("no.", "id", "state", "delivers to"), rows)
+    if machine or not sys.stdin.isatty():
         raise click.UsageError("Say which of these webhooks with --webhook.")
     number = click.prompt("Listen to no.", type=click.IntRange(1, len(webhooks)))
     return webhooks[number - 1]
@@ -107,11 +117,14 @@ def _introduce(webhook: Webhook, target: str, interval: float) -> None:
 class _Listener:
     """Delivers what comes into the log, and tells how each was answered."""
 
-    def __init__(self, api: WhopApi, webhook: Webhook, post: Post, secret: str, only: str | None) -> None:
+    def __init__(  # noqa: PLR0913  # what it delivers, how, and how it tells of it
+        self, api: WhopApi, webhook: Webhook, post: Post, secret: str, only: str | None, *, machine: bool = False
+    ) -> None:
         self._follower = Follower(api, webhook.id)
         self._post = post
         self._secret = secret
         self._only = only
+        self._machine = machine
         self._last: LoggedAttempt | None = None
         self._counts: Counter[bool] = Counter()
 
@@ -120,14 +133,15 @@ class _Listener:
         try:
             with _keys() as keys:
                 before = self._follower.begin(replay_last)
-                click.secho(_FORM.format("TIME", "CODE", "STATUS", "MS", "LATE", "EVENT"), bold=True)
+                if not self._machine:
+                    click.secho(_FORM.format("TIME", "CODE", "STATUS", "MS", "LATE", "EVENT"), bold=True)
                 self._deliver_all(before)
                 while True:
                     self._wait(interval, keys)
                     self._deliver_all(self._look())
         except KeyboardInterrupt:
             good, bad = self._counts[True], self._counts[False]
-            click.echo(f"\nSent {deliveries(good + bad)}: {good} answered 2xx, {bad} otherwise.")
+            click.echo(f"\nSent {deliveries(good + bad)}: {good} answered 2xx, {bad} otherwise.", err=self._machine)
 
     def _look(self) -> list[LoggedAttempt]:
         try:
@@ -148,7 +162,7 @@ class _Listener:
 
     def _again(self) -> None:
         if self._last is None:
-            click.echo("Nothing has been delivered yet.")
+            click.echo("Nothing has been delivered yet.", err=True)
         else:
             self._deliver(self._last)
 
@@ -164,7 +178,11 @@ class _Listener:
         good = answer.code in _SUCCESS
         self._counts[good] += 1
         now = time.time()
-        late = "-" if attempt.sent_at is None else f"{max(0.0, now - attempt.sent_at):.1f} s"
+        seconds = None if attempt.sent_at is None else max(0.0, now - attempt.sent_at)
+        if self._machine:
+            as_json_line({"at": now, "type": attempt.event_type, "late": seconds, **answer._asdict()})
+            return
+        late = "-" if seconds is None else f"{seconds:.1f} s"
         moment_ = (moment(now) or "")[-8:]
         line = _FORM.format(
             moment_, answer.code, answer.status[:10], f"{answer.milliseconds:.0f}", late, shown(attempt.event_type)

@@ -7,12 +7,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from flask_whop.grammar import counted
 from flask_whop.names import printable_json, redacted, shown
 
 if TYPE_CHECKING:
@@ -28,14 +30,25 @@ class Duration(_Seconds):
 
     name = "duration"
 
+    pattern = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])", re.ASCII)
+    examples = "90s, 30m, 2h or 7d"
+
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read the text, or fail with examples."""
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", str(value).strip())
+        match = self.pattern.fullmatch(str(value).strip())
         if match is None:
-            self.fail(f"{value!r} isn't a duration; write 90s, 30m, 2h or 7d.", param, ctx)
-        return float(match[1]) * _UNITS[match[2]]
+            self.fail(f"{value!r} isn't a duration; write {self.examples}.", param, ctx)
+        return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+class Age(Duration):
+    """A duration that may be negative, and whose unit may be left out: a bare number is in seconds."""
+
+    name = "age"
+    pattern = re.compile(r"(-?\d+(?:\.\d+)?)\s*([smhd]?)", re.ASCII)
+    examples = "400, 90s, 10m or 2h; -10m is ahead"
 
 
 def moment(seconds: float | None) -> str | None:
@@ -45,14 +58,40 @@ def moment(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def times(number: int) -> str:
-    """Write ``1 time`` or ``2 times``."""
-    return f"{number} time{'s' * (number != 1)}"
-
-
 def deliveries(count: int) -> str:
     """Write ``1 delivery``, or ``2 deliveries``."""
-    return "1 delivery" if count == 1 else f"{count} deliveries"
+    return counted(count, "delivery")
+
+
+def confirm(question: str, *, machine: bool = False) -> None:
+    """Ask before going on; a command that prints JSON can't."""
+    if machine:
+        raise click.UsageError("--json can't ask: pass --yes, or --dry-run if there is one.")
+    click.confirm(question, abort=True)
+
+
+@contextmanager
+def stdout_kept_clean(needed: bool = True) -> Iterator[None]:
+    """Send what receivers print or log meanwhile to standard error, so that the JSON stands alone.
+
+    Both Python's standard output and the process's are redirected: a log handler keeps the
+    one, and a child process has the other.
+    """
+    if not needed:
+        yield
+        return
+    sys.stdout.flush()
+    with redirect_stdout(sys.stderr), ExitStack() as restored:
+        with suppress(OSError):  # without such descriptors nothing can be printed there
+            saved = os.dup(1)
+            restored.callback(os.close, saved)
+            os.dup2(2, 1)
+            restored.callback(os.dup2, saved, 1)
+        try:
+            yield
+        finally:
+            if sys.__stdout__ is not None:
+                sys.__stdout__.flush()  # a log handler may have written there
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -72,6 +111,12 @@ def as_json(value: object) -> None:
     """Print ``value`` as JSON, for scripts."""
     # The indent puts white space between all values, which is where a password ends.
     click.echo(printable_json(redacted(json.dumps(value, indent=2, ensure_ascii=False, default=str))))
+
+
+def as_json_line(value: object) -> None:
+    """Print ``value`` as one line of JSON, at once, for a script that reads along."""
+    # ensure_ascii escapes what a terminal would obey, but for the one letter below.
+    click.echo(redacted(json.dumps(value, default=str)).replace("\x7f", "\\u007f"))
 
 
 def waiting(seconds: float, reason: str) -> None:

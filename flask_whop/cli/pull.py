@@ -13,9 +13,10 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_whop.cli.output import Duration, as_json, deliveries, moment, table, waiting
+from flask_whop.cli.output import Duration, as_json, deliveries, moment, stdout_kept_clean, table, waiting
 from flask_whop.engine.installation import Installation
 from flask_whop.engine.retries import DAY
+from flask_whop.grammar import counted
 from flask_whop.names import shown
 from flask_whop.reconcile.backlog import Missed, Span
 from flask_whop.reconcile.plan import events_with_receivers
@@ -80,7 +81,8 @@ def command(  # noqa: PLR0913  # one for each option
             start = None if since is None else installation.store.clock() - since
             span = span_of(installation, webhook, start, forced=force, all=everything)
             pullers.append(_Puller(installation, api, webhook, span, how))
-            pullers[-1].go()
+            with stdout_kept_clean(machine):
+                pullers[-1].go()
             if not machine:
                 _tell_limits(installation, webhook, span)
     if machine:
@@ -167,7 +169,8 @@ class _Puller:
         older = sum(missed.first_at < self._span.remembered and missed.body is not None for missed in part)
         if self._how.ask and (len(part) >= _ASK_FROM or older):
             _show(part)
-            warning = f" {older} are from before this store remembers, and may have run." if older else ""
+            those = "1 is" if older == 1 else f"{older} are"
+            warning = f" {those} from before this store remembers, and may have run." if older else ""
             verb = "Redeliver" if self._how.redeliver else "Run"
             click.confirm(f"{verb} {deliveries(len(part))}?{warning}", abort=True)
         with self._progress("Running", len(part)) as advance:
@@ -195,7 +198,8 @@ class _Puller:
     def _sum_up(self) -> None:
         seen, hook = self._pull.seen, self._pull.webhook
         click.echo(
-            f"{hook.id}: {seen.attempts} attempts since {moment(self._span.since)} UTC, {deliveries(seen.known)} known."
+            f"{hook.id}: {counted(seen.attempts, 'attempt')} since {moment(self._span.since)} UTC,"
+            f" {deliveries(seen.known)} known."
         )
         if self._how.dry_run and self._results:
             _show([missed for missed, _ in self._results])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,30 +10,22 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_whop.checks import problem_of
-from flask_whop.cli.output import as_json, fault, waiting
+from flask_whop.checks import is_pin
+from flask_whop.cli.env_file import VARIABLE, secrets_in, write_secrets
+from flask_whop.cli.output import as_json, waiting
 from flask_whop.engine.installation import Installation
-from flask_whop.errors import ApiError, MissingExtraError
+from flask_whop.errors import ApiError
 from flask_whop.events.offers import permission_of
+from flask_whop.grammar import counted
 from flask_whop.names import shown
 from flask_whop.reconcile.plan import Plan, Wish, events_with_receivers, handles_unknown, make_plan
 from flask_whop.reconcile.webhooks import address_of, api_of, webhooks_at
-from flask_whop.stores.files import make_private
-
-try:
-    from dotenv import dotenv_values, set_key
-except ImportError:
-    raise MissingExtraError('flask whop sync needs: pip install "flask-whop[api]"') from None
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from flask_whop.api.client import WhopApi
     from flask_whop.api.records import Webhook
 
 _MANAGE = "developer:manage_webhook"
-_PIN = re.compile(r"\d{4}-\d{2}-\d{2}(-\d+)?", re.ASCII)
-_VARIABLE = "WHOP_WEBHOOK_SECRET"
 
 
 @click.command("sync")
@@ -84,7 +75,7 @@ def command(  # noqa: PLR0913  # one for each option
       flask whop sync --url https://shop.example.com --dry-run
       flask whop sync --url https://shop.example.com --env-file .env
     """  # noqa: D301  # click reads the backspace
-    if pin is not None and not _PIN.fullmatch(pin):
+    if pin is not None and not is_pin(pin):
         raise click.UsageError(f"--pin must be a date such as 2026-10-15-1; it is {pin!r}.")
     if pin is not None and no_pin:
         raise click.UsageError("--pin and --no-pin exclude each other.")
@@ -151,45 +142,24 @@ def _show(plan: Plan, notes: tuple[str, ...]) -> None:
 def _apply(api: WhopApi, plan: Plan, env_file: Path | None, *, machine: bool) -> Webhook | None:
     """Make the changes; return the webhook if it is new."""
     creates = plan.webhook is None
-    known = _secrets_in(env_file) if creates and env_file is not None else []
+    known = secrets_in(env_file) if creates and env_file is not None else []
     webhook = plan.apply(api)
     if webhook is None:
         return None
     if not machine:
-        click.echo(f"Done: {webhook.id} has {len(webhook.events)} events.")
+        click.echo(f"Done: {webhook.id} has {counted(len(webhook.events), 'event')}.")
     if not creates:
         return None
     if webhook.secret is None:
         raise ApiError(f"Whop created {webhook.id} and didn't show its secret: delete it there, and try again.")
     if env_file is not None:
-        _write(env_file, [*known, webhook.secret])
+        write_secrets(env_file, [*known, webhook.secret])
         if not machine:
-            click.echo(f"Its secret is in {shown(env_file)}, as {_VARIABLE}.")
+            click.echo(f"Its secret is in {shown(env_file)}, as {VARIABLE}.")
     elif not machine:
         click.echo("Its secret, which Whop never shows again; put it where the app reads its settings:")
-        click.echo(f"\n  {_VARIABLE}={webhook.secret}\n")  # the one time that a secret is printed
+        click.echo(f"\n  {VARIABLE}={webhook.secret}\n")  # the one time that a secret is printed
     return webhook
-
-
-def _secrets_in(env_file: Path) -> list[str]:
-    """The secrets that the file has already, for other webhooks; it's sure then that it can be written."""
-    try:
-        make_private(env_file)
-        value = dotenv_values(env_file).get(_VARIABLE) or ""
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it isn't UTF-8"
-        raise fault(f"{env_file} can't be written ({reason}), so nothing was changed.") from None
-    return [secret for secret in re.split(" *, *", value) if problem_of(secret) is None]
-
-
-def _write(env_file: Path, secrets: Sequence[str]) -> None:
-    """Write the secrets; if that fails after all, show the new one, which nobody can ask for again."""
-    try:
-        # To the file itself: what a link points to would be replaced by a copy.
-        set_key(env_file.resolve(), _VARIABLE, ",".join(secrets), quote_mode="never")
-    except OSError as error:
-        click.echo(f"\n  {_VARIABLE}={secrets[-1]}\n")
-        raise fault(f"{env_file} couldn't be written ({error.strerror}): keep the secret above.") from None
 
 
 def _print(plan: Plan, notes: tuple[str, ...], made: Webhook | None, *, secret_shown: bool, applied: bool) -> None:

@@ -14,7 +14,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_whop.cli.output import Duration, deliveries
+from flask_whop.cli.output import Duration, as_json, deliveries, stdout_kept_clean
 from flask_whop.engine.installation import Installation
 from flask_whop.engine.worker import Worker
 from flask_whop.errors import FlaskWhopError
@@ -35,8 +35,11 @@ _REDRAW_EVERY = 1.0
     help="Also pull what was missed from Whop's delivery log, at the start and then this often: 10m.",
 )
 @click.option("--webhook", "webhook_ids", multiple=True, metavar="ID", help="With --pull-every: this webhook's log.")
+@click.option("--json", "machine", is_flag=True, help="Print JSON at the end, for scripts.")
 @with_appcontext
-def command(*, once: bool, concurrency: int, pull_every: float | None, webhook_ids: Sequence[str]) -> None:
+def command(
+    *, once: bool, concurrency: int, pull_every: float | None, webhook_ids: Sequence[str], machine: bool
+) -> None:
     """Run the receivers of deliveries that are due.
 
     These are deliveries accepted for a worker (WHOP_DISPATCH="worker"), retries, and
@@ -60,16 +63,19 @@ def command(*, once: bool, concurrency: int, pull_every: float | None, webhook_i
             pass  # it raises now if the settings lack something
     worker = Worker(installation.app, concurrency=concurrency)
     pull = PullEvery(installation.app, pull_every, webhook_ids) if pull_every is not None else None
-    line = _ProgressLine(worker, installation, pull) if sys.stdout.isatty() else None
+    line = _ProgressLine(worker, installation, pull) if sys.stdout.isatty() and not machine else None
     if line is None and not once:
-        click.echo(f"Working, {concurrency} at a time.")
+        click.echo(f"Working, {concurrency} at a time.", err=machine)
     try:
-        with _stopped_by_signals(worker), pull or nullcontext():
+        with stdout_kept_clean(machine), _stopped_by_signals(worker), pull or nullcontext():
             worker.run(once=once, idle=line.draw if line else lambda: None)
     finally:
         if line:
             line.end()
-    if line is None:
+    if machine:
+        counts = {status: worker.counts[status] for status in sorted(worker.counts)}
+        as_json({"ran": worker.counts.total(), "counts": counts, "pulled": pull and pull.pulled})
+    elif line is None:
         click.echo(_summary(worker, pull))
 
 

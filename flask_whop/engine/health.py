@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from flask_whop.config import Mode
 from flask_whop.errors import BacklogFull, StoreUnavailable
+from flask_whop.grammar import counted
 from flask_whop.logs import log
 
 if TYPE_CHECKING:
@@ -116,4 +117,5 @@ class BacklogLimit:
             took = time.monotonic() - started
             self._again_at = started + max(_LOOK_EVERY, _SHARE * took)
         if self._full:
-            raise BacklogFull(f"{self._most} deliveries wait to be run already (WHOP_MOST_DUE).")
+            verb = "waits" if self._most == 1 else "wait"
+            raise BacklogFull(f"{counted(self._most, 'delivery')} {verb} to be run already (WHOP_MOST_DUE).")

@@ -15,6 +15,7 @@ from flask_whop.engine.health import Heartbeat
 from flask_whop.engine.installation import Installation
 from flask_whop.engine.retries import DAY as DAY
 from flask_whop.errors import StoreUnavailable
+from flask_whop.grammar import counted
 from flask_whop.logs import facts, log
 
 if TYPE_CHECKING:
@@ -288,11 +289,11 @@ class Worker:
                 self.counts[outcome.status.value] += 1
             event, milliseconds = outcome.event, (time.perf_counter() - started) * 1000
             log.info(
-                "Delivery %s %s: %s, %d receivers called, %d failed, %.1f ms",
+                "Delivery %s %s: %s, %s called, %d failed, %.1f ms",
                 key.id,
                 event.type,
                 outcome.status.value,
-                outcome.ran,
+                counted(outcome.ran, "receiver"),
                 outcome.failed,
                 milliseconds,
                 extra=facts(
@@ -330,5 +331,5 @@ class Worker:
             return
         self._pruned_at = now + _PRUNE_EVERY
         if self._pruning:
-            log.info("Deleted %d deliveries that are past WHOP_KEEP_DAYS.", self._pruning)
+            log.info("Deleted %s past WHOP_KEEP_DAYS.", counted(self._pruning, "delivery"))
         self._pruning = 0

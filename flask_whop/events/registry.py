@@ -6,8 +6,9 @@ module of this package, which is imported when one of its classes is first neede
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
@@ -19,6 +20,8 @@ from flask_whop.events.envelope import Event, UnknownEvent
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from pydantic import JsonValue
 
     from flask_whop.events.anything import AnyEvent
 
@@ -51,12 +54,15 @@ _classes: Final[dict[str, type[AnyEvent]]] = {}
 """The classes found so far, by type. Unknown types aren't remembered, since there can be any number of them."""
 
 
-def parse_event(body: bytes, delivery_id: str = "") -> AnyEvent:
+def parse_event(body: bytes | Mapping[str, JsonValue], delivery_id: str = "") -> AnyEvent:
     """Parse ``body`` into an event of its type's class, or an :class:`UnknownEvent`.
 
+    ``body`` is what was sent, or its JSON object, such as a sample of the test kit.
     ``delivery_id`` is the event's id if the body has none. Raises
     :class:`~flask_whop.errors.Rejected` if the body isn't a JSON object.
     """
+    if isinstance(body, Mapping):
+        body = json.dumps(body).encode()
     envelope = envelope_of(parse_object(body, delivery_id), delivery_id)
     return (event_class(envelope.get("type")) or UnknownEvent)(envelope, body, delivery_id)
 

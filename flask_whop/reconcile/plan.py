@@ -10,6 +10,7 @@ from flask_whop import signals
 from flask_whop.errors import SetupError
 from flask_whop.events import event_class
 from flask_whop.events.offers import SUCCESSORS, can_be_subscribed
+from flask_whop.grammar import counted
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -100,7 +101,7 @@ def make_plan(wish: Wish, webhooks: Collection[Webhook]) -> Plan:
     can't be.
     """
     if len(webhooks) > 1:
-        listed = ", ".join(f"{hook.id} ({_kind(hook)}, {len(hook.events)} events)" for hook in webhooks)
+        listed = ", ".join(f"{hook.id} ({_kind(hook)}, {counted(len(hook.events), 'event')})" for hook in webhooks)
         raise SetupError(f"{len(webhooks)} webhooks deliver to {wish.url}: {listed}. Say which one with --webhook.")
     for webhook in webhooks:
         return _change(wish, webhook)

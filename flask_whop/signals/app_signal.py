@@ -22,6 +22,7 @@ from weakref import ref
 
 from blinker import ANY, NamedSignal
 
+from flask_whop.grammar import counted
 from flask_whop.signals.checks import check_callable
 from flask_whop.signals.terms import Call, Connection, Rival, Terms
 
@@ -67,7 +68,7 @@ class AppSignal(NamedSignal):
     def __repr__(self) -> str:
         """Show the kind, the name and the number of receivers."""
         receivers = {receiver_id for connections in self._alive().values() for receiver_id in connections}
-        return f"<{type(self).__name__} {self._title}: {len(receivers)} receiver{'s' * (len(receivers) != 1)}>"
+        return f"<{type(self).__name__} {self._title}: {counted(len(receivers), 'receiver')}>"
 
     @property
     def _title(self) -> str:

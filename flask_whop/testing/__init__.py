@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flask_whop.testing.fake.webhook import FakeWebhook
     from flask_whop.testing.fake.whop import FakeWhop
     from flask_whop.testing.isolation import isolated_signals
+    from flask_whop.testing.recordings import recorded
     from flask_whop.testing.report import Attempt, EventStory, Fate, Kind, SimulationReport
     from flask_whop.testing.schedule import RETRY_DELAYS
     from flask_whop.testing.scripts import Script, ScriptedReceiver
@@ -37,6 +38,7 @@ else:
             "flask_whop.testing.fake.webhook": "FakeWebhook",
             "flask_whop.testing.fake.whop": "FakeWhop",
             "flask_whop.testing.isolation": "isolated_signals",
+            "flask_whop.testing.recordings": "recorded",
             "flask_whop.testing.report": "Attempt EventStory Fate Kind SimulationReport",
             "flask_whop.signature": "SignedRequest signed",
             "flask_whop.testing.schedule": "RETRY_DELAYS",
@@ -68,6 +70,7 @@ __all__ = [
     "WhopSimulator",
     "WhopTestClient",
     "isolated_signals",
+    "recorded",
     "sample",
     "signed",
 ]

@@ -9,23 +9,27 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast, overload
 from uuid import uuid4
 
 from flask import Flask
-from pydantic import JsonValue
 
 from flask_whop.engine import Outcome
 from flask_whop.engine.installation import Installation
 from flask_whop.engine.worker import run_due
 from flask_whop.errors import CheckFailed, Rejected, SetupError
 from flask_whop.events import AnyEvent, UnknownEvent, parse_event
-from flask_whop.events.samples import sample, type_of
+from flask_whop.events.fields import fill
+from flask_whop.events.samples.scenarios import played, types_of
 from flask_whop.signature import SignedRequest, signed
 from flask_whop.testing.answers import Answer, status_of
+from flask_whop.testing.bodies import body_of
 from flask_whop.testing.clock import Duration, FakeClock, iso, seconds
+from flask_whop.testing.customers import Customers
 from flask_whop.testing.expectations import Expectations
 from flask_whop.testing.isolation import isolated_signals
 from flask_whop.testing.listener import Listener
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
+
+    from flask_whop.events.samples.facts import Facts
 
 E = TypeVar("E", bound=AnyEvent)
 
@@ -66,6 +70,7 @@ class WhopTestClient(Expectations):
         """The clock that both the app and Whop use."""
         self.answers: list[Answer[AnyEvent]] = []
         """All answers, in the order of the deliveries."""
+        self._customers = Customers()
         with ExitStack() as until_closed:
             until_closed.enter_context(isolated_signals(app))
             until_closed.enter_context(self.clock.installed_in(app))
@@ -75,10 +80,10 @@ class WhopTestClient(Expectations):
     @overload
     def deliver(self, event: type[E], /, **how: Unpack[_How]) -> Answer[E]: ...
     @overload
-    def deliver(self, event: str, /, **how: Unpack[_How]) -> Answer[AnyEvent]: ...
+    def deliver(self, event: str | Mapping[str, object], /, **how: Unpack[_How]) -> Answer[AnyEvent]: ...
     def deliver(  # noqa: PLR0913  # what a delivery is made of, each by name
         self,
-        event: type[AnyEvent] | str,
+        event: type[AnyEvent] | str | Mapping[str, object],
         /,
         *,
         data: Mapping[str, object] | None = None,
@@ -91,25 +96,57 @@ class WhopTestClient(Expectations):
     ) -> Answer[Any]:
         """Deliver an event, by its class or its name, and return the answer.
 
-        The body is the :func:`~flask_whop.testing.sample` of the event for a webhook
-        with that ``pin``, happening now by :attr:`clock`. ``data`` replaces fields of
-        its ``data``, ``envelope`` those around it (``timestamp``, ``company_id``,
+        The body is a sample of the event for a webhook with that ``pin``, happening now
+        by :attr:`clock`. Events of different types are about the same customer, and those
+        of one type each about another. Instead of a name, ``event`` may be a whole body,
+        such as a :func:`~flask_whop.testing.recorded` one.
+
+        ``data`` sets fields of the payload, by name or by path (``"user.email"``); an
+        object is merged into the one that is there, and anything else replaces what is
+        there. ``envelope`` sets those around it (``timestamp``, ``company_id``,
         ``previous_attributes``). ``id`` is the id of both event and delivery, by
-        default a new one. ``secret`` signs instead of the app's first one, ``age``
-        earlier.
+        default a new one; the id of the payment or the membership is ``data``'s. ``secret``
+        signs instead of the app's first one, ``age`` earlier.
 
         Raises :class:`~flask_whop.errors.CheckFailed` if it isn't answered 2xx or a
-        receiver fails, unless ``check`` is false, and
-        :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
+        receiver fails, unless ``check`` is false, and always for a field that the payload
+        doesn't have. Raises :class:`~flask_whop.errors.UnknownEventError` if no event has
+        this name.
         """
         __tracebackhide__ = True
-        body = {
-            **sample(type_of(event), pin, **cast("Mapping[str, JsonValue]", data or {})),
-            "id": id or f"msg_{uuid4().hex}",
-            "timestamp": iso(self.clock.now()),
-            **(envelope or {}),
-        }
+        event_id, now = id or f"msg_{uuid4().hex}", self.clock.now()
+        body = body_of(event, data, pin, lambda event_type: self._customers.of(event_type, event_id), now)
+        fill(body, {"id": event_id, "timestamp": iso(now), **(envelope or {})})
         return self.send(body, secret=secret, age=age, check=check)
+
+    def play(
+        self,
+        scenario: str,
+        /,
+        *,
+        about: Mapping[str, Mapping[str, object]] | None = None,
+        pin: str | None = None,
+        check: bool = True,
+    ) -> list[Answer[AnyEvent]]:
+        """Deliver the events of a scenario, in Whop's order, and return the answers.
+
+        They tell one story: ``purchase``, ``trial``, ``renewal-failed``, ``refund``,
+        ``dispute``, ``identity`` or ``churn``, about the same person, membership and
+        payment from the first to the last. :attr:`clock` moves on as the story does.
+        ``about`` replaces fields of its things, wherever they are and in the shape of the
+        ``pin``: ``{"user": {"email": "grace@example.com"}, "plan": {"id": "plan_gold"}}``.
+        For the rest, see :meth:`deliver`.
+
+        Raises :class:`~flask_whop.errors.CheckFailed` if no scenario has this name, or
+        nothing in it has such a field.
+        """
+        __tracebackhide__ = True
+        began, customer = self.clock.now(), self._customers.next(types_of(scenario))
+        answers = []
+        for after, body in played(scenario, pin, customer, began, cast("Facts", about or {})):
+            self.clock.set_to(began + after)
+            answers.append(self.send({**body, "id": f"msg_{uuid4().hex}"}, check=check))
+        return answers
 
     def send(
         self,

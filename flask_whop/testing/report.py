@@ -8,6 +8,7 @@ from datetime import timedelta
 from enum import Enum
 from operator import itemgetter
 
+from flask_whop.grammar import counted
 from flask_whop.testing.schedule import RETRY_DELAYS
 from flask_whop.testing.scripts import ScriptedReceiver
 
@@ -119,7 +120,8 @@ class SimulationReport:
         doubles = sum(attempt.kind is Kind.DUPLICATE for attempt in attempts)
         yield (
             f"{spelled(self.lasted)} simulated: {_count(self.events, 'event')}, {_count(attempts, 'delivery')},"
-            f" {self.retries} of them retries and {doubles} duplicates"
+            f" {self.retries} of them {'a retry' if self.retries == 1 else 'retries'}"
+            f" and {counted(doubles, 'duplicate')}"
         )
         yield _row("arrived", f"{len(self.arrived)}{self._latest()}")
         for fate in (Fate.PENDING, *_LOST):
@@ -160,9 +162,8 @@ def spelled(time: timedelta) -> str:
     return f"{rest} s"
 
 
-def _count(counted: Sequence[object], word: str) -> str:
-    plural = word if len(counted) == 1 else f"{word.removesuffix('y')}ies" if word.endswith("y") else f"{word}s"
-    return f"{len(counted)} {plural}"
+def _count(things: Sequence[object], noun: str) -> str:
+    return counted(len(things), noun)
 
 
 def _row(title: str, text: str) -> str:

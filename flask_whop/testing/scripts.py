@@ -13,6 +13,7 @@ from flask import Flask
 
 from flask_whop.errors import ScriptedFailure
 from flask_whop.events import AnyEvent
+from flask_whop.grammar import counted
 from flask_whop.logs import log
 from flask_whop.testing.clock import FakeClock
 
@@ -61,7 +62,8 @@ class ScriptedReceiver:
 
     def __repr__(self) -> str:
         """Show how often it took effect, and failed."""
-        return f"<ScriptedReceiver {self.name}: {len(self.effects)} effects, {len(self.failures)} failures>"
+        effects, failures = counted(len(self.effects), "effect"), counted(len(self.failures), "failure")
+        return f"<ScriptedReceiver {self.name}: {effects}, {failures}>"
 
 
 def failing(period: timedelta, times: int) -> Script:

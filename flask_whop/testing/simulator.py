@@ -9,23 +9,23 @@ from datetime import datetime, timedelta, timezone
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
-from typing import cast
 from uuid import uuid4
 
 from flask import Flask
-from pydantic import JsonValue
 
 from flask_whop.config import Mode
 from flask_whop.engine.installation import Installation
 from flask_whop.engine.worker import run_due
 from flask_whop.errors import ScriptedFailure
 from flask_whop.events import AnyEvent
-from flask_whop.events.samples import sample, type_of
+from flask_whop.events.samples import type_of
 from flask_whop.signals import EVENT_SIGNALS
 from flask_whop.signals.patterns import matching
 from flask_whop.signature import encoded, signed
 from flask_whop.testing.answers import status_of
+from flask_whop.testing.bodies import body_of
 from flask_whop.testing.clock import Duration, FakeClock, iso, seconds
+from flask_whop.testing.customers import Customers
 from flask_whop.testing.isolation import isolated_signals
 from flask_whop.testing.report import Attempt, EventStory, Fate, Kind, SimulationReport
 from flask_whop.testing.schedule import ANSWER_LIMIT, RETRY_DELAYS, WebhookHealth
@@ -102,6 +102,7 @@ class WhopSimulator:
         self._receivers: list[tuple[ScriptedReceiver, tuple[str, ...]]] = []
         self._due: list[tuple[float, int, Kind, _Sent]] = []
         self._numbers = count(1)
+        self._customers = Customers()
         self._ids = f"msg_{uuid4().hex[:12]}"
 
     def receiver(  # noqa: PLR0913  # what a script may say, each by name
@@ -136,7 +137,7 @@ class WhopSimulator:
 
     def happens(  # noqa: PLR0913  # what an event is made of, each by name
         self,
-        event: type[AnyEvent] | str,
+        event: type[AnyEvent] | str | Mapping[str, object],
         /,
         *,
         after: Duration = 0,
@@ -147,14 +148,13 @@ class WhopSimulator:
     ) -> list[str]:
         """Let an event happen at Whop, ``after`` this long from now, and return its id.
 
-        ``times`` is how many happen, one ``every`` so long. For ``data`` and ``pin``,
-        see :meth:`WhopTestClient.deliver <flask_whop.testing.WhopTestClient.deliver>`.
+        ``times`` is how many happen, one ``every`` so long, each to another customer. For
+        ``event``, ``data`` and ``pin``, see :meth:`WhopTestClient.deliver <flask_whop.testing.WhopTestClient.deliver>`.
 
         Raises :class:`~flask_whop.errors.UnknownEventError` if no event has this name.
         """
-        body = sample(type_of(event), pin, **cast("Mapping[str, JsonValue]", data or {}))
         first = self.clock() + seconds(after)
-        happened = [self._happen(body, first + number * seconds(every)) for number in range(times)]
+        happened = [self._happen(event, data, pin, first + number * seconds(every)) for number in range(times)]
         return [sent.id for sent in happened]
 
     def run(self, duration: Duration | None = None) -> SimulationReport:
@@ -186,11 +186,16 @@ class WhopSimulator:
             for event_type in types:
                 EVENT_SIGNALS[event_type].connect(receiver, self.app, name=receiver.name)
 
-    def _happen(self, body: dict[str, JsonValue], at: float) -> _Sent:
-        event_id = f"{self._ids}_{len(self._events) + 1}"
-        timestamp = iso(datetime.fromtimestamp(at, tz=timezone.utc))
-        signed_body = encoded({**body, "id": event_id, "timestamp": timestamp})
-        sent = _Sent(event_id, str(body["type"]), signed_body, at)
+    def _happen(
+        self,
+        event: type[AnyEvent] | str | Mapping[str, object],
+        data: Mapping[str, object] | None,
+        pin: str | None,
+        at: float,
+    ) -> _Sent:
+        event_id, now = f"{self._ids}_{len(self._events) + 1}", datetime.fromtimestamp(at, tz=timezone.utc)
+        body = body_of(event, data, pin, lambda event_type: self._customers.of(event_type, event_id), now)
+        sent = _Sent(event_id, str(body["type"]), encoded({**body, "id": event_id, "timestamp": iso(now)}), at)
         self._events.append(sent)
         self._plan(at + self._random.uniform(0, self._disorder), Kind.FIRST, sent)
         return sent

@@ -196,7 +196,7 @@ def test_forced_what_had_failed_is_run_and_what_had_been_delivered_only_with_all
     whop.send(PAID, id="msg_retried", logged={"sent_at": ago(DAY)})
     asked = shop.pull("--since", "3d", "--force", input="n\n")
     assert asked.exit_code == 1
-    assert "Run 1 delivery? 1 are from before this store remembers" in asked.output
+    assert "Run 1 delivery? 1 is from before this store remembers" in asked.output
     assert shop.got == []
     result = shop.pull("--since", "3d", "--force", "--yes")
     assert shop.got == ["msg_failed"]

@@ -321,7 +321,7 @@ def test_a_secret_that_cannot_be_written_after_all_is_shown(shop, whop, tmp_path
     def full(*_args, **_how):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("flask_whop.cli.sync.set_key", full)
+    monkeypatch.setattr("flask_whop.cli.env_file.set_key", full)
     result = shop.sync("--yes", "--env-file", str(tmp_path / ".env"))
     [hook] = whop.webhooks.values()
     assert result.exit_code == 1

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from flask import Flask
@@ -16,6 +17,7 @@ from flask import Flask
 from flask_whop import WhopWebhooks
 from flask_whop.cli.sending import over_http, send
 from flask_whop.events import EVENT_TYPES, event_class
+from flask_whop.events.samples.scenarios import scenarios
 from flask_whop.signature import signed
 from flask_whop.stores import MemoryStore
 from flask_whop.testing import sample
@@ -144,6 +146,130 @@ def test_each_event_has_an_id_of_its_own_and_a_duplicate_has_the_same(shop):
     assert sorted(answer["status"] for answer in answers) == ["duplicate"] * 3 + ["processed"] * 3
 
 
+def test_each_event_is_about_a_resource_of_its_own(shop):
+    shop.trigger("payment.succeeded", "--times", "20")
+    shop.trigger("payment.succeeded", "--times", "20")
+    for name in ("id", "user_id", "membership_id"):
+        assert len({getattr(event.data, name) for event in shop.events}) == 40
+    assert len({event.data.user.email for event in shop.events}) == 40
+    assert len({event.data.plan_id for event in shop.events}) == 1
+
+
+def test_a_seed_repeats_exactly(shop):
+    for _ in range(2):
+        assert shop.trigger("payment.succeeded", "--times", "3", "--seed", "monday").exit_code == 0
+    assert len(shop.events) == 3  # the second time, they were duplicates
+    others = Shop()
+    others.trigger("payment.succeeded", "--times", "3", "--seed", "monday")
+    assert [event.raw for event in others.events] == [event.raw for event in shop.events]
+    others.trigger("payment.succeeded", "--seed", "tuesday")
+    assert others.events[3].data.id not in [event.data.id for event in shop.events]
+
+
+def test_what_is_set_is_so_in_each_event(shop):
+    shop.trigger("payment.succeeded", "--times", "2", "--set", "data.id=pay_mine")
+    assert [event.data.id for event in shop.events] == ["pay_mine", "pay_mine"]
+
+
+def test_an_event_happens_when_it_is_signed(shop):
+    shop.trigger("payment.succeeded", "--age", "200")
+    [event] = shop.events
+    age = datetime.now(timezone.utc) - event.timestamp
+    assert timedelta(seconds=200) <= age < timedelta(seconds=290)
+    assert event.data.created_at <= event.data.paid_at <= event.timestamp
+
+
+# Scenarios.
+
+
+@pytest.mark.parametrize("pin", [[], ["--pin", PIN]])
+@pytest.mark.parametrize("name", scenarios())
+def test_a_scenario_delivers_its_events_in_order_up_to_now(shop, name, pin):
+    arrived = []
+    shop.whop.on("*", name="all")(lambda app, event: arrived.append(event))
+    result = shop.trigger("--scenario", name, *pin)
+    answers = json.loads(result.output)
+    assert (result.exit_code, {answer["code"] for answer in answers}) == (0, {200})
+    assert [answer["event"] for answer in answers] == [event.type for event in arrived]
+    assert [event.timestamp for event in arrived] == sorted(event.timestamp for event in arrived)
+    assert datetime.now(timezone.utc) - arrived[-1].timestamp < timedelta(seconds=60)
+    assert not any(event.drift for event in arrived)
+
+
+def test_scenarios_are_shown_with_their_events(shop):
+    heading, first, *_ = shop.run("trigger", "--scenario", "purchase", "--in-process").output.splitlines()
+    assert heading.split() == ["EVENT", "CODE", "STATUS", "MS", "ID"]
+    assert first.split()[:3] == ["payment.created", "200", "unhandled"]
+
+
+def test_several_scenarios_are_of_several_people_and_a_seed_repeats_them(shop):
+    shop.trigger("--scenario", "refund", "--times", "3", "--seed", "x")
+    payments, refunds = (
+        [event.data for event in shop.events if event.type.startswith(kind)] for kind in ("pay", "ref")
+    )
+    assert len({payment.user_id for payment in payments}) == 3
+    assert [refund.payment_id for refund in refunds] == [payment.id for payment in payments]
+    others = Shop()
+    others.trigger("--scenario", "refund", "--times", "3", "--seed", "x")
+    assert [event.raw for event in others.events] == [event.raw for event in shop.events]
+
+
+def test_what_is_set_in_a_scenario_is_so_wherever_the_thing_is(shop):
+    shop.trigger("--scenario", "refund", "--set", "user.email=grace@example.com", "--set", "payment.total=12.5")
+    payment, refund = shop.events[0].data, shop.events[-1].data
+    assert (payment.user.email, str(payment.total)) == ("grace@example.com", "12.50 USD")
+    assert (refund.payment.user.email, str(refund.payment.total)) == ("grace@example.com", "12.50 USD")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--scenario", "purchse"], "'purchase', 'trial', 'renewal-failed', 'refund', 'dispute', 'identity', 'churn'"),
+        (["--scenario", "trial", "payment.succeeded"], "leave out TYPE and --body"),
+        (["--scenario", "trial", "--body", "-"], "leave out TYPE and --body"),
+        (["--scenario", "trial", "--set", "email=x"], "THING.FIELD=VALUE"),
+        (["--scenario", "trial", "--set", "user.emial=x"], "Did you mean user.email"),
+        ([], "Name the TYPE of an event, or a --scenario"),
+    ],
+)
+def test_a_scenario_that_cant_be_told_is_explained(shop, arguments, word):
+    result = shop.trigger(*arguments)
+    assert result.exit_code != 0
+    assert word in result.output
+    assert shop.events == []
+
+
+# Samples.
+
+
+def test_a_sample_is_printed_as_json_in_either_shape(shop):
+    assert json.loads(shop.run("sample", "payment.succeeded").output) == sample("payment.succeeded")
+    assert json.loads(shop.run("sample", "payment.succeeded", "--pin", PIN).output) == sample("payment.succeeded", PIN)
+
+
+def test_a_seed_prints_another_event_and_the_same_each_time(shop):
+    one, same, other = (
+        json.loads(shop.run("sample", "payment.succeeded", "--seed", seed).output) for seed in ("a", "a", "b")
+    )
+    assert one == same
+    assert one["data"]["id"] != other["data"]["id"]
+
+
+def test_a_printed_sample_can_be_delivered(shop, tmp_path):
+    (tmp_path / "body.json").write_text(shop.run("sample", "refund.created").output)
+    assert shop.trigger("refund.created", "--body", str(tmp_path / "body.json")).exit_code == 0
+    assert shop.events[0].data.id == sample("refund.created")["data"]["id"]
+
+
+def test_a_sample_of_no_event_names_the_nearest(shop):
+    result = shop.run("sample", "payment.suceeded")
+    assert result.exit_code == 1
+    assert "'payment.succeeded'" in result.output
+
+
+# Deliveries that go wrong, and signatures.
+
+
 def test_reordered_duplicates_are_delivered_all(shop):
     answers = json.loads(shop.trigger("payment.succeeded", "--times", "20", "--duplicate", "--reorder").output)
     assert len(answers) == 40
@@ -165,11 +291,58 @@ def test_values_are_set_by_their_paths_as_json_or_as_text(shop):
     assert event.raw["data"]["metadata"] == {"seat": 7}
 
 
-@pytest.mark.parametrize("setting", ["nothing", "=x", "data.id.deeper.0=x", "type.0=x"])
-def test_a_setting_that_fits_nowhere_is_refused_or_makes_its_place(shop, setting):
+@pytest.mark.parametrize(
+    ("setting", "advice"),
+    [
+        ("nothing", "--set takes PATH=VALUE"),
+        ("=x", "--set takes PATH=VALUE"),
+        ("data.id.deeper.0=x", "data.id has no parts"),
+        ("type.0=x", "type has no parts"),
+        ("data.user.emial=x", "the nearest is 'user.email'"),
+        ("status=x", "the nearest is 'data.status'"),
+        ("id=not an id", "--set id= takes an id as Whop's"),
+    ],
+)
+def test_a_setting_that_fits_nowhere_is_refused(shop, setting, advice):
     result = shop.trigger("payment.succeeded", "--set", setting)
     assert "Traceback" not in result.output
-    assert result.exit_code in (0, 1, 2)
+    assert advice in result.output
+    assert (result.exit_code, shop.events) in ((1, []), (2, []))
+
+
+def test_an_id_that_is_set_is_the_events_and_the_deliverys(shop):
+    for status in ("processed", "duplicate"):
+        [answer] = json.loads(shop.trigger("payment.succeeded", "--set", "id=msg_mine").stdout)
+        assert (answer["delivery_id"], answer["status"]) == ("msg_mine", status)
+    [answer] = json.loads(shop.trigger("payment.succeeded", "--set", "id=7", "--set", "data.id=pay_7").stdout)
+    assert [(event.id, event.data.id[:5]) for event in shop.events][1:] == [("7", "pay_7")]
+    result = shop.trigger("payment.succeeded", "--set", "id=msg_2", "--times", "2")
+    assert result.exit_code == 2
+    assert "--duplicate" in result.output
+
+
+@pytest.mark.parametrize("arguments", [(), ("--body", "-")])
+def test_a_pattern_is_answered_with_the_events_that_it_matches(shop, arguments):
+    result = shop.trigger("refund.*", *arguments, input="{}")
+    assert result.exit_code == 1
+    assert "'refund.*' is a pattern, and one event's name is needed; it matches refund.created" in result.output
+    assert shop.trigger("payment.succeeded", "--pin", "latest").exit_code == 1
+
+
+def test_what_receivers_print_is_not_in_the_json(shop, capfd):
+    logged = logging.StreamHandler(sys.__stdout__)  # as an app's that logs to standard output
+
+    @shop.whop.on("payment.succeeded", name="chatty")
+    def chatty(app, event):
+        print("printed")  # noqa: T201  # as receivers do
+        os.write(1, b"written\n")
+        logged.emit(logging.makeLogRecord({"msg": "logged"}))
+
+    result = shop.trigger("payment.succeeded")
+    assert [answer["status"] for answer in json.loads(result.stdout)] == ["processed"]
+    assert "printed" in result.stderr
+    assert capfd.readouterr().out == ""
+    assert "printed" in shop.run("trigger", "payment.succeeded", "--in-process").stdout
 
 
 def test_the_shape_goes_by_the_pin(shop):
@@ -200,10 +373,21 @@ def test_a_bad_signature_is_to_be_refused(shop):
     assert (result.exit_code, json.loads(result.output)[0]["code"], shop.events) == (0, 401, [])
 
 
-@pytest.mark.parametrize(("age", "code"), [("200", 200), ("400", 401), ("-400", 401)])
+@pytest.mark.parametrize(
+    ("age", "code"),
+    [("200", 200), ("400", 401), ("-400", 401), ("4m", 200), ("10m", 401), ("-10m", 401), ("1.5h", 401)],
+)
 def test_an_old_or_early_signature_is_refused_beyond_the_tolerance(shop, age, code):
     result = shop.trigger("payment.succeeded", f"--age={age}")
     assert (result.exit_code, json.loads(result.output)[0]["code"]) == (0, code)
+
+
+def test_an_age_that_is_none_is_refused_with_examples(shop):
+    result = shop.trigger("payment.succeeded", "--age", "old")
+    assert result.exit_code == 2
+    assert "400, 90s, 10m or 2h" in result.output
+    for age in ("99999999d", "-99999999d"):
+        assert "between 1970 and 9999" in shop.trigger("payment.succeeded", f"--age={age}").output
 
 
 def test_what_is_not_answered_2xx_is_a_failure_of_the_command(shop):
@@ -248,6 +432,9 @@ def test_the_names_of_events_are_completed_in_the_shell(shop):
         for name, value in environment.items():
             patch.setenv(name, value)
         assert "payment.succeeded" in completer.complete()
+        patch.setenv("COMP_WORDS", "trigger --scenario re")
+        patch.setenv("COMP_CWORD", "2")
+        assert {"renewal-failed", "refund"} <= set(completer.complete().split())
 
 
 # What Whop sends, and who listens.
@@ -279,7 +466,8 @@ def test_one_event_is_shown_with_its_fields_and_a_receiver_that_works(shop):
 def test_each_event_can_be_shown(shop, event_type):
     result = shop.run("events", event_type)
     assert result.exit_code == 0, result.output
-    assert f"event.data is a {event_class(event_type).payload_class.__name__}" in result.output
+    payload = event_class(event_type).payload_class.__name__
+    assert f"event.data is {'an' if payload[0] in 'AEIOU' else 'a'} {payload}" in result.output
 
 
 def test_events_are_json_for_a_script(shop):
@@ -298,7 +486,7 @@ def test_an_unknown_name_gives_the_nearest(shop):
     assert "'membership.activated'" in result.output
 
 
-@pytest.mark.parametrize("command", ["events", "trigger"])
+@pytest.mark.parametrize("command", ["events", "sample", "trigger"])
 def test_every_command_has_help_that_ends_in_an_example(shop, command):
     assert f"flask whop {command}" in shop.run(command, "--help").output.partition("Example:")[2]
 

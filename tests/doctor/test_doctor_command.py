@@ -605,7 +605,7 @@ def project(tmp_path):
         **os.environ,
         "WHOP_WEBHOOK_SECRET": SECRET,
         "PYTHONPATH": f"{tmp_path}:{ROOT}",
-        "COLUMNS": "80",
+        "COLUMNS": "60",
     }
     environment.pop("NO_COLOR", None)
     return {
@@ -638,7 +638,9 @@ def test_in_a_terminal_it_is_coloured_and_wrapped(project):
     text = output.decode()
     assert process.returncode == 1
     assert "\x1b[31m\x1b[1merror W103" in text
-    assert max(len(line) for line in text.splitlines() if line.startswith("  fix")) <= 80
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert [line for line in lines if re.match(r" {22}\S", line)], "what a check found goes on below itself"
 
 
 def test_every_finding_of_the_catalog_has_its_name_as_its_id_and_says_what_why_and_the_fix():

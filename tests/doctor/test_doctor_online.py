@@ -53,7 +53,7 @@ def shop(whop, tmp_path):
 def test_a_webhook_that_fits_has_no_finding(shop, whop):
     hook = whop.webhook(URL, [PAID])
     assert shop.findings() == {}
-    assert f"{hook.id} (enabled, 1 events, no pin)" in shop.doctor().output
+    assert f"{hook.id} (enabled, 1 event, no pin)" in shop.doctor().output
 
 
 def test_what_is_not_there_is_found(shop, whop):

@@ -246,7 +246,7 @@ def test_each_delivery_is_one_line_with_id_type_account_outcome_and_time(sender,
         sender.deliver("payment.succeeded", id="msg_logged")
     [line] = lines(caplog)
     assert line.startswith(
-        "Delivery msg_logged payment.succeeded biz_1: processed, 1 receivers called, 0 failed, secret 0, "
+        "Delivery msg_logged payment.succeeded biz_1: processed, 1 receiver called, 0 failed, secret 0, "
     )
     assert line.endswith(" ms")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from flask_whop import signals
-from flask_whop.errors import CurrencyMismatch, FlaskWhopError, UnknownEventError
+from flask_whop.errors import CheckFailed, CurrencyMismatch, FlaskWhopError, UnknownEventError
 from flask_whop.events import EVENT_TYPES, Money, event_class, parse_event
 from flask_whop.events.samples import _shapes
 from flask_whop.testing import sample
@@ -475,9 +475,29 @@ def test_the_shape_of_a_sample_goes_by_its_pin():
 
 
 def test_a_sample_takes_other_values_by_keyword():
-    assert (
-        sample("payment.succeeded", status="void", note="x")["data"].items() >= {"status": "void", "note": "x"}.items()
-    )
+    data = sample("payment.succeeded", status="void", metadata={"note": "x"})["data"]
+    assert (data["status"], data["metadata"]) == ("void", {"note": "x"})
+
+
+@pytest.mark.parametrize("pin", [None, PIN])
+def test_a_sample_is_parsed_as_it_is(pin):
+    body = sample("payment.succeeded", pin)
+    event = parse_event(body)
+    assert (event.id, event.drift, event.raw) == (body["id"], (), body)
+
+
+@pytest.mark.parametrize("pin", ["latest", "2026", "2026-13-01", "2026-10-15-x", "v1", ""])
+def test_a_pin_that_is_no_date_is_refused(pin):
+    with pytest.raises(CheckFailed, match="A pin is a date, such as 2026-10-15 or 2026-10-15-1"):
+        sample("payment.succeeded", pin)
+
+
+@pytest.mark.parametrize("pattern", ["payment.*", "*", "payment.succeede?", "refund.[cu]*"])
+def test_a_pattern_is_no_event(pattern):
+    with pytest.raises(UnknownEventError, match="is a pattern, and one event's name is needed; it matches "):
+        sample(pattern)
+    with pytest.raises(UnknownEventError, match=r"'nothing\.\*' is a pattern, .* it matches none"):
+        sample("nothing.*")
 
 
 def test_a_sample_says_what_its_event_says():
@@ -521,7 +541,7 @@ def mutate(data, steps):
             if what == "drop":
                 holder.pop(path[-1], None)
             else:
-                holder[path[-1] if what == "set" else "something_new"] = junk
+                holder[str(path[-1]) if what == "set" else "something_new"] = junk
     return data
 
 

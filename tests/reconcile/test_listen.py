@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
 import select
 import signal
 import socket
+import subprocess
 import threading
 import time
 from datetime import datetime, timezone
@@ -144,6 +146,28 @@ def test_without_a_terminal_the_webhooks_are_listed_and_one_has_to_be_named(whop
     assert all(hook.id in output for hook in hooks)
     assert "Say which of these webhooks with --webhook" in output
     assert listening.returncode != 0
+
+
+def test_for_a_script_each_delivery_is_a_line_of_json_and_nothing_is_asked(whop, site):
+    hooks = [whop.webhook(ELSEWHERE, [PAID]), whop.webhook("https://other.example/hook", [PAID])]
+    for arguments, advice in (((), b"--webhook"), (("--webhook", hooks[0].id), b"--json can't ask: pass --yes")):
+        output, _ = site.command("listen", "--json", *arguments, stdin=-3).communicate(timeout=30)
+        assert advice in output
+        assert b"delivers to" not in output
+    for number in range(2):
+        whop.send(PAID, logged={}, id=f"msg_{number}")
+    site.serve()
+    options = ("--webhook", hooks[0].id, "--url", site.url, "--replay-last", "2", "--yes", "--json")
+    listening = site.command("listen", *options, stdin=-3, stderr=subprocess.PIPE, start_new_session=True)
+    lines = [json.loads(listening.stdout.readline()) for _ in range(2)]
+    os.killpg(listening.pid, signal.SIGINT)
+    rest, told = listening.communicate(timeout=30)
+    assert [(line["delivery_id"], line["type"], line["code"], line["status"]) for line in lines] == [
+        (f"msg_{number}", PAID, 200, "processed") for number in range(2)
+    ]
+    assert all(line["late"] >= 0 and line["at"] > 0 and line["milliseconds"] > 0 for line in lines)
+    assert rest == b""
+    assert b"Sent 2 deliveries: 2 answered 2xx, 0 otherwise." in told
 
 
 def test_a_rate_limit_slows_it_down_and_a_lost_permission_ends_it(whop, site, terminal):

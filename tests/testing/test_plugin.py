@@ -150,6 +150,18 @@ def test_an_app_without_the_extension_is_told_so(project):
     result.stdout.fnmatch_lines(["*WhopWebhooks isn't set up for this app: call WhopWebhooks(app)*"])
 
 
+def test_an_app_that_reads_no_secret_needs_none(project, monkeypatch):
+    monkeypatch.delenv("WHOP_WEBHOOK_SECRET", raising=False)
+    project.makeconftest(CONFTEST.replace('"WHOP_WEBHOOK_SECRET"', '"TESTING"').replace(repr(SECRET), "True"))
+    project.makepyfile(
+        """
+        def test_a_payment(whop):
+            assert whop.deliver("payment.succeeded").status_code == 200
+        """
+    )
+    project.runpytest_subprocess().assert_outcomes(passed=1)
+
+
 def test_a_fixture_of_the_same_name_takes_its_place(project):
     project.makepyfile(
         """

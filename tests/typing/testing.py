@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from flask import Flask
 from typing_extensions import assert_type
 
-from flask_whop.events import AnyEvent, Payment, PaymentFailed, PaymentSucceeded
+from flask_whop.events import AnyEvent, Payment, PaymentFailed, PaymentSucceeded, parse_event
 from flask_whop.testing import (
     Answer,
     CheckFailed,
@@ -20,6 +20,8 @@ from flask_whop.testing import (
     WhopSimulator,
     WhopTestClient,
     isolated_signals,
+    recorded,
+    sample,
 )
 
 
@@ -35,6 +37,8 @@ def test_by_class(whop: WhopTestClient) -> None:
 
 def test_by_name(whop: WhopTestClient) -> None:
     assert_type(whop.deliver("payment.succeeded", check=False), Answer[AnyEvent])
+    assert_type(whop.deliver(recorded("refund.json"), data={"user.email": "a@b.c"}), Answer[AnyEvent])
+    assert_type(parse_event(sample("payment.succeeded")), AnyEvent)
     assert_type(whop.send({"type": "comet.sighted"}), Answer[AnyEvent])
     assert_type(whop.assert_received("payment.*"), list[AnyEvent])
     assert_type(whop.assert_failed(KeyError, receiver="fulfil").error, Exception)

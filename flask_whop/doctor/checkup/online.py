@@ -9,6 +9,7 @@ from flask_whop.doctor.checkup import catalog
 from flask_whop.doctor.finding import Check, Finding
 from flask_whop.errors import FlaskWhopError
 from flask_whop.events.offers import can_be_subscribed, permission_of
+from flask_whop.grammar import counted
 from flask_whop.reconcile.plan import events_with_receivers
 from flask_whop.reconcile.webhooks import address_of, api_of, same_address, webhooks_at
 
@@ -47,8 +48,9 @@ def check_online(
 
 
 def _described(webhook: Webhook) -> str:
+    events = counted(len(webhook.events), "event")
     pin = f"pinned to {webhook.pin}" if webhook.pin else "no pin"
-    return f"{webhook.id} ({'enabled' if webhook.enabled else 'disabled'}, {len(webhook.events)} events, {pin})"
+    return f"{webhook.id} ({'enabled' if webhook.enabled else 'disabled'}, {events}, {pin})"
 
 
 def _check(installation: Installation, api: WhopApi, webhook: Webhook, address: str | None) -> list[Finding]:

@@ -10,6 +10,7 @@ from flask_whop.doctor.checkup import catalog
 from flask_whop.doctor.finding import Check, Finding
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import StoreUnavailable
+from flask_whop.grammar import counted
 from flask_whop.signals.app_signal import AppSignal
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def check_receivers(app: Flask) -> Check:
     by_event = receivers_by_event(app)
     names = dict.fromkeys(name for several in by_event.values() for name in several)
     unknown = ", and of unknown ones" if "*" in by_event else ""
-    summary = f"{_counted(len(names), 'receiver')} of {_counted(len(by_event.keys() - {'*'}), 'event')}{unknown}"
+    summary = f"{counted(len(names), 'receiver')} of {counted(len(by_event.keys() - {'*'}), 'event')}{unknown}"
     if not by_event:
         return Check("receivers", "none", [catalog.W401])
     findings: list[Finding] = []
@@ -64,10 +65,6 @@ def _orphans(app: Flask) -> list[Finding]:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + (" and others" if len(names) > _LISTED else "")
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 _NAMES: Final[Sequence[tuple[Finding, Callable[[str], bool]]]] = (

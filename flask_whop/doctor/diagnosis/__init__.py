@@ -22,6 +22,7 @@ from flask_whop.doctor.diagnosis.guesses import WHOP_SECRET, bodies, keys
 from flask_whop.doctor.diagnosis.mistakes import Mistake as Mistake
 from flask_whop.doctor.finding import Finding
 from flask_whop.errors import Rejected
+from flask_whop.grammar import counted
 from flask_whop.signature import candidates_in, read_headers, read_legacy_header
 
 MAX_HASHED: Final = 32 * MAX_BODY
@@ -117,13 +118,13 @@ def _out_of_time(age: float, tolerance: float) -> Finding | None:
     if abs(age) <= tolerance:
         return None
     mistake = Mistake.CLOCK_FAST if age > 0 else Mistake.CLOCK_SLOW
-    return mistake.finding(age=round(abs(age)), tolerance=round(tolerance))
+    return mistake.finding(age=counted(round(abs(age)), "second"), tolerance=round(tolerance))
 
 
 def _without_body(headers: Mapping[str, str]) -> Finding:
     length = headers.get("content-length", "").strip()
     if re.fullmatch(r"[1-9][0-9]{0,18}", length, re.ASCII):
-        return Mistake.BODY_EATEN.finding(length=length)
+        return Mistake.BODY_EATEN.finding(length=counted(int(length), "byte"))
     return Mistake.BODY_EMPTY.finding()
 
 

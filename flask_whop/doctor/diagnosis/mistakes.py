@@ -132,7 +132,7 @@ _TEXTS = (
     ),
     Finding(
         Mistake.BODY_EATEN.value,
-        "The request announces a body of {length} bytes, and none of it is left.",
+        "The request announces a body of {length}, and none of it is left.",
         "Something reads the stream before the webhook's route does: WSGI middleware that logs or inspects requests,"
         " a url_value_preprocessor of the app, or a receiver of Flask's request_started.",
         "Let it leave the webhook's route alone, or put the bytes back: environ['wsgi.input'] = io.BytesIO(body)."
@@ -154,7 +154,7 @@ _TEXTS = (
     ),
     Finding(
         Mistake.CLOCK_FAST.value,
-        "The signature is good, but {age} seconds old; the tolerance is {tolerance}.",
+        "The signature is good, but {age} old; the tolerance is {tolerance}.",
         "Whop signs each try afresh, so this machine's clock is fast by about that much, or the request was held up, or"
         " someone who saw it sent it again.",
         "Compare the clock with a time server (timedatectl, chronyc tracking). If it's right, look for a queue between"
@@ -162,7 +162,7 @@ _TEXTS = (
     ),
     Finding(
         Mistake.CLOCK_SLOW.value,
-        "The signature is good, but {age} seconds ahead of this machine's clock; the tolerance is {tolerance}.",
+        "The signature is good, but {age} ahead of this machine's clock; the tolerance is {tolerance}.",
         "This machine's clock is slow by about that much.",
         "Set the clock from a time server (timedatectl, chronyc tracking). Leave WHOP_WEBHOOK_TOLERANCE as it is.",
     ),

@@ -9,7 +9,6 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from flask_whop.events.offers import can_be_subscribed
-from flask_whop.events.samples import sample
 from flask_whop.testing.fake.server import Asked, Refusal, Reply
 from flask_whop.testing.fake.webhook import OWN_ACCOUNT, SUCCESS, FakeWebhook
 
@@ -197,8 +196,7 @@ class FakeApi:
         event = asked.json.get("event")
         if not isinstance(event, str) or event not in hook.events:
             raise Refusal(400, "bad_request", "That event can't be tested.")
-        body = {**sample(event, hook.api_version_date), "id": f"msg_{token_hex(10)}"}
-        return self._tried(self._whop.deliver(hook, body))
+        return self._tried(self._whop.deliver(hook, self._whop.body_of(event, hook, f"msg_{token_hex(10)}")))
 
     def _tried(self, status: int) -> Reply:
         return Reply(200, {"status": status, "body": None, "success": status in SUCCESS})

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
 from itertools import count
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from flask_whop.events import AnyEvent
-from flask_whop.events.samples import sample, type_of
+from flask_whop.events.samples import type_of
+from flask_whop.testing.bodies import body_of
+from flask_whop.testing.customers import Customers
 from flask_whop.testing.fake.api import FakeApi, Trouble
 from flask_whop.testing.fake.server import Asked, FakeServer, Reply
 from flask_whop.testing.fake.webhook import SUCCESS, FakeWebhook, iso_of, post
@@ -60,6 +63,7 @@ class FakeWhop:
         self.clock: Callable[[], float] = clock
         self._numbers = count(1)
         self._lock = threading.RLock()
+        self._customers = Customers()
         self._appears: dict[str, float] = {}
         self._api = FakeApi(self, rate_limit)
         self._server = FakeServer(self._answer)
@@ -110,24 +114,30 @@ class FakeWhop:
     ) -> str:
         """Let an event happen: deliver it to each webhook that is enabled and subscribed; return its id.
 
-        ``data`` replaces fields of the sample's ``data``. With ``logged`` nothing is sent, and
-        the log says this of an attempt that was: ``success``, ``sent_at`` and so on.
+        Events of one type are each about another customer. ``data`` sets fields of the
+        sample's ``data``. With ``logged`` nothing is sent, and the log says this of an
+        attempt that was: ``success``, ``sent_at`` and so on.
         """
         event_type = type_of(event)
         event_id = id or f"msg_{token_hex(10)}"
         for hook in list(self.webhooks.values()):
             if not hook.enabled or event_type not in hook.events:
                 continue
-            body = {
-                **sample(event_type, hook.api_version_date, **(data or {})),
-                "id": event_id,
-                "timestamp": iso_of(self.clock()),
-            }
+            body = self.body_of(event_type, hook, event_id, data)
             if logged is None:
                 self.deliver(hook, body)
             else:
                 self.add_row(hook, body, logged)
         return event_id
+
+    def body_of(
+        self, event_type: str, hook: FakeWebhook, event_id: str, data: Mapping[str, object] | None = None
+    ) -> dict[str, JsonValue]:
+        """Make the body of an event that happens now, in the shape of a webhook."""
+        now = datetime.fromtimestamp(self.clock(), tz=timezone.utc)
+        with self._lock:
+            customer = self._customers.of(event_type, event_id)
+        return {**body_of(event_type, data, hook.api_version_date, lambda _: customer, now), "id": event_id}
 
     def deliver(self, hook: FakeWebhook, body: Mapping[str, JsonValue], *, replayed_from: str | None = None) -> int:
         """Deliver a body, signed; log the attempt, and return the status of the answer, 0 if there is none."""
