@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from functools import wraps
+from itertools import groupby
 from typing import ParamSpec, TypeAlias
 
 from flask import Blueprint, Response, current_app, redirect, render_template, request, session, url_for
@@ -78,17 +79,19 @@ def overview() -> ResponseReturnValue:
     """Show the courses, the people, and the books."""
     people = func.count(Membership.id).filter(Membership.status.in_(WITH_ACCESS))
     courses = select(Course, people).outerjoin(Membership, Membership.course_id == Course.id)
-    memberships = select(Membership).join(Membership.person).order_by(Person.name, Membership.id)
-    entries = select(Entry).order_by(Entry.booked_at.desc(), Entry.document_id, Entry.kind.desc())
+    by_name = func.coalesce(Person.name, Person.email, Person.id), Membership.id
+    memberships = select(Membership).join(Membership.person).order_by(*by_name).limit(MOST_SHOWN)
+    entries = select(Entry).order_by(Entry.booked_at.desc(), Entry.document_id, Entry.kind).limit(MOST_SHOWN)
     books, earned = sums()
     return render_template(
         "overview.html",
         courses=db.session.execute(courses.group_by(Course.id).order_by(Course.title)).all(),
-        memberships=db.session.scalars(memberships.limit(MOST_SHOWN)).all(),
-        entries=db.session.scalars(entries.limit(MOST_SHOWN)).all(),
+        memberships=db.session.scalars(memberships).all(),
+        documents=[list(lines) for _, lines in groupby(db.session.scalars(entries), lambda line: line.document_id)],
         books=books,
         earned=earned,
         with_access=WITH_ACCESS,
+        most_shown=MOST_SHOWN,
     )
 
 
