@@ -16,8 +16,9 @@ from flask_whop.events import (
 )
 
 
-# Whop sends an activation as membership.updated too. That does no harm here: both say the same, and
-# skip_stale keeps the newest, so a late "active" doesn't give access back that a later refund took.
+# Whop tells an activation twice, as membership.updated too, which does no harm here: the row is
+# written again, with the same values. With skip_stale, an activation that comes late, after the end
+# of the membership, gives no access back.
 @whop.on(MembershipActivated, MembershipUpdated, MembershipDeactivated, skip_stale=True)
 def keep_access(app: Flask, event: MembershipActivated | MembershipUpdated | MembershipDeactivated) -> None:
     """Grant or revoke access to a course."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import smtplib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -312,3 +313,22 @@ def test_without_a_password_nobody_gets_in(app: Flask) -> None:
 
 def test_the_migrations_make_the_tables_that_the_models_and_flask_whop_need(app: Flask) -> None:
     assert app.test_cli_runner().invoke(args=["db", "check"]).exit_code == 0
+
+
+def test_the_commands_of_the_readme_do_what_it_says(app: Flask, staff: FlaskClient) -> None:
+    def flask(command: str) -> str:
+        in_process = ["--in-process"] if "trigger" in command else []
+        result = app.test_cli_runner().invoke(args=[*shlex.split(command), *in_process])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    readme = Path(__file__).parents[1] / "README.md"
+    upgrade, *triggers, deliveries = re.findall(r"^flask ([^&#\n]+?) *(?:#.*)?$", readme.read_text(), re.MULTILINE)
+    for command in (upgrade, *triggers):
+        flask(command)
+    flask("whop work --once")
+    assert len(mails(app)) == 1
+    page = staff.get("/").text
+    assert "0 people have access" in page
+    assert "\N{MINUS SIGN}9.50 USD" in page
+    assert "dispute.updated" in flask(deliveries)
