@@ -28,21 +28,23 @@ def keep_access(app: Flask, event: MembershipActivated | MembershipUpdated | Mem
             "Whop sent the membership without its product, person or status; the webhook's app may not read them."
         )
     user, product = membership.user, membership.product
-    save(Course, id=membership.product_id, **known(title=product and product.title))
-    save(Person, id=membership.user_id, **known(name=user and user.name, email=user and user.email))
+    save(Course, {"id": membership.product_id}, at_first={"title": product and product.title})
+    save(Person, {"id": membership.user_id, **known(name=user and user.name, email=user and user.email)})
     save(
         Membership,
-        id=membership.id,
-        course_id=membership.product_id,
-        person_id=membership.user_id,
-        status=membership.status,
-        ends_at=membership.current_period_end,
-        renews=not membership.cancel_at_period_end,
-        license_key=membership.license_key,
+        {
+            "id": membership.id,
+            "course_id": membership.product_id,
+            "person_id": membership.user_id,
+            "status": membership.status,
+            "ends_at": membership.current_period_end,
+            "renews": not membership.cancel_at_period_end,
+            "license_key": membership.license_key,
+        },
     )
 
 
 @whop.on(ProductCreated, ProductUpdated, skip_stale=True)
 def name_course(app: Flask, event: ProductCreated | ProductUpdated) -> None:
     """Call a course as its product is called now."""
-    save(Course, id=event.data.id, **known(title=event.data.title))
+    save(Course, {"id": event.data.id, **known(title=event.data.title)})

@@ -35,7 +35,7 @@ def book_payment(app: Flask, event: PaymentSucceeded) -> None:
         raise GiveUp(f"{payment.id} is paid out in another currency; book it by hand. {error}") from error
     if payment.user_id:
         email = payment.customer_email or (payment.user and payment.user.email)
-        save(Person, id=payment.user_id, **known(name=payment.user and payment.user.name, email=email))
+        save(Person, {"id": payment.user_id, **known(name=payment.user and payment.user.name, email=email)})
     book(payment, "payment", paid, payment.id, payment.product_id)
     book(payment, "fees", -fees, payment.id, payment.product_id)
 
@@ -78,13 +78,13 @@ def book(
     if not money:
         db.session.execute(delete(Entry).where(Entry.document_id == document.id, Entry.kind == kind))
         return
-    save(
-        Entry,
-        document_id=document.id,
-        kind=kind,
-        payment_id=payment_id,
-        course_id=course_id,
-        amount=money.amount,
-        currency=money.currency,
-        booked_at=document.created_at or datetime.now(timezone.utc),
-    )
+    line = {
+        "document_id": document.id,
+        "kind": kind,
+        "payment_id": payment_id,
+        "course_id": course_id,
+        "amount": money.amount,
+        "currency": money.currency,
+        "booked_at": document.created_at or datetime.now(timezone.utc),
+    }
+    save(Entry, line)

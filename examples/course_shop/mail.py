@@ -8,6 +8,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from flask import Flask
+from sqlalchemy import select
 
 from examples.course_shop.models import Person, db
 from examples.course_shop.webhooks import whop
@@ -22,16 +23,17 @@ PERMANENT = 500  # SMTP's codes from here on say that trying again won't help
 def welcome(app: Flask, event: MembershipActivated) -> None:
     """Welcome a person to a course, with the license key if the product has one."""
     membership = event.data
-    person = db.session.get(Person, membership.user_id)
-    address = (membership.user and membership.user.email) or (person and person.email)
+    address = membership.user and membership.user.email
     if not address:  # webhooks with a version pin send it with the payment alone
-        raise RetryLater(f"The address of {membership.user_id} hasn't come yet.", after=timedelta(minutes=1))
+        address = db.session.scalar(select(Person.email).where(Person.id == membership.user_id))
+    if not address:
+        raise RetryLater("The buyer's address hasn't come yet.", after=timedelta(minutes=1))
     title = (membership.product and membership.product.title) or "your course"
     letter = EmailMessage()
     # If the process dies before the receipt is written, the letter goes out twice, as one and the same letter.
     letter["Message-ID"] = f"<{event.idempotency_key(welcome)}@{app.config['MAIL_FROM'].partition('@')[2]}>"
     letter["From"], letter["To"] = app.config["MAIL_FROM"], address
-    letter["Subject"] = f"Welcome to {title}"
+    letter["Subject"] = " ".join(f"Welcome to {title}".split())
     key = f"\nYour license key: {membership.license_key}\n" if membership.license_key else ""
     letter.set_content(f"You now have access to {title}.\n{key}")
     send(app, letter)

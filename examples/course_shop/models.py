@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import ClassVar
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, DateTime, ForeignKey, String, TypeDecorator, inspect
+from sqlalchemy import BigInteger, DateTime, ForeignKey, TypeDecorator, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -45,7 +46,7 @@ class Exact(TypeDecorator[Decimal]):
 class Base(DeclarativeBase):
     """What the tables have in common."""
 
-    type_annotation_map: ClassVar = {Decimal: Exact, datetime: DateTime(timezone=True), str: String(255)}
+    type_annotation_map: ClassVar = {Decimal: Exact, datetime: DateTime(timezone=True)}
 
 
 db = SQLAlchemy(metadata=Base.metadata)  # models derive from Base, which type checkers know, unlike db.Model
@@ -105,9 +106,14 @@ class Entry(Base):
         return Money(self.amount, self.currency)
 
 
-def save(model: type[Base], **values: object) -> None:
-    """Insert a row, or update these columns of it: one statement, since two workers may do so at once."""
-    insert = INSERT[db.session.get_bind().dialect.name](model).values(**values)
+def save(
+    model: type[Base], values: Mapping[str, object], at_first: Mapping[str, object] = MappingProxyType({})
+) -> None:
+    """Insert a row, or update these columns of it: one statement, since two workers may do so at once.
+
+    The columns ``at_first`` are left as they are in a row that's there already.
+    """
+    insert = INSERT[db.session.get_bind().dialect.name](model).values({**values, **at_first})
     db.session.execute(insert.on_conflict_do_update(index_elements=inspect(model).primary_key, set_=values))
 
 

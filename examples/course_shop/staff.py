@@ -21,7 +21,6 @@ Sums: TypeAlias = dict[str | None, dict[str, Money]]
 
 MOST_SHOWN = 200
 
-
 pages = Blueprint("staff", __name__)
 
 CONTENT_SECURITY_POLICY = (
@@ -110,6 +109,7 @@ def sums() -> tuple[Sums, Sums]:
 
 @pages.post("/license")
 def check_license() -> ResponseReturnValue:
-    """Tell a course's player whether a license key is good now, which its membership decides."""
-    statuses = select(Membership.status).where(Membership.license_key == request.form.get("key", ""))
-    return {"valid": any(status in WITH_ACCESS for status in db.session.scalars(statuses))}
+    """Tell a course's player which courses a license key opens now: that of its membership, or none."""
+    key = Membership.license_key == request.form.get("key", "")
+    courses = select(Membership.course_id).where(key, Membership.status.in_(WITH_ACCESS))
+    return {"courses": list(db.session.scalars(courses))}

@@ -16,18 +16,18 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "courses",
-        sa.Column("id", sa.String(255), nullable=False),
-        sa.Column("title", sa.String(255), nullable=True),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("title", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
         "entries",
-        sa.Column("document_id", sa.String(255), nullable=False),
-        sa.Column("kind", sa.String(255), nullable=False),
-        sa.Column("payment_id", sa.String(255), nullable=True),
-        sa.Column("course_id", sa.String(255), nullable=True),
+        sa.Column("document_id", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("payment_id", sa.String(), nullable=True),
+        sa.Column("course_id", sa.String(), nullable=True),
         sa.Column("amount", sa.BigInteger(), nullable=False),
-        sa.Column("currency", sa.String(255), nullable=False),
+        sa.Column("currency", sa.String(), nullable=False),
         sa.Column("booked_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("document_id", "kind"),
     )
@@ -36,20 +36,20 @@ def upgrade() -> None:
     op.create_index("ix_entries_payment_id", "entries", ["payment_id"])
     op.create_table(
         "people",
-        sa.Column("id", sa.String(255), nullable=False),
-        sa.Column("name", sa.String(255), nullable=True),
-        sa.Column("email", sa.String(255), nullable=True),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=True),
+        sa.Column("email", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
         "memberships",
-        sa.Column("id", sa.String(255), nullable=False),
-        sa.Column("course_id", sa.String(255), nullable=False),
-        sa.Column("person_id", sa.String(255), nullable=False),
-        sa.Column("status", sa.String(255), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("course_id", sa.String(), nullable=False),
+        sa.Column("person_id", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
         sa.Column("ends_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("renews", sa.Boolean(), nullable=False),
-        sa.Column("license_key", sa.String(255), nullable=True),
+        sa.Column("license_key", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(["course_id"], ["courses.id"]),
         sa.ForeignKeyConstraint(["person_id"], ["people.id"]),
         sa.PrimaryKeyConstraint("id"),
