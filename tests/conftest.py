@@ -37,7 +37,7 @@ def sender(app: Flask, whop: WhopWebhooks) -> Sender:
 @pytest.fixture
 def documented() -> bytes:
     """The payload that Whop documents for identity_profile.needs_action, letter for letter."""
-    return (ROOT / "examples/identity_desk/documented.json").read_bytes()
+    return (ROOT / "tests/documented.json").read_bytes()
 
 
 @pytest.fixture

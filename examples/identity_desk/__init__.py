@@ -1,4 +1,4 @@
-"""The identity desk: who has to act on an identity verification, why, and where to continue.
+"""The identity desk: who has to act on an identity verification, why, and the link to pass on to them.
 
 Run it, and open the page at the address that it prints:
 
@@ -75,6 +75,7 @@ def connect_receivers(whop: WhopWebhooks, desk: Desk) -> None:
             Row(
                 profile_id=profile_id,
                 name=name_of(profile),
+                email=meaningful(profile.email),
                 reason=meaningful(newest.last_error_reason) if newest else None,
                 session_url=meaningful(newest.session_url) if newest else None,
                 happened_at=event.timestamp or datetime.now(timezone.utc),
@@ -90,7 +91,7 @@ def connect_receivers(whop: WhopWebhooks, desk: Desk) -> None:
 def name_of(profile: IdentityProfile) -> str | None:
     """Return the name of a person or a business; None if Whop sends none, or a placeholder."""
     person = " ".join(filter(None, (meaningful(profile.first_name), meaningful(profile.last_name))))
-    return person or meaningful(profile.business_name) or meaningful(profile.email)
+    return person or meaningful(profile.business_name)
 
 
 def meaningful(text: object) -> str | None:

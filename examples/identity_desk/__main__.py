@@ -10,7 +10,7 @@ import signal
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Event, Thread
@@ -30,38 +30,55 @@ class QuietHandler(WSGIRequestHandler):
         """Log nothing."""
 
 
-def documented() -> bytes:
-    """Return the payload that Whop documents, letter for letter."""
-    return (Path(__file__).parent / "documented.json").read_bytes()
-
-
-def unpinned(now: datetime) -> dict[str, object]:
+def profile(now: datetime, minutes_ago: int, profile_id: str, last_error_reason: str, **who: str) -> dict[str, object]:
     """Return an event in the shape of a webhook without a version pin: the whole profile."""
+    verification = profile_id.removeprefix("idpf_")
     return {
         "id": f"msg_{secrets.token_hex(12)}",
         "api_version": "v1",
-        "timestamp": (now - timedelta(minutes=4)).isoformat(timespec="milliseconds"),
+        "timestamp": (now - timedelta(minutes=minutes_ago)).isoformat(timespec="milliseconds"),
         "type": "identity_profile.needs_action",
         "company_id": "biz_Qw8zN3kLr2Vt5y",
         "data": {
-            "id": "idpf_7Kc2mPz9Xq4Ra",
-            "profile_type": "individual",
+            "id": profile_id,
             "status": "pending",
-            "first_name": "Mara",
-            "last_name": "Lindqvist",
-            "country": "SE",
+            **who,
             "verifications": [
                 {
-                    "id": "verf_3Hn8vBt6Wd1Ys",
+                    "id": f"verf_{verification}",
                     "status": "requires_input",
-                    "session_url": "https://verify.stripe.com/session/3Hn8vBt6Wd1Ys",
-                    "last_error_code": "document_expired",
-                    "last_error_reason": "The passport expired in March. Please use a document that is still valid.",
-                    "created_at": (now - timedelta(minutes=9)).isoformat(timespec="milliseconds"),
+                    "session_url": f"https://verify.stripe.com/session/{verification}",
+                    "last_error_reason": last_error_reason,
+                    "created_at": (now - timedelta(minutes=minutes_ago + 5)).isoformat(timespec="milliseconds"),
                 }
             ],
         },
     }
+
+
+def unpinned(now: datetime) -> Iterator[dict[str, object]]:
+    """Yield a person and a business."""
+    yield profile(
+        now,
+        4,
+        "idpf_7Kc2mPz9Xq4Ra",
+        "The passport expired in March. Please use a document that is still valid.",
+        profile_type="individual",
+        first_name="Mara",
+        last_name="Lindqvist",
+        email="mara.lindqvist@example.com",
+        country="SE",
+    )
+    yield profile(
+        now,
+        130,
+        "idpf_2Vd9hWn5Bt1Ye",
+        "The extract from the company register is older than three months.",
+        profile_type="business",
+        business_name="Kestrel Boatworks Ltd",
+        email="office@kestrel.example",
+        country="GB",
+    )
 
 
 def pinned(now: datetime) -> dict[str, object]:
@@ -70,14 +87,14 @@ def pinned(now: datetime) -> dict[str, object]:
         "id": f"msg_{secrets.token_hex(12)}",
         "api_version": "v1",
         "api_version_date": "2026-10-15-1",
-        "timestamp": (now - timedelta(seconds=20)).isoformat(timespec="milliseconds"),
+        "timestamp": (now - timedelta(hours=26)).isoformat(timespec="milliseconds"),
         "type": "identity_profile.needs_action",
         "account_id": "biz_Qw8zN3kLr2Vt5y",
         "data": {"id": "idpf_4Tz6wLs8Gj3Ue"},
     }
 
 
-def deliver(url: str, secret: str, payload: Mapping[str, object] | bytes) -> str:
+def deliver(url: str, secret: str, payload: Mapping[str, object]) -> str:
     """Deliver ``payload`` over HTTP as Whop would, and return a line about the result."""
     signed_request = signed(payload, secret)
     request = urllib.request.Request(url, signed_request["data"], signed_request["headers"])  # noqa: S310  # an address of our own
@@ -93,7 +110,7 @@ def about(event: AnyEvent) -> str:
     """Say who has to act, and why."""
     if not isinstance(event, IdentityProfileNeedsAction):
         return event.type
-    who = name_of(event.data) or event.data.id
+    who = name_of(event.data) or event.data.email or event.data.id
     reasons = [verification.last_error_reason for verification in event.data.verifications]
     return f"{event.type}  {who}: {reasons[0] if reasons else 'no reason given (pinned webhook)'}"
 
@@ -133,7 +150,7 @@ def main() -> None:
 
     print("Delivering three events to ourselves, signed as Whop signs them:\n", flush=True)
     now = datetime.now(timezone.utc)
-    for payload in (documented(), unpinned(now), pinned(now)):
+    for payload in (*unpinned(now), pinned(now)):
         print(deliver(f"{address}/webhooks/whop", secret, payload), flush=True)
     print(f"\nThe desk is open at {address} (stop it with Ctrl+C).", flush=True)
     stopped.wait()

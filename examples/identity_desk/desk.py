@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 SCHEMA = """
-create table if not exists profiles (
+create table if not exists people (
     profile_id text primary key,
     name text,
+    email text,
     reason text,
     session_url text,
     happened_at real not null,
@@ -24,27 +26,30 @@ create table if not exists profiles (
 # One statement decides and writes, since deliveries arrive at once and in any order; a stale
 # one changes nothing. A pinned webhook sends only the id, so a known name is kept.
 OPEN = """
-insert into profiles (profile_id, name, reason, session_url, happened_at, is_open)
-values (?, ?, ?, ?, ?, 1)
+insert into people (profile_id, name, email, reason, session_url, happened_at, is_open)
+values (?, ?, ?, ?, ?, ?, 1)
 on conflict (profile_id) do update set
     name = coalesce(excluded.name, name),
+    email = coalesce(excluded.email, email),
     reason = coalesce(excluded.reason, reason),
     session_url = coalesce(excluded.session_url, session_url),
     happened_at = excluded.happened_at,
     is_open = 1
-where excluded.happened_at >= profiles.happened_at
+where excluded.happened_at >= people.happened_at
 """
 
 CLOSE = """
-insert into profiles (profile_id, happened_at, is_open) values (?, ?, 0)
+insert into people (profile_id, happened_at, is_open) values (?, ?, 0)
 on conflict (profile_id) do update set happened_at = excluded.happened_at, is_open = 0
-where excluded.happened_at >= profiles.happened_at
+where excluded.happened_at >= people.happened_at
 """
+
+ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 
 LATEST = datetime(9999, 1, 1, tzinfo=timezone.utc).timestamp()
 
 ROWS = """
-select profile_id, name, reason, session_url, happened_at from profiles
+select profile_id, name, email, reason, session_url, happened_at from people
 where is_open order by happened_at desc, profile_id
 """
 
@@ -55,17 +60,26 @@ class Row:
 
     profile_id: str
     name: str | None
+    email: str | None
     reason: str | None
     session_url: str | None
     happened_at: datetime
 
     @property
     def link(self) -> str | None:
-        """Where to continue, if it is a web address; otherwise None."""
+        """The person's own way on, to be passed on to them, if it is a web address; otherwise None."""
         try:
             return self.session_url if self.session_url and urlsplit(self.session_url).scheme == "https" else None
         except ValueError:
             return None
+
+    @property
+    def mail(self) -> str | None:
+        """A mail to the person, begun with the reason and the link, if the address is one; otherwise None."""
+        if self.email is None or not ADDRESS.fullmatch(self.email):
+            return None
+        text = "\n\n".join(filter(None, ("Your verification needs one more step from you.", self.reason, self.link)))
+        return f"mailto:{quote(self.email)}?subject={quote('Your identity verification')}&body={quote(text)}"
 
 
 def seconds_of(moment: datetime) -> float:
@@ -88,7 +102,8 @@ class Desk:
         """Record that somebody has to act, unless something newer is known."""
         with self._connection() as connection:
             connection.execute(
-                OPEN, (row.profile_id, row.name, row.reason, row.session_url, seconds_of(row.happened_at))
+                OPEN,
+                (row.profile_id, row.name, row.email, row.reason, row.session_url, seconds_of(row.happened_at)),
             )
 
     def close(self, profile_id: str, happened_at: datetime) -> None:
@@ -100,8 +115,8 @@ class Desk:
         """Return who has to act, newest first."""
         with self._connection() as connection:
             return [
-                Row(profile_id, name, reason, session_url, datetime.fromtimestamp(happened_at, timezone.utc))
-                for profile_id, name, reason, session_url, happened_at in connection.execute(ROWS)
+                Row(profile_id, name, email, reason, session_url, datetime.fromtimestamp(happened_at, timezone.utc))
+                for profile_id, name, email, reason, session_url, happened_at in connection.execute(ROWS)
             ]
 
     @contextmanager

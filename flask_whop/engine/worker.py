@@ -45,12 +45,15 @@ def run_due(app: Flask) -> list[Outcome]:
     """
     engine = Installation.of(app).engine
     outcomes: list[Outcome] = []
-    while due := engine.store.due(engine.endpoint, _CANDIDATES):
+    while True:
+        with app.app_context():  # by which a SessionStore finds its session
+            due = engine.store.due(engine.endpoint, _CANDIDATES)
+        if not due:
+            return outcomes
         for delivery in due:
             with app.app_context():
                 outcome = engine.run(delivery.key)
             outcomes += [outcome] if outcome is not None else []
-    return outcomes
 
 
 class _Task:

@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 SECRET = "ws_" + "5b1c9fe07d2a4836" * 4
 PATH = "/webhooks/whop"
 EVENT = "identity_profile.needs_action"
-BODY = (ROOT / "examples/identity_desk/documented.json").read_bytes()
+BODY = (ROOT / "tests/documented.json").read_bytes()
 TURN = 100
 """How many deliveries each gets before it is the next one's turn."""
 

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
 TURN = 100
-PAYLOAD = json.loads((ROOT / "examples/identity_desk/documented.json").read_bytes())
+PAYLOAD = json.loads((ROOT / "tests/documented.json").read_bytes())
 TEXT_SECRET = "5b1c9fe07d2a4836" * 2
 STANDARD_SECRET = base64.b64encode(TEXT_SECRET.encode()).decode()
 

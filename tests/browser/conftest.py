@@ -15,7 +15,7 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():
     only_in_the_gate("needs a browser")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")

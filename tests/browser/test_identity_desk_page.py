@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import urllib.request
 from datetime import datetime, timedelta, timezone
 from threading import Thread
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from werkzeug.serving import make_server
 
 from examples.identity_desk import create_app
 from flask_whop.testing import signed
-from tests.services import only_in_the_gate
 from tests.shop import SECRET
-
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    only_in_the_gate("needs a browser")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.fail("Chromium is not installed; on Debian: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -72,12 +53,13 @@ def deliver(address, profile_id, at, event="needs_action", **data):
         assert answer.status == 200
 
 
-def needs_action(address, name, at):
+def needs_action(address, name, at, **data):
     deliver(
         address,
         f"idpf_{name}",
         at,
         first_name=name,
+        **data,
         verifications=[{"id": "verf_1", "session_url": "https://verify.example/1", "last_error_reason": "Blurry."}],
     )
 
@@ -99,23 +81,62 @@ def test_a_row_appears_and_goes_without_a_reload(page, address):
     assert page.evaluate("window.neverReloaded")
 
 
-def test_the_keyboard_reaches_each_link_and_keeps_its_place_when_a_row_arrives(page, address):
-    needs_action(address, "Ada", "2026-11-02T10:00:00Z")
-    link = page.get_by_role("link", name="Continue the verification of Ada")
-    expect(link).to_be_visible()
+def test_the_keyboard_reaches_all_and_keeps_its_place_when_a_row_arrives(page, address):
+    needs_action(address, "Ada", "2026-11-02T10:00:00Z", email="ada@example.com")
+    expect(page.get_by_role("heading", name="Ada")).to_be_visible()
     page.keyboard.press("Tab")
-    expect(link).to_be_focused()
+    expect(page.get_by_role("link", name="Write to ada@example.com")).to_be_focused()
+    page.keyboard.press("Tab")
+    button = page.get_by_role("button", name="Copy link for Ada")
+    expect(button).to_be_focused()
 
     needs_action(address, "Grace", "2026-11-02T10:01:00Z")
     expect(page.get_by_role("heading", name="Grace")).to_be_visible()
-    expect(link).to_be_focused()
+    expect(button).to_be_focused()
 
 
-def test_the_time_is_told_in_words_and_in_full(page, address):
-    at = datetime.now(timezone.utc) - timedelta(hours=3, minutes=5)
+def test_the_link_is_copied(page, address):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    needs_action(address, "Ada", "2026-11-02T10:00:00Z")
+    expect(page.get_by_text("https://verify.example/1")).to_be_hidden()
+    page.get_by_role("button", name="Copy link for Ada").press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Copied the link for Ada.")
+    assert page.evaluate("navigator.clipboard.readText()") == "https://verify.example/1"
+    expect(page.get_by_role("button", name="Copy link for Ada")).to_be_enabled()
+
+
+def test_a_link_that_the_browser_does_not_copy_is_shown_and_selected(page, address):
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('denied')) }")
+    needs_action(address, "Ada", "2026-11-02T10:00:00Z")
+    page.get_by_role("button", name="Copy link for Ada").click()
+    expect(page.get_by_text("https://verify.example/1")).to_be_visible()
+    assert page.evaluate("getSelection().toString()") == "https://verify.example/1"
+
+
+def test_without_script_the_link_is_shown(browser, address):
+    needs_action(address, "Ada", "2026-11-02T10:00:00Z")
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(address)
+    expect(page.get_by_text("https://verify.example/1")).to_be_visible()
+    expect(page.get_by_role("button")).to_have_count(0)
+    expect(page.locator("time")).to_have_text("2 Nov 2026, 10:00 UTC")
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("ago", "words"),
+    [
+        (timedelta(seconds=5), "just now"),
+        (timedelta(hours=3, minutes=5), "3 hours ago"),
+        (timedelta(days=1, minutes=5), "1 day ago"),
+        (timedelta(days=400), None),
+    ],
+)
+def test_the_time_is_told_in_words_and_in_full(page, address, ago, words):
+    at = datetime.now(timezone.utc) - ago
     needs_action(address, "Ada", at.isoformat())
     when = page.locator("time")
-    expect(when).to_have_text("3 hours ago")
+    expect(when).to_have_text(words or f"{at.day} {at:%b %Y}")
     expect(when).to_have_attribute("title", f"{at.day} {at:%B %Y, %H:%M} UTC")
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
 
 from flask_whop import GiveUp, WhopWebhooks
 from flask_whop.engine.installation import Installation
@@ -15,6 +16,7 @@ from flask_whop.errors import FlaskWhopError, Rejected, SetupError, UnknownEvent
 from flask_whop.events import PaymentFailed, PaymentSucceeded, UnknownEvent
 from flask_whop.signals import delivery_received, payment_failed, payment_succeeded, unknown_event
 from flask_whop.stores import MemoryStore
+from flask_whop.stores.sqlalchemy import SessionStore
 from flask_whop.testing import CheckFailed, FakeClock, WhopTestClient, isolated_signals, sample, signed
 from tests.shop import OTHER_SECRET, PATH, SECRET, new_app
 
@@ -449,3 +451,18 @@ def test_work_runs_what_the_app_has_accepted(tmp_path):
         assert (answer.status, ran) == ("accepted", [])
         [outcome] = whop.work()
         assert (outcome.status.value, ran) == ("processed", [answer.event.id])
+
+
+def test_work_needs_no_context_of_the_app_where_the_store_is_its_session(tmp_path):
+    shop = new_app(tmp_path, WHOP_DISPATCH="worker", SQLALCHEMY_DATABASE_URI="sqlite:///shop.sqlite3")
+    db = SQLAlchemy(shop)
+    ran = []
+    WhopWebhooks(shop, store=SessionStore(db)).on("payment.succeeded")(lambda app, event: ran.append(event.id))
+    with shop.app_context():
+        db.create_all()
+    with WhopTestClient(shop) as whop:
+        answer = whop.deliver("payment.succeeded")
+        whop.work()
+        assert ran == [answer.event.id]
+    with shop.app_context():
+        db.engine.dispose()

@@ -1,12 +1,18 @@
 "use strict";
 
 const EVERY = 1000;
+const SHOWN_FOR = 2500;
 const main = document.querySelector("main");
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
-const UNITS = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 3600], ["minute", 60]];
+const news = document.getElementById("news");
+const relative = new Intl.RelativeTimeFormat("en");
+const date = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
+const LONG_AGO = 7 * 86400;
 
-function ago(when) {
-  const seconds = (new Date(when) - Date.now()) / 1000;
+function ago(text) {
+  const when = new Date(text);
+  const seconds = (when - Date.now()) / 1000;
+  if (Math.abs(seconds) >= LONG_AGO) return date.format(when);
   for (const [unit, length] of UNITS) {
     if (Math.abs(seconds) >= length) return relative.format(Math.trunc(seconds / length), unit);
   }
@@ -17,38 +23,59 @@ function showTimes() {
   for (const time of document.querySelectorAll("time")) time.textContent = ago(time.dateTime);
 }
 
-// The content of a row, without the time, which this page writes.
-function content(row) {
-  const copy = row.cloneNode(true);
-  for (const time of copy.querySelectorAll("time")) time.textContent = "";
-  copy.removeAttribute("class");
-  return copy.innerHTML;
+// Each row as the server sent it, since this page writes times and answers into what it shows.
+let sent = new Map();
+
+function remember(rows) {
+  sent = new Map([...rows.querySelectorAll("li")].map((row) => [row.id, row.innerHTML]));
 }
 
 function show(fetched) {
   const shown = document.getElementById("rows");
   const known = new Map([...shown.querySelectorAll("li")].map((row) => [row.id, row]));
-  const focused = document.activeElement.closest("li")?.id;
-  const news = [];
+  const focused = document.activeElement;
+  const row = focused.closest("li")?.id;
+  const before = sent;
+  remember(fetched);
+  const arrived = [];
   for (const row of fetched.querySelectorAll("li")) {
-    const old = known.get(row.id);
-    if (old && content(old) === content(row)) {
-      row.replaceWith(old);
+    if (before.get(row.id) === row.innerHTML) {
+      row.replaceWith(known.get(row.id));
     } else {
       row.classList.add("new");
-      news.push(row.dataset.name);
+      arrived.push(row.dataset.name);
     }
   }
   shown.replaceWith(fetched);
   showTimes();
-  if (focused) document.getElementById(focused)?.querySelector("a")?.focus({ preventScroll: true });
-  if (news.length) document.getElementById("news").textContent = `${news.join(", ")}: action needed.`;
+  if (row) document.getElementById(row)?.querySelector(focused.localName)?.focus({ preventScroll: true });
+  if (arrived.length) news.textContent = `${arrived.join(", ")}: action needed.`;
+}
+
+async function copy(button) {
+  const link = button.parentElement.querySelector("code");
+  const words = button.firstChild;
+  const before = words.data;
+  try {
+    await navigator.clipboard.writeText(link.textContent);
+    words.data = "Copied";
+  } catch { // a browser that won't: the person copies
+    link.parentElement.classList.add("open");
+    getSelection().selectAllChildren(link);
+    words.data = "Selected";
+  }
+  news.textContent = `${words.data} the link for ${button.closest("li").dataset.name}.`;
+  button.disabled = true;
+  setTimeout(() => {
+    words.data = before;
+    button.disabled = false;
+  }, SHOWN_FOR);
 }
 
 let latest = null;
 
 async function update() {
-  const link = document.getElementById("link");
+  const connection = document.getElementById("connection");
   try {
     const answer = await fetch(main.dataset.rows, { cache: "no-cache" });
     if (!answer.ok) throw new Error(answer.status);
@@ -57,15 +84,21 @@ async function update() {
       show(new DOMParser().parseFromString(text, "text/html").getElementById("rows"));
       latest = text;
     }
-    link.textContent = "Updates automatically.";
-    link.classList.remove("lost");
+    connection.textContent = "Updates automatically.";
+    connection.classList.remove("lost");
   } catch {
-    link.textContent = "No connection. Trying again…";
-    link.classList.add("lost");
+    connection.textContent = "No connection. Trying again…";
+    connection.classList.add("lost");
   }
   setTimeout(update, EVERY);
 }
 
+document.documentElement.classList.add("scripted");
+remember(document);
+document.addEventListener("click", (click) => {
+  const button = click.target.closest(".link button");
+  if (button) copy(button);
+});
 showTimes();
 setInterval(showTimes, 30000);
 update();

@@ -1,0 +1,1 @@
+"""The course shop's own tests, with the test kit."""
