@@ -97,6 +97,7 @@ def arrival_values(arrival: Arrival, now: float) -> dict[str, object]:
         "receivers": json.dumps(arrival.receivers) if arrival.receivers else None,
         "signer": arrival.signer,
         "origin": arrival.origin.value,
+        "trace": arrival.trace,
         "now": now,
     }
 
@@ -169,7 +170,7 @@ def _text_searches(text: str, families: Sequence[str], values: dict[str, object]
 
 def stored_of(row: Row) -> Stored:
     """Return the delivery that a row holds."""
-    receivers, signer, origin, body = row[13:17]
+    receivers, signer, origin, trace, body = row[13:18]
     return Stored(
         Key(str(row[0]), str(row[1])),
         event_type=str(row[2]),
@@ -187,6 +188,7 @@ def stored_of(row: Row) -> Stored:
         receivers=tuple(json.loads(str(receivers))) if receivers else (),
         signer=text(signer),
         origin=Origin(origin),
+        trace=text(trace),
     )
 
 

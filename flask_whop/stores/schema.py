@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from flask_whop.errors import ConfigError
 
-VERSION: Final = 2
+VERSION: Final = 3
 """The version of the tables that this release makes."""
 OLDEST: Final = 1
 """The oldest version whose code can use the tables of this one."""
@@ -103,7 +103,7 @@ DELIVERIES: Final = Table(
         Column("origin", Kind.SHORT, nullable=False, default="arrived"),
         *_optional(Kind.WHOLE, "signed_at", "secret_index"),
         *_optional(Kind.TEXT, "receivers"),
-        *_optional(Kind.SHORT, "signer"),
+        *_optional(Kind.SHORT, "signer", "trace"),
         # Last, so reading the other columns doesn't read it; it may be dropped before the rest.
         *_optional(Kind.BYTES, "body"),
     ),

@@ -14,15 +14,15 @@ from flask_whop.stores.schema import BY_STATE, BY_TYPE, UNFINISHED_ROWS
 
 _STORED = (
     "endpoint, id, event_type, account_id, state, owned, attempts, received_at, opened_at, changed_at,"
-    " due_at, signed_at, secret_index, receivers, signer, origin"
+    " due_at, signed_at, secret_index, receivers, signer, origin, trace"
 )
 ARRIVED = (
     "endpoint, id, event_type, account_id, resource, occurred_at, updated_at, signed_at, secret_index, body,"
-    " receivers, signer, origin, received_at, opened_at, changed_at, lapses"
+    " receivers, signer, origin, trace, received_at, opened_at, changed_at, lapses"
 )
 ARRIVED_VALUES = (
     ":endpoint, :id, :event_type, :account_id, :resource, :occurred_at, :updated_at, :signed_at, :secret_index, :body,"
-    " :receivers, :signer, :origin, :now, :now, :now, 0"
+    " :receivers, :signer, :origin, :trace, :now, :now, :now, 0"
 )
 TAKING = (
     "opened_at = CASE WHEN owned = 1 THEN opened_at ELSE :now END, owned = 1,"
