@@ -14,7 +14,7 @@ carries. Of an error it has the type alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
@@ -24,10 +24,11 @@ from flask_whop.engine.installation import Installation
 from flask_whop.engine.tracing import Ending, Kept, OutcomeT
 from flask_whop.errors import MissingExtraError
 from flask_whop.events import UnknownEvent
+from flask_whop.logs import log
 
 try:
     from opentelemetry import trace
-    from opentelemetry.context import Context
+    from opentelemetry.context import Context, attach, detach
     from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer, TracerProvider
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ImportError:
@@ -58,61 +59,88 @@ class WhopTracing:
 
 
 class _Spans:
-    """Puts a span around each piece of an engine's work."""
+    """Puts a span around each piece of an engine's work, which goes on if that fails."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
     def here(self) -> str | None:
         carrier: dict[str, str] = {}
-        _W3C.inject(carrier)
+        with _unharmed():
+            _W3C.inject(carrier)
         return carrier.get(_TRACEPARENT)
 
     def accept(self, event: AnyEvent, delivery_id: str, work: Callable[[], Kept]) -> Kept:
         # To our own store, for a later run: not a "process" span, which a message has when it is handed on.
         about = _about(event, delivery_id, "accept", "send")
-        with self._span(f"accept {_destination(event)}", SpanKind.PRODUCER, about) as span:
+        with self._span(f"accept {_destination(event)}", SpanKind.PRODUCER, about) as notes:
             kept = work()
-            _end(span, kept.outcome.status.value)
+            notes.outcome = kept.outcome.status.value
         return kept
 
     def process(
         self, event: AnyEvent, delivery_id: str, arrived_in: str | None, work: Callable[[], OutcomeT]
     ) -> OutcomeT:
         about = _about(event, delivery_id, "process", "process")
-        with self._span(f"process {_destination(event)}", SpanKind.CONSUMER, about, _links(arrived_in)) as span:
+        with self._span(f"process {_destination(event)}", SpanKind.CONSUMER, about, arrived_in) as notes:
             outcome = work()
-            if outcome is not None:
-                _end(span, outcome.status.value)
+            notes.outcome = None if outcome is None else outcome.status.value
         return outcome
 
     def call(self, event: AnyEvent, delivery_id: str, receiver: str, work: Callable[[], Ending]) -> Ending:
         delivery = trace.get_current_span()
-        about = {
-            **_about(event, delivery_id, "call", "process"),
-            "messaging.destination.subscription.name": receiver,
-        }
-        with self._span(f"call {receiver}", SpanKind.CONSUMER, about) as span:
+        about = {**_about(event, delivery_id, "call", "process"), "messaging.destination.subscription.name": receiver}
+        with self._span(f"call {receiver}", SpanKind.CONSUMER, about) as notes:
             ending = work()
-            _end(span, ending.outcome)
+            notes.outcome = ending.outcome
             if ending.error is not None and ending.outcome != Status.RETRY_LATER.value:
-                _fail(span, ending.error)
-                _fail(delivery, ending.error)
+                notes.error = type(ending.error)
+        if notes.error is not None:
+            with _unharmed():
+                _fail(delivery, notes.error)
         return ending
 
     @contextmanager
     def _span(
-        self, name: str, kind: SpanKind, attributes: Mapping[str, str], links: Sequence[Link] = ()
-    ) -> Iterator[Span]:
-        # Recorded by itself, an exception would come with its text.
-        with self._tracer.start_as_current_span(
-            name, None, kind, attributes, links, record_exception=False, set_status_on_exception=False
-        ) as span:
-            try:
-                yield span
-            except BaseException as error:
-                _fail(span, error)
-                raise
+        self, name: str, kind: SpanKind, attributes: Mapping[str, str], arrived_in: str | None = None
+    ) -> Iterator[_Notes]:
+        span: Span = trace.INVALID_SPAN
+        token, notes = None, _Notes()
+        with _unharmed():
+            span = self._tracer.start_span(name, None, kind, attributes, _links(arrived_in))
+            token = attach(trace.set_span_in_context(span))
+        try:
+            yield notes
+        except BaseException as error:
+            notes.error = type(error)
+            raise
+        finally:
+            with _unharmed():
+                if token is not None:
+                    detach(token)
+                if notes.outcome is not None:
+                    span.set_attribute("messaging.whop.outcome", notes.outcome)
+                if notes.error is not None:
+                    _fail(span, notes.error)
+                span.end()
+
+
+class _Notes:
+    """What is known in the end of what a span covers."""
+
+    def __init__(self) -> None:
+        self.outcome: str | None = None
+        self.error: type[BaseException] | None = None
+        """The type alone: an error's text may say anything."""
+
+
+@contextmanager
+def _unharmed() -> Iterator[None]:
+    """Log what a span processor or a sampler raises: a delivery that isn't traced is better than one that fails."""
+    try:
+        yield
+    except Exception:
+        log.exception("A span couldn't be recorded; what it is about goes on.")
 
 
 def _destination(event: AnyEvent) -> str:
@@ -138,12 +166,7 @@ def _links(traceparent: str | None) -> list[Link]:
     return [Link(arrived_in)] if arrived_in.is_valid else []
 
 
-def _end(span: Span, outcome: str) -> None:
-    span.set_attribute("messaging.whop.outcome", outcome)
-
-
-def _fail(span: Span, error: BaseException) -> None:
-    kind = type(error)
+def _fail(span: Span, kind: type[BaseException]) -> None:
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     span.set_attribute("error.type", name)
     span.set_status(StatusCode.ERROR)

@@ -10,7 +10,7 @@ import pytest
 from celery import Celery, Task
 from opentelemetry import trace
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -220,6 +220,32 @@ def test_a_store_that_cannot_be_reached_is_an_error(shop, monkeypatch):
     (span,) = shop.spans
     assert span.attributes["error.type"] == "flask_whop.errors.StoreUnavailable"
     assert (span.status.status_code, span.status.description, span.events) == (StatusCode.ERROR, None, ())
+
+
+class Broken(SpanProcessor):
+    """A span processor with a fault."""
+
+    def __init__(self, where):
+        self.where = where
+
+    def on_start(self, span, parent_context=None):
+        if self.where == "start":
+            raise ValueError("no room")
+
+    def on_end(self, span):
+        if self.where == "end":
+            raise ValueError("no room")
+
+
+@pytest.mark.parametrize("where", ["start", "end"])
+def test_a_fault_of_the_tracing_costs_no_delivery(shop, caplog, where):
+    got = []
+    shop.whop.on(PAID)(lambda app, event: got.append(event.id))
+    shop.provider.add_span_processor(Broken(where))
+    assert shop.deliver().json["status"] == "processed"
+    assert got == ["msg_1"]
+    assert "A span couldn't be recorded" in caplog.text
+    assert not trace.get_current_span().get_span_context().is_valid
 
 
 # Later, and elsewhere.

@@ -185,8 +185,7 @@ class Run:
                 self._keys[call.name] = key_of(call.once_per, self._event)
         except BaseException as error:  # noqa: BLE001  # as if the receiver had raised it
             self._store.undo()
-            ending = _ending_by(error)
-            self._observe(attempt, lambda: ending)
+            self._observe(attempt, partial(_ending_by, error))
             return False
         self._store.undo()
         if not self._leases.holds(self._key, self._token):
