@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 from weakref import WeakSet
 
 import click
@@ -33,9 +33,13 @@ from flask_whop.stores import Stats, Store
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from flask_whop.events import AnyEvent
+    from flask_whop.events import AnyEvent, EventName, EventPattern
+    from flask_whop.events.event_names import FamilyPattern
     from flask_whop.inbox import Authorize, WhopInbox
     from flask_whop.signals.terms import Options
+
+    _Named: TypeAlias = EventName | FamilyPattern | EventPattern
+    _AnyOf: TypeAlias = type[AnyEvent] | _Named
 
 E1 = TypeVar("E1", bound="AnyEvent")
 E2 = TypeVar("E2", bound="AnyEvent")
@@ -145,8 +149,47 @@ class WhopWebhooks:
         /,
         **options: Unpack[Options[E1 | E2 | E3 | E4]],
     ) -> Connector[E1 | E2 | E3 | E4]: ...
+    # Of a name or a pattern the event can be any. Where classes come first, one has to follow: if these took classes
+    # alone, they would take a condition for another class as well.
     @overload
-    def on(self, *events: type[AnyEvent] | str, **options: Unpack[Options[Any]]) -> Connector[Any]: ...
+    def on(self, event: _Named, /, *events: _AnyOf, **options: Unpack[Options[Any]]) -> Connector[Any]: ...
+    @overload
+    def on(
+        self, event: type[AnyEvent], event2: _Named, /, *events: _AnyOf, **options: Unpack[Options[Any]]
+    ) -> Connector[Any]: ...
+    @overload
+    def on(
+        self,
+        event: type[AnyEvent],
+        event2: type[AnyEvent],
+        event3: _Named,
+        /,
+        *events: _AnyOf,
+        **options: Unpack[Options[Any]],
+    ) -> Connector[Any]: ...
+    @overload
+    def on(
+        self,
+        event: type[AnyEvent],
+        event2: type[AnyEvent],
+        event3: type[AnyEvent],
+        event4: _Named,
+        /,
+        *events: _AnyOf,
+        **options: Unpack[Options[Any]],
+    ) -> Connector[Any]: ...
+    @overload
+    def on(
+        self,
+        event: type[AnyEvent],
+        event2: type[AnyEvent],
+        event3: type[AnyEvent],
+        event4: type[AnyEvent],
+        event5: _AnyOf,
+        /,
+        *events: _AnyOf,
+        **options: Unpack[Options[Any]],
+    ) -> Connector[Any]: ...
     def on(  # noqa: PLR0913  # each by its name
         self,
         *events: type[AnyEvent] | str,
@@ -161,15 +204,17 @@ class WhopWebhooks:
 
         ``events`` are classes (``PaymentSucceeded``), names (``"payment.succeeded"``),
         or patterns (``"payment.*"``; ``"*"`` for all, including those this release
-        doesn't know). An extension that serves several apps connects it for each of
-        them. ``name`` identifies the receiver in receipts and logs; the default is
-        ``module:qualname``. With ``skip_stale`` it skips an event if it has handled a
-        newer one about the same resource. A receiver that was renamed or moved takes
-        over the receipts of its former names, ``was``. It isn't called with an event for
-        which ``when`` returns something false, or of an account (``biz_…``) that
-        ``accounts`` doesn't list; what ``when`` raises is a failure of the receiver. Of all
-        events for which ``once_per`` gives the same key (a text or a whole number) it does
-        one, whichever comes first and is done; None is no key.
+        doesn't know). For type checkers, a name that isn't written out, or an unusual
+        pattern, is an :class:`~flask_whop.events.EventPattern`. An extension that serves
+        several apps connects it for each of them. ``name`` identifies the receiver in
+        receipts and logs; the default is ``module:qualname``. With ``skip_stale`` it
+        skips an event if it has handled a newer one about the same resource. A receiver
+        that was renamed or moved takes over the receipts of its former names, ``was``. It
+        isn't called with an event for which ``when`` returns something false, or of an
+        account (``biz_…``) that ``accounts`` doesn't list; what ``when`` raises is a
+        failure of the receiver. Of all events for which ``once_per`` gives the same key
+        (a text or a whole number) it does one, whichever comes first and is done; None is
+        no key.
 
         Raises :class:`~flask_whop.errors.UnknownEventError` for a name that no event
         has, and :class:`~flask_whop.errors.SetupError` for a second receiver of the

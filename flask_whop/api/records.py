@@ -40,8 +40,6 @@ class Webhook:
     failing_since: str | None = None
     """Since when each delivery has failed; None while they succeed."""
     consecutive_failures: int = 0
-    testable_events: tuple[str, ...] = ()
-    """What its test delivery can be of; empty where it was listed with others."""
     secret: str | None = field(default=None, repr=False)
     """Its secret, which Whop shows in the answer to its creation alone."""
 
@@ -64,7 +62,6 @@ class Webhook:
             disabled_reason=_text(value, "disabled_reason"),
             failing_since=_text(value, "failing_since"),
             consecutive_failures=failures if isinstance(failures, int) else 0,
-            testable_events=_texts(value, "testable_events"),
             secret=_text(value, "webhook_secret"),
         )
 
@@ -80,9 +77,9 @@ class LoggedAttempt:
     """In unix seconds."""
     success: bool
     response_code: int | None
+    """The HTTP status of the answer; None or 0 if there was none."""
     envelope: Mapping[str, JsonValue] = field(repr=False)
     """The whole body that was sent, as JSON values; empty if Whop has none."""
-    resource_id: str | None = None
     replayed_from: str | None = None
     """The attempt that this one replayed, if somebody had Whop replay it."""
 
@@ -99,7 +96,6 @@ class LoggedAttempt:
             row.get("success") is True,
             int(code) if isinstance(code, (int, float)) and not isinstance(code, bool) else None,
             body,
-            _text(row, "resource_id"),
             _text(row, "replayed_from"),
         )
 

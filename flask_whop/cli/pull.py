@@ -237,7 +237,13 @@ class _Puller:
             "unusable": seen.unusable,
             "due": dict(self._due),
             "missed": [
-                {"id": missed.id, "type": missed.event_type, "sent_at": missed.sent_at, "what": result}
+                {
+                    "id": missed.id,
+                    "type": missed.event_type,
+                    "sent_at": missed.sent_at,
+                    "answered": missed.answered or None,
+                    "what": result,
+                }
                 for missed, result in self._results
             ],
         }
@@ -256,8 +262,11 @@ def _counted(counts: Counter[str]) -> str:
 
 
 def _show(part: Sequence[Missed]) -> None:
-    rows = [(missed.id, missed.event_type, moment(missed.sent_at), _kind(missed)) for missed in part[:_LISTED]]
-    table(("id", "type", "sent (UTC)", "here"), rows)
+    rows = [
+        (missed.id, missed.event_type, moment(missed.sent_at), missed.answered or None, _kind(missed))
+        for missed in part[:_LISTED]
+    ]
+    table(("id", "type", "last sent (UTC)", "answered", "here"), rows)
     if len(part) > _LISTED:
         click.echo(f"… and {len(part) - _LISTED} more.")
 

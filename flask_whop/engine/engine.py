@@ -18,7 +18,8 @@ from flask_whop.engine.recording import Holding
 from flask_whop.engine.retention import Retention
 from flask_whop.engine.retries import RetryPolicy
 from flask_whop.engine.run import Run, Tools, answer_in
-from flask_whop.errors import ClaimLost, NotReplayable, Reason, Rejected, StoreUnavailable
+from flask_whop.engine.tracing import Kept
+from flask_whop.errors import ClaimLost, NotReplayable, Reason, Rejected, SetupError, StoreUnavailable
 from flask_whop.events import parse_event
 from flask_whop.logs import facts, log
 from flask_whop.signals.app_signal import AppSignal
@@ -41,6 +42,7 @@ from flask_whop.stores import (
 if TYPE_CHECKING:
     from flask_whop.config import Settings
     from flask_whop.engine.host import Host
+    from flask_whop.engine.tracing import Tracing
     from flask_whop.events import AnyEvent
     from flask_whop.signals.terms import Call
     from flask_whop.stores import Store
@@ -124,6 +126,12 @@ class Engine:
         outcome.
         """
         event = self._open(delivery)
+        tracing = self._host.tracing
+        if tracing is None:
+            return self._process(delivery, event)
+        return tracing.process(event, delivery.id, None, partial(self._process, delivery, event))
+
+    def _process(self, delivery: Delivery, event: AnyEvent) -> Outcome:
         arrival, token = self._arrival(event, delivery), new_token()
         claim = self.store.claim(arrival, token, self.leases.lease)
         if claim.granted:
@@ -145,9 +153,7 @@ class Engine:
         Nobody else looks for it for ``due_in`` seconds. Raises what :meth:`process`
         raises.
         """
-        self._limit.check(self.store, self.endpoint)
-        event, arrival = self._accepting(delivery)
-        return self._accepted(self.store.accept(arrival, due_in), delivery, event)
+        return self._accept(delivery, due_in).outcome
 
     def accept_and_hold(self, delivery: Delivery) -> tuple[Outcome, Callable[[], Outcome | None] | None]:
         """Store ``delivery`` like :meth:`accept`, and claim it; also return what runs it, if anything is to run.
@@ -155,15 +161,11 @@ class Engine:
         If that isn't called before the lease ends, the delivery is due. Raises what
         :meth:`process` raises.
         """
-        self._limit.check(self.store, self.endpoint)
-        event, arrival = self._accepting(delivery)
         hold = Hold(new_token(), self.leases.lease)
-        since, opened_at = time.monotonic(), self.store.clock()
-        accepted = self.store.accept(arrival, 0.0, hold)
-        outcome = self._accepted(accepted, delivery, event)
+        outcome, accepted, since, opened_at, trace = self._accept(delivery, 0.0, hold)
         if outcome.status is not Status.ACCEPTED:
             return outcome, None
-        key = arrival.key
+        key = Key(self.endpoint, delivery.id)
         if not accepted.changed:  # it has been replayed
             return outcome, partial(self.run, key, early=True)
         holding = Holding(key, hold.token, accepted.attempts, accepted.receipts, owned=True, opened_at=opened_at)
@@ -171,7 +173,7 @@ class Engine:
         def run() -> Outcome | None:
             if time.monotonic() - since > hold.lease:
                 return self.run(key)
-            return self._run(holding, event, delivery)
+            return self._run(holding, outcome.event, delivery, trace)
 
         return outcome, run
 
@@ -305,6 +307,15 @@ class Engine:
         """Send a lifecycle signal; what its receivers raise is logged and goes no further."""
         self._host.notify(signal, **keywords)
 
+    def trace_with(self, tracing: Tracing) -> None:
+        """Let ``tracing`` put spans around deliveries and calls.
+
+        Raises :class:`~flask_whop.errors.SetupError` if something else does.
+        """
+        if self._host.tracing is not None:
+            raise SetupError("The deliveries of this app are traced already: make one WhopTracing for each app.")
+        self._host.tracing = tracing
+
     def report(self, error: Exception) -> None:
         """Report an error to the app's error trackers."""
         self._host.report(error)
@@ -359,12 +370,23 @@ class Engine:
             self.bodies.sealed(delivery.body),
             signer=None if delivery.secret_index is None else self.fingerprints[delivery.secret_index],
             origin=Origin.ARRIVED if delivery.secret_index is not None else Origin.PULLED,
+            trace=None if self._host.tracing is None else self._host.tracing.here(),
         )
 
-    def _accepting(self, delivery: Delivery) -> tuple[AnyEvent, Arrival]:
+    def _accept(self, delivery: Delivery, due_in: float, hold: Hold | None = None) -> Kept:
+        self._limit.check(self.store, self.endpoint)
         event = self._open(delivery)
+        tracing = self._host.tracing
+        if tracing is None:
+            return self._keep(delivery, event, due_in, hold)
+        return tracing.accept(event, delivery.id, partial(self._keep, delivery, event, due_in, hold))
+
+    def _keep(self, delivery: Delivery, event: AnyEvent, due_in: float, hold: Hold | None) -> Kept:
         names = tuple(call.name for call in self._host.calls_for(event))
-        return event, self._arrival(event, delivery)._replace(receivers=names)
+        arrival = self._arrival(event, delivery)._replace(receivers=names)
+        since, opened_at = time.monotonic(), self.store.clock()
+        accepted = self.store.accept(arrival, due_in, hold)
+        return Kept(self._accepted(accepted, delivery, event), accepted, since, opened_at, arrival.trace)
 
     def _accepted(self, accepted: Accepted, delivery: Delivery, event: AnyEvent) -> Outcome:
         changed, state, owned = accepted[:3]
@@ -407,9 +429,15 @@ class Engine:
             expected=stored.receivers,
             only=only,
         )
-        return self._run(holding, event, delivery)
+        return self._run(holding, event, delivery, stored.trace)
 
-    def _run(self, holding: Holding, event: AnyEvent, delivery: Delivery) -> Outcome | None:
+    def _run(self, holding: Holding, event: AnyEvent, delivery: Delivery, trace: str | None) -> Outcome | None:
+        tracing = self._host.tracing
+        if tracing is None:
+            return self._finish(holding, event, delivery)
+        return tracing.process(event, delivery.id, trace, partial(self._finish, holding, event, delivery))
+
+    def _finish(self, holding: Holding, event: AnyEvent, delivery: Delivery) -> Outcome | None:
         try:
             outcome = self._pass(holding, event)
         except ClaimLost as lost:

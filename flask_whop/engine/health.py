@@ -33,7 +33,11 @@ class Health(NamedTuple):
     problems: tuple[str, ...]
     """What is wrong, each in a sentence; empty if nothing is."""
     workers: int
-    """How many workers have shown a sign of life within the last minute."""
+    """How many ``flask whop work`` have shown a sign of life within the last minute.
+
+    Celery's workers show none, and having none is no problem there: they may be started when
+    there is something to do. What nobody runs is overdue.
+    """
     overdue: float
     """For how many seconds the delivery that waits longest has been due; 0 if none is."""
 

@@ -23,6 +23,7 @@ _LONGEST_ANSWER = 32_768
 if TYPE_CHECKING:
     from flask import Flask
 
+    from flask_whop.engine.tracing import Tracing
     from flask_whop.events import AnyEvent
 
 
@@ -31,6 +32,8 @@ class Host:
 
     def __init__(self, app: Flask) -> None:
         self.app = app
+        self.tracing: Tracing | None = None
+        """Puts spans around what is done, if anybody wants them."""
         self._snapshots: dict[AppSignal, Snapshot] = {}
 
     def calls_for(self, event: AnyEvent) -> Sequence[Call]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
@@ -12,6 +12,7 @@ from flask_whop import signals
 from flask_whop.engine.interruptions import Cause, cause_of
 from flask_whop.engine.outcomes import Outcome, Status
 from flask_whop.engine.recording import DIED, Attempt, Holding, Record
+from flask_whop.engine.tracing import Ending
 from flask_whop.errors import (
     ClaimLost,
     FlaskWhopError,
@@ -184,14 +185,14 @@ class Run:
                 self._keys[call.name] = key_of(call.once_per, self._event)
         except BaseException as error:  # noqa: BLE001  # as if the receiver had raised it
             self._store.undo()
-            self._fail(attempt, error)
+            self._observe(attempt, partial(_ending_by, error))
             return False
         self._store.undo()
         if not self._leases.holds(self._key, self._token):
             raise claim_lost(self._key)
         if reason is not None:
             self._record.end(attempt, ReceiptState.SKIPPED, note=reason)
-            self._tell(call, ReceiptState.SKIPPED.value, 0.0)
+            self._tell(call, _SKIPPED.outcome, 0.0)
         elif not self._first and self._mark_of(call) is not None:
             self._record.give_back(attempt)  # its turn may not come, and then it wasn't called
         return reason is None
@@ -228,6 +229,7 @@ class Run:
             self._call(call, held, mark, last=last)
         elif turn is Turn.STALE:
             self._skip(call, mark, last=last)
+            self._tell(call, _SKIPPED.outcome, 0.0)
         return turn is not Turn.BUSY
 
     def _done_by(self, call: Call, mark: Mark) -> str | None:
@@ -253,16 +255,22 @@ class Run:
         # Bound to values only: an event that somebody keeps must keep neither the run nor the receiver alive.
         self._event.stale_if(partial(_is_stale, self._store, self._key, call.names))
         self._ran += 1
-        started = time.perf_counter()
-        error = self._call_receiver(call)
-        if error is None:
-            error = self._commit(attempt)
-        self._tell(call, _outcome_of(error), time.perf_counter() - started)
+        self._observe(attempt, partial(self._call_receiver, attempt))
+
+    def _observe(self, attempt: Attempt, work: Callable[[], Ending]) -> None:
+        """Call a receiver by ``work``, in a span if anybody wants it, and tell how it ended."""
+        started, tracing = time.perf_counter(), self._host.tracing
+        if tracing is None:
+            outcome, error = work()
+        else:
+            outcome, error = tracing.call(self._event, self._key.id, attempt.call.name, work)
+        self._tell(attempt.call, outcome, time.perf_counter() - started)
         if error is not None:
             self._fail(attempt, error)
 
-    def _call_receiver(self, call: Call) -> BaseException | None:
-        """Call a receiver; return what it raised, after undoing its writes."""
+    def _call_receiver(self, attempt: Attempt) -> Ending:
+        """Call a receiver, and commit its writes, or undo them if it raised."""
+        call = attempt.call
         self._store.begin()
         self._uncommitted = True
         try:
@@ -271,8 +279,8 @@ class Run:
         except BaseException as error:  # noqa: BLE001  # what to do depends on its cause
             self._uncommitted = False
             self._store.undo()
-            return error
-        return None
+            return _ending_by(error)
+        return self._commit(attempt)
 
     def _answer_of(self, call: Call, returned: object) -> str | None:
         """What a receiver answers to an event that wants an answer; None if nothing comes of it."""
@@ -297,8 +305,8 @@ class Run:
             return None
         return answer
 
-    def _commit(self, attempt: Attempt) -> BaseException | None:
-        """Record that a receiver returned; return why its writes couldn't be committed."""
+    def _commit(self, attempt: Attempt) -> Ending:
+        """Record that a receiver returned, unless its writes couldn't be committed."""
         self._uncommitted = False
         try:
             self._record.end(attempt, ReceiptState.DONE, answer=self._returned)
@@ -307,9 +315,10 @@ class Run:
             raise
         except StaleEvent:
             self._skip(attempt.call, cast("Mark", attempt.mark), last=attempt.last)
+            return _SKIPPED
         except Exception as error:  # noqa: BLE001  # a store that shares the receiver's transaction raises anything
-            return error
-        return None
+            return _ending_by(error)
+        return _DONE
 
     def _fail(self, attempt: Attempt, error: BaseException) -> None:
         """Record that a receiver raised, report it, and raise on what concerns the whole process."""
@@ -386,13 +395,15 @@ def _is_stale(store: Store, key: Key, names: tuple[str, ...], order: Order | Non
     return order is not None and store.is_stale(key, Mark(names[0], *order), names)
 
 
-def _outcome_of(error: BaseException | None) -> str:
-    """How a call ended, in the words of receipts; a wish to be called later is no failure."""
-    if error is None:
-        return ReceiptState.DONE.value
+def _ending_by(error: BaseException) -> Ending:
+    """How a call ended that raised, in the words of receipts; a wish to be called later is no failure."""
     if isinstance(error, RetryLater):
-        return Status.RETRY_LATER.value
-    return ReceiptState.GIVEN_UP.value if isinstance(error, GiveUp) else ReceiptState.FAILED.value
+        return Ending(Status.RETRY_LATER.value, error)
+    return Ending((ReceiptState.GIVEN_UP if isinstance(error, GiveUp) else ReceiptState.FAILED).value, error)
+
+
+_DONE: Final = Ending(ReceiptState.DONE.value)
+_SKIPPED: Final = Ending(ReceiptState.SKIPPED.value)
 
 
 def answer_in(receipts: Iterable[Receipt]) -> str | None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from flask_whop.events.courses import *  # noqa: F403
     from flask_whop.events.disputes import *  # noqa: F403
     from flask_whop.events.entries import *  # noqa: F403
+    from flask_whop.events.event_names import EventName as EventName
+    from flask_whop.events.event_names import EventPattern as EventPattern
     from flask_whop.events.exports import *  # noqa: F403
     from flask_whop.events.identity import *  # noqa: F403
     from flask_whop.events.invoices import *  # noqa: F403

@@ -49,7 +49,14 @@ FAMILIES: Final = {
 _FAMILY_OF: Final = {word: family for family, words in FAMILIES.items() for word in words.split()}
 # Events of apps have the word of their resource second: `app_payment.created`, `app.payment_failed`, AppPaymentCreated.
 _FIRST_WORD: Final = re.compile(r"(?:app[._]|App(?=[A-Z]))?([A-Z]?[a-z]{1,20})")
-_ELSEWHERE: Final = {"AnyEvent": "anything", "Money": "money", "Payload": "payload", "Resource": "resource"}
+_ELSEWHERE: Final = {
+    "AnyEvent": "anything",
+    "EventName": "event_names",
+    "EventPattern": "event_names",
+    "Money": "money",
+    "Payload": "payload",
+    "Resource": "resource",
+}
 _classes: Final[dict[str, type[AnyEvent]]] = {}
 """The classes found so far, by type. Unknown types aren't remembered, since there can be any number of them."""
 

@@ -37,6 +37,8 @@ class Missed(NamedTuple):
     """The last attempt in the log, ``whdel_…``."""
     body: bytes | None
     """Its JSON, written again; None if it's in the store, signed, and its retry was left to Whop."""
+    answered: int | None
+    """How its last attempt was answered, as an HTTP status; None or 0 if it wasn't."""
     delivered: bool = False
     """Whether the log has an attempt of it that was answered 2xx."""
     replayed: bool = False
@@ -159,7 +161,10 @@ class Backlog:
         body = encoded(attempt.envelope) if stored is None else None
         written_at = unix_time(attempt.envelope.get("timestamp"))
         sent_at = attempt.sent_at or written_at or _UNKNOWN
-        self._add(Missed(delivery_id, attempt.event_type, 0, None, written_at, sent_at, attempt.id, body), attempt)
+        first = Missed(
+            delivery_id, attempt.event_type, 0, None, written_at, sent_at, attempt.id, body, attempt.response_code
+        )
+        self._add(first, attempt)
         return len(body or b"")
 
     def _add(self, missed: Missed, attempt: LoggedAttempt) -> None:

@@ -164,9 +164,10 @@ class Contents:
         return delivery
 
     def _give_body(self, delivery: Delivery, arrival: Arrival) -> None:
-        """Store how a delivery arrived this time; its resource stays."""
+        """Store how a delivery arrived this time; its resource stays, and the span of its first arrival."""
         self._bytes += len(arrival.body) - len(delivery.arrival.body)
-        delivery.arrival = arrival._replace(resource=delivery.arrival.resource)
+        first = delivery.arrival
+        delivery.arrival = arrival._replace(resource=first.resource, trace=first.trace)
 
     def _hold(self, delivery: Delivery, token: str, now: float, lease: float) -> None:
         delivery.lapses += delivery.state is RUNNING and delivery.attempts > 0
@@ -388,6 +389,7 @@ def stored_of(delivery: Delivery) -> Stored:
         arrival.signer,
         arrival.origin,
         arrival.resource,
+        arrival.trace,
     )
 
 

@@ -96,6 +96,8 @@ class Arrival(NamedTuple):
     signer: str | None = None
     """The fingerprint of the secret that verified it; None if it was pulled."""
     origin: Origin = Origin.ARRIVED
+    trace: str | None = None
+    """The span in which it arrived, as a W3C ``traceparent``; None if that isn't traced."""
 
     def __repr__(self) -> str:
         """Show everything but the body."""
@@ -193,6 +195,8 @@ class Stored(NamedTuple):
     origin: Origin = Origin.ARRIVED
     resource: str | None = None
     """The resource that its event is about, such as ``payment:pay_…``."""
+    trace: str | None = None
+    """The span in which it first arrived, as a W3C ``traceparent``; None if that wasn't traced."""
 
     def __repr__(self) -> str:
         """Show everything but the body."""

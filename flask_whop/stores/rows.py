@@ -97,13 +97,14 @@ def arrival_values(arrival: Arrival, now: float) -> dict[str, object]:
         "receivers": json.dumps(arrival.receivers) if arrival.receivers else None,
         "signer": arrival.signer,
         "origin": arrival.origin.value,
+        "trace": arrival.trace,
         "now": now,
     }
 
 
 def stored_of(row: Row) -> Stored:
     """Return the delivery that a row holds."""
-    receivers, signer, origin, resource, body = row[13:18]
+    receivers, signer, origin, resource, trace, body = row[13:19]
     return Stored(
         Key(str(row[0]), str(row[1])),
         event_type=str(row[2]),
@@ -122,6 +123,7 @@ def stored_of(row: Row) -> Stored:
         signer=text(signer),
         origin=Origin(origin),
         resource=text(resource),
+        trace=text(trace),
     )
 
 

@@ -106,7 +106,7 @@ DELIVERIES: Final = Table(
         Column("origin", Kind.SHORT, nullable=False, default="arrived"),
         *_optional(Kind.WHOLE, "signed_at", "secret_index"),
         *_optional(Kind.TEXT, "receivers"),
-        *_optional(Kind.SHORT, "signer"),
+        *_optional(Kind.SHORT, "signer", "trace"),
         # Last, so reading the other columns doesn't read it; it may be dropped before the rest.
         *_optional(Kind.BYTES, "body"),
     ),

@@ -16,11 +16,11 @@ from flask_whop.stores.statements_lookups import Names as Names
 
 ARRIVED = (
     "endpoint, id, event_type, account_id, resource, occurred_at, updated_at, signed_at, secret_index, body,"
-    " receivers, signer, origin, received_at, opened_at, changed_at, lapses"
+    " receivers, signer, origin, trace, received_at, opened_at, changed_at, lapses"
 )
 ARRIVED_VALUES = (
     ":endpoint, :id, :event_type, :account_id, :resource, :occurred_at, :updated_at, :signed_at, :secret_index, :body,"
-    " :receivers, :signer, :origin, :now, :now, :now, 0"
+    " :receivers, :signer, :origin, :trace, :now, :now, :now, 0"
 )
 TAKING = (
     "opened_at = CASE WHEN owned = 1 THEN opened_at ELSE :now END, owned = 1,"

@@ -10,7 +10,7 @@ from flask_whop.stores.schema import BY_STATE, BY_TYPE, UNFINISHED_ROWS
 
 STORED: Final = (
     "endpoint, id, event_type, account_id, state, owned, attempts, received_at, opened_at, changed_at,"
-    " due_at, signed_at, secret_index, receivers, signer, origin, resource"
+    " due_at, signed_at, secret_index, receivers, signer, origin, resource, trace"
 )
 AT_ONCE: Final = 100
 """How many deliveries one statement names, so nobody waits long."""

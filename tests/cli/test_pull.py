@@ -358,6 +358,17 @@ def test_a_dry_run_lists_and_runs_nothing(shop, whop):
     assert (shop.got, shop.get(event_id)) == ([], None)
 
 
+def test_what_was_missed_is_listed_with_the_last_answer_that_whop_got(shop, whop):
+    whop.send(PAID, id="msg_1", logged=FAILED)
+    whop.add_row(shop.hook, {"id": "msg_1", "type": PAID}, {"success": False, "response_code": 502})
+    whop.send(PAID, id="msg_2", logged=FAILED)
+    listed = {row[0]: row for line in shop.pull("--dry-run").output.splitlines() if (row := line.split())}
+    assert listed["msg_1"][4:] == ["502", "never", "arrived"]
+    assert listed["msg_2"][4:] == ["-", "never", "arrived"]
+    [report] = json.loads(shop.pull("--dry-run", "--json").output)
+    assert [(one["id"], one["answered"]) for one in report["missed"]] == [("msg_1", 502), ("msg_2", None)]
+
+
 def test_several_are_run_when_confirmed(shop, whop):
     for _ in range(25):
         whop.send(PAID, logged=FAILED)

@@ -16,7 +16,7 @@ from flask_whop.engine.run import Run
 from flask_whop.engine.worker import run_due
 from flask_whop.errors import SetupError
 from flask_whop.events import PaymentSucceeded
-from flask_whop.signals import payment_succeeded, receiver_failed
+from flask_whop.signals import payment_succeeded, receiver_called, receiver_failed
 from flask_whop.stores import Key, ReceiptState, State
 from flask_whop.stores.sqlalchemy import SessionStore
 from tests.shop import Sender, new_app
@@ -216,6 +216,19 @@ def test_a_receiver_is_not_called_once_its_condition_has_taken_too_long(shop):
     shop.whop.on(PaymentSucceeded, when=loses_the_claim)(shop.take)
     shop.deliver()
     assert shop.got == []
+
+
+def test_what_a_condition_decides_or_raises_is_told_to_who_counts_calls(shop):
+    told = []
+
+    def note(app, event, receiver, outcome, seconds):
+        told.append((receiver, outcome))
+
+    receiver_called.connect(note, shop.app)
+    shop.whop.on(PaymentSucceeded, name="never", when=lambda event: False)(shop.take)
+    shop.whop.on(PaymentSucceeded, name="broken", when=lambda event: event.nothing_of_the_kind)(lambda app, event: None)
+    shop.deliver()
+    assert told == [("never", "skipped"), ("broken", "failed")]
 
 
 def test_conditions_leave_nothing_behind_in_a_session(tmp_path):

@@ -80,7 +80,7 @@ def test_a_worker_that_was_killed_counts_for_a_minute(shop):
     assert shop.health().workers == 0
 
 
-@pytest.mark.parametrize("mode", ["worker", "after_response", "inline"])
+@pytest.mark.parametrize("mode", ["worker", "after_response", "celery", "inline"])
 def test_what_nobody_runs_is_unhealthy_in_every_mode(tmp_path, mode):
     shop = Shop(tmp_path, mode)
     engine = Installation.of(shop.app).engine
@@ -106,6 +106,10 @@ def test_a_store_that_cannot_be_used_is_a_problem_and_no_error(shop, monkeypatch
 
 def test_an_inline_app_needs_no_worker(tmp_path):
     assert Shop(tmp_path, "inline").health().ok
+
+
+def test_an_app_with_celery_may_have_no_worker_while_there_is_nothing_to_do(tmp_path):
+    assert Shop(tmp_path, "celery").health() == ((), 0, 0.0)
 
 
 def test_there_is_no_route_unless_it_is_asked_for(tmp_path):

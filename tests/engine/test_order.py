@@ -16,6 +16,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_whop import WhopWebhooks
 from flask_whop.engine.installation import Installation
 from flask_whop.engine.worker import Worker
+from flask_whop.signals import receiver_called
 from flask_whop.stores import Key, ReceiptState, State
 from flask_whop.stores.sqlite import SqliteStore
 from tests.shop import SECRET, Sender, new_app
@@ -318,6 +319,42 @@ def test_a_receiver_that_has_just_come_is_not_stale_for_what_others_have_done(sh
     shop.whop.on("membership.updated", name="new")(lambda app, event: seen.append(event.stale))
     shop.deliver("msg_1", timestamp=at(1))
     assert seen == [False]
+
+
+def test_an_event_that_comes_too_late_is_told_as_skipped(shop):
+    told = []
+
+    def note(app, event, receiver, outcome, seconds):
+        told.append((event.id, receiver, outcome))
+
+    receiver_called.connect(note, shop.app)
+    shop.deliver("msg_2", timestamp=at(2))
+    shop.deliver("msg_1", timestamp=at(1))
+    assert told == [("msg_2", "sync", "done"), ("msg_1", "sync", "skipped")]
+
+
+def test_an_event_whose_writes_come_too_late_is_told_as_skipped(tmp_path):
+    app = Flask("shop", instance_path=str(tmp_path))
+    db, model = database()
+    told = []
+
+    def note(app, event, receiver, outcome, seconds):
+        told.append((event.id, outcome))
+
+    class Overtaken(Joined):
+        def sync(self, app, event):
+            if event.id == "msg_1":
+                with ThreadPoolExecutor(1) as pool:
+                    pool.submit(self.deliver, "msg_2", status="newer", timestamp=at(2)).result()
+            self.db.session.merge(self.Membership(id=event.data.id, status=event.data.status))
+
+    with opened("SessionStore on SQLite", app, db=db) as store:
+        shop = Overtaken(app, store, "inline", db, model)
+        receiver_called.connect(note, app)
+        assert shop.deliver("msg_1", status="older", timestamp=at(1)).status_code == 200
+        shop.read()
+    assert shop.states == {"mem_1": "newer"}
+    assert told == [("msg_2", "done"), ("msg_1", "skipped")]
 
 
 # By which time.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import subprocess
 import sys
 import typing
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +22,7 @@ from flask_whop import events, signals
 from flask_whop.events import (
     EVENT_TYPES,
     Event,
+    EventName,
     IdentityProfileNeedsAction,
     Money,
     Payload,
@@ -27,9 +32,11 @@ from flask_whop.events import (
     parse_event,
     registry,
 )
+from flask_whop.events.event_names import FamilyPattern
 from flask_whop.events.reading import read_payload
 from flask_whop.events.registry import FAMILIES
-from flask_whop.signals import payload_drifted, unknown_event
+from flask_whop.signals import lifecycle, payload_drifted, unknown_event
+from flask_whop.signals.app_signal import AppSignal
 from flask_whop.signals.kinds import EventSignal
 from tests import examples
 
@@ -142,6 +149,37 @@ def test_each_class_and_each_payload_says_what_it_means():
         assert cls.__doc__, cls
         assert cls.__doc__ != Event.__doc__
         assert cls.payload_class.__doc__ not in (None, Payload.__doc__, Resource.__doc__), family
+
+
+def test_each_signal_says_in_an_editor_what_it_is_for():
+    lines = [line for module in (lifecycle, signals) for line in ast.parse(inspect.getsource(module)).body]
+    said = {
+        line.target.id: inspect.cleandoc(below.value.value)
+        for line, below in pairwise(lines)
+        if isinstance(line, ast.AnnAssign) and isinstance(below, ast.Expr)
+    }
+    made = {name: value for name, value in vars(signals).items() if isinstance(value, AppSignal)}
+    assert made.keys() <= said.keys()
+    for name, signal in made.items():
+        if signal in signals.EVENT_SIGNALS.values():
+            assert said[name] == inspect.cleandoc(signal.event_class.__doc__), name
+
+
+def test_a_pattern_that_no_checker_knows_is_a_text(whop, sender):
+    got = []
+    whop.on(events.EventPattern("payment.succ*"))(lambda app, event: got.append(event.type))
+    sender.deliver("payment.succeeded")
+    sender.deliver("payment.failed")
+    assert got == ["payment.succeeded"]
+
+
+def test_type_checkers_know_each_name_and_the_usual_patterns():
+    assert get_args(EventName) == EVENT_TYPES
+    patterns = get_args(FamilyPattern)
+    assert len(patterns) == len({*patterns})
+    words = [event_type.split(".") for event_type in EVENT_TYPES]
+    split = [(".".join(one[:at]), ".".join(one[at:])) for one in words for at in range(1, len(one))]
+    assert {*patterns} == {"*", *(f"{first}.*" for first, _ in split), *(f"*.{rest}" for _, rest in split)}
 
 
 def test_nothing_but_an_id_is_required_of_a_payload():

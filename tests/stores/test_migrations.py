@@ -142,6 +142,7 @@ def test_tables_of_the_first_version_get_what_has_come_since(releases):
     for statement in (
         "DROP TABLE {}notes",
         "ALTER TABLE {}receipts DROP COLUMN answer",
+        "ALTER TABLE {}deliveries DROP COLUMN trace",
         "UPDATE {}schema SET version = 1",
     ):
         first._change(statement.format(releases.prefix), {})
@@ -150,6 +151,7 @@ def test_tables_of_the_first_version_get_what_has_come_since(releases):
     work(store, 2)
     store.put_note("shop", "began", 1.0)
     assert [one.answer for one in store.receipts(key(1))] == [None]
+    assert store.get(key(1)).trace is None
 
 
 def test_every_column_may_be_added_to_tables_that_are_in_use():

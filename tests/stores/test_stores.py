@@ -580,6 +580,22 @@ def test_a_delivery_that_was_pulled_is_marked_so_and_has_no_secret(world):
     assert found == {"msg_1": (Origin.ARRIVED, 0), "msg_2": pulled, "msg_3": pulled}
 
 
+def test_the_span_in_which_it_first_arrived_is_kept_with_a_delivery(world):
+    first, second = (f"00-{number:032x}-{number:016x}-01" for number in (1, 2))
+    world.claim(trace=first)
+    world.store.settle(key(), "mine", FAILED)
+    world.store.accept(arrival(trace=second), 0)
+    world.store.accept(arrival(2, trace=second), 0)
+    world.store.accept(arrival(3), 0)
+    taken = [world.store.take(key(number), "mine", LEASE).delivery.trace for number in (1, 2, 3)]
+    assert taken == [first, second, None]
+    assert {one.key.id: one.trace for one in world.store.find("shop", Filter(), 9)} == {
+        "msg_1": first,
+        "msg_2": second,
+        "msg_3": None,
+    }
+
+
 def test_an_answer_is_kept_with_the_receipt(world):
     world.claim()
     world.store.record(key(), "mine", receipt(world.clock.now, answer='{"tax": {}}'), DONE)

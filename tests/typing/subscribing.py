@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import Literal
+from typing import Final, Literal
 
 from flask import Flask
 from pydantic import JsonValue
@@ -17,12 +17,17 @@ from flask_whop.errors import Rejected
 from flask_whop.events import (
     AnyEvent,
     Event,
+    EventName,
+    EventPattern,
     IdentityProfile,
     IdentityProfileNeedsAction,
     Money,
     Payload,
     Payment,
+    PaymentCanceled,
+    PaymentCreated,
     PaymentFailed,
+    PaymentPending,
     PaymentSucceeded,
     UnknownEvent,
     parse_event,
@@ -226,4 +231,50 @@ def declined(app: Flask, event: PaymentFailed) -> None: ...
 def once(app: Flask, event: PaymentSucceeded) -> None: ...
 
 
+whop.on(PaymentSucceeded, when=is_declined)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+whop.on(PaymentSucceeded, PaymentFailed, when=is_declined)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+whop.on(PaymentSucceeded, once_per=lambda event: event.emial)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownLambdaType]
 payment_succeeded.connect(amounts, when=is_declined)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+# Names and patterns: those that Whop has, and what is in a variable if that is said.
+
+PAID: Final = "payment.succeeded"
+BOOKED: tuple[EventName, ...] = ("payment.succeeded", "refund.created")
+
+
+@whop.on(PAID, *BOOKED)
+def by_constants(app: Flask, event: AnyEvent) -> None: ...
+
+
+@whop.on("*", "*.created", "chat.message.*")
+def by_usual_patterns(app: Flask, event: AnyEvent) -> None: ...
+
+
+@whop.on(PaymentSucceeded, "refund.*", when=lambda event: event.data.id == "pay_1")
+def by_class_and_pattern(app: Flask, event: AnyEvent) -> None: ...
+
+
+@whop.on(PaymentSucceeded, PaymentFailed, "refund.*")
+def by_two_classes_and_pattern(app: Flask, event: AnyEvent) -> None: ...
+
+
+@whop.on(PaymentSucceeded, PaymentFailed, PaymentPending, "refund.*")
+def by_three_classes_and_pattern(app: Flask, event: AnyEvent) -> None: ...
+
+
+@whop.on(PaymentSucceeded, PaymentFailed, PaymentPending, PaymentCreated, PaymentCanceled)
+def by_five_classes(app: Flask, event: AnyEvent) -> None: ...
+
+
+def connect_all(names: list[str], classes: list[type[AnyEvent]]) -> None:
+    whop.on(*map(EventPattern, names))
+    whop.on(EventPattern("payment.s*"))
+    whop.on(*classes)
+    whop.on(names[0])  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+whop.on("payment.suceeded")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+whop.on("payments.*")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+whop.on(PaymentSucceeded, "payment.suceeded")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+whop.on("payment.succeeded", "payment.suceeded")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
