@@ -9,6 +9,7 @@ import pytest
 from flask_whop import signals
 from flask_whop.events import PaymentSucceeded
 from flask_whop.testing import sample
+from tests import ROOT
 from tests.docs.pages import DOCS, PAGES, README, RECIPES, blocks_of, name_of, run
 
 WITH_CODE = [page for page in PAGES if page not in RECIPES and blocks_of(page)]
@@ -61,7 +62,7 @@ def test_links_and_paths_lead_to_files(page):
     paths = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) + re.findall(
         r"`((?:docs|tests|flask_whop|examples)/[\w./]+)`", text
     )
-    assert paths or page.name == "SECURITY.md"
+    assert paths
     assert [path for path in paths if not (page.parent / path).exists()] == []
 
 
@@ -70,3 +71,10 @@ def test_llms_txt_leads_to_pages_that_there_are():
     generated = "reference/generated/"
     assert len(links) > 20
     assert [link for link in links if not link.startswith(generated) and not (DOCS / f"{link}.md").exists()] == []
+
+
+def test_the_lock_file_has_every_requirement_of_the_project():
+    listed = re.findall(r'"([\w-]+)(?:\[\w+\])?>=', (ROOT / "pyproject.toml").read_text())
+    locked = re.findall(r"^([\w.-]+)==", (ROOT / "requirements-dev.lock").read_text(), re.MULTILINE)
+    assert len(listed) > 25
+    assert set(listed) - set(locked) == set()

@@ -153,24 +153,26 @@ def test_discord_telegram_waits_as_long_as_discord_says(kitchen, calls):
 
 
 @SHAPES
-def test_credits_are_added_once_and_taken_back(kitchen, pin):
+def test_credits_are_added_once_and_taken_back_in_either_order(kitchen, pin):
     recipe = kitchen.cook("credits")
-    payment = {
-        "id": "pay_1",
-        "plan": {"id": "plan_large"},
-        "plan_id": "plan_large",
-        "user": {"id": "user_1"},
-        "user_id": "user_1",
-    }
-    kitchen.deliver("payment.succeeded", pin, **payment)
-    kitchen.deliver("payment.succeeded", pin, **payment)  # told again, under another id
-    with kitchen.shop.app.app_context():
-        assert recipe.balance("user_1") == 1_000
-    refund = {"id": "rfnd_1", "payment": {"id": "pay_1"}, "payment_id": "pay_1"}
-    kitchen.deliver("refund.updated", pin, **refund, status="pending")
-    kitchen.deliver("refund.updated", pin, **refund, status="succeeded")
-    with kitchen.shop.app.app_context():
-        assert recipe.balance("user_1") == 0
+    user = {"plan": {"id": "plan_large"}, "plan_id": "plan_large", "user": {"id": "user_1"}, "user_id": "user_1"}
+
+    def balance():
+        with kitchen.shop.app.app_context():
+            return recipe.balance("user_1")
+
+    def refund(payment_id, status):
+        kitchen.deliver("refund.updated", pin, payment={"id": payment_id}, payment_id=payment_id, status=status)
+
+    assert balance() == 0
+    refund("pay_2", "succeeded")
+    for payment_id in ("pay_1", "pay_1", "pay_2"):  # the first is told twice, under two ids
+        kitchen.deliver("payment.succeeded", pin, id=payment_id, **user)
+    assert balance() == 1_000
+    refund("pay_1", "pending")
+    assert balance() == 1_000
+    refund("pay_1", "succeeded")
+    assert balance() == 0
 
 
 @SHAPES

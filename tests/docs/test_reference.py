@@ -130,3 +130,9 @@ def test_every_exception_is_in_the_tree(pages):
         name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)
     ]
     assert [name for name in exceptions if name not in errors.__doc__] == []
+
+
+def test_llms_txt_leads_to_generated_pages_that_there_are(pages):
+    links = re.findall(r"\]\(reference/generated/([^)]+)\.html\)", (DOCS / "_extra/llms.txt").read_text())
+    assert links
+    assert [link for link in links if f"{link}.md" not in pages] == []
