@@ -28,9 +28,11 @@ source_suffix = {".md": "markdown"}
 exclude_patterns = ["extensions", "monitoring"]
 suppress_warnings = ["myst.domains"]  # the theme's own domains resolve no links of Markdown
 
-myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "fieldlist"]
+myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 
+smartquotes_action = "qe"  # a double hyphen begins an option
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True

@@ -107,6 +107,13 @@ def test_each_finding_has_an_anchor_of_its_id(pages):
         assert f"({finding_id.lower()})=\n### {finding_id}\n" in pages["findings.md"], finding_id
 
 
+def test_each_finding_says_something_before_its_gaps_are_filled(pages):
+    for name, text in sections(pages["findings.md"], 3).items():
+        what, _, rest = text.partition("**Why it matters.**")
+        for part in (what, rest.partition("**Fix.**")[2].partition("\n\n")[0]):
+            assert len(re.findall(r"\w+", re.sub(r"\*+[^*]*\*+", "", part))) > 2, name
+
+
 def test_no_gap_of_a_finding_is_left(pages):
     assert re.findall(r"\{\w+[^}]*\}", pages["findings.md"].replace('{"task"', "").replace("{py:", "")) == []
 

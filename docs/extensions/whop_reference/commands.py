@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 
 import click
 
 from flask_whop.cli import COMMANDS, WhopCommands
+
+_OPTION = re.compile(r"(?<![\w`-])--[a-z][a-z-]+(?![^`]*`[^`]*$)")
 
 _TOP = """\
 # Commands
@@ -55,7 +58,11 @@ def _options(command: click.Command, context: click.Context) -> Iterator[tuple[s
 def _option(record: tuple[str, str]) -> str:
     names, text = record
     spelled = names.replace(" / ", ", ")
-    return f"```{{option}} {spelled}\n{text}\n```\n\n"
+    return f"```{{option}} {spelled}\n{_quoted(text)}\n```\n\n"
+
+
+def _quoted(text: str) -> str:
+    return _OPTION.sub(r"`\g<0>`", text)
 
 
 def _help(command: click.Command) -> str:
@@ -66,5 +73,5 @@ def _help(command: click.Command) -> str:
             label, _, lines = text.removeprefix("\b").strip().partition("\n")
             parts.append(f"{label}\n\n```sh\n{inspect.cleandoc(lines)}\n```\n\n")
         else:
-            parts.append(f"{text}\n\n")
+            parts.append(f"{_quoted(text)}\n\n")
     return "".join(parts)

@@ -142,7 +142,7 @@ def _availability(event_type: str) -> str:
 
 def _payload(cls: type[Payload]) -> str:
     rows = [(f"`{name}`", _kind(annotation), cell(doc)) for name, (annotation, doc) in _fields(cls).items()]
-    fields = table(("field", "type", "meaning"), rows) if rows else "It has no fields of its own.\n"
+    fields = "{.fields}\n" + table(("field", "type", "meaning"), rows) if rows else "It has no fields of its own.\n"
     return f"({_payload_anchor(cls.__name__)})=\n### {cls.__name__}\n\n{_about(cls)}\n\n{fields}\n"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from flask_whop.doctor.checkup import catalog
 from flask_whop.doctor.diagnosis import mistakes
 from flask_whop.doctor.diagnosis.mistakes import Mistake
@@ -18,6 +20,25 @@ _AREAS = {
     "5": "The clock",
     "6": "Whop's side",
 }
+
+IN_WORDS: Final = {
+    "W001": (
+        "A secret is base64, begins with `whsec_`, has lost its `ws_`, or has something around it; the text says which.",
+        "",
+    ),
+    "W101": (
+        "A request to the webhook's address doesn't reach the webhook's route; the finding says what answers instead.",
+        "The finding says what to change: usually another route, a prefix or a host in front of the webhook's.",
+    ),
+    "W106": (
+        "The answer 200 is changed on its way out, by a hook, by middleware, or by Flask's own processing.",
+        "Let what the finding names leave the webhook's answers alone.",
+    ),
+    "W202": ("", "Set `WHOP_STORE` to `sqlite:///whop.sqlite3` or a database, or turn `TESTING` off in production."),
+    "W501": ("The clock can't be right, or differs from Whop's, judging by the last deliveries.", ""),
+    "W602": ("A webhook is disabled at Whop; the finding says which, and why if Whop does.", ""),
+}
+"""What some findings say and advise, whose texts are only known when they're found."""
 
 _TOP = """\
 # Findings of the doctor
@@ -62,7 +83,8 @@ def page() -> str:
 
 
 def _entry(finding: Finding, level: str = "") -> str:
-    what, why, fix = (filled(text) for text in (finding.what, finding.why, finding.fix))
+    what, fix = IN_WORDS.get(finding.id, ("", ""))
+    what, why, fix = filled(what or finding.what), filled(finding.why), filled(fix or finding.fix)
     return (
         f"({finding.id.lower()})=\n### {finding.id}\n\n{level}{what}\n\n**Why it matters.** {why}\n\n**Fix.** {fix}\n\n"
     )
