@@ -48,8 +48,8 @@ Every event that Whop is known to send: {count} of them. Any other arrives on th
 | name or pattern | `@whop.on("payment.succeeded")`, `@whop.on("payment.*")` |
 
 Everything in a payload but `id` can be None: Whop sends null for what your app has no permission to read. Fields that
-aren't listed are kept, and are attributes as well. In words that are listed for a field, such as those of a `status`,
-Whop adds to them without notice, so a `match` needs a default case.
+aren't listed are kept, and are attributes as well. Whop adds to the words that are listed for a field, such as a
+`status`, without notice, so a `match` needs a default case.
 
 """
 

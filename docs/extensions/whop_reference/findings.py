@@ -23,7 +23,7 @@ _AREAS = {
 
 IN_WORDS: Final = {
     "W001": (
-        "A secret is base64, begins with `whsec_`, has lost its `ws_`, or has something around it; the text says which.",
+        "A secret is base64, begins with `whsec_`, has lost its `ws_`, or has something around it; it says which.",
         "",
     ),
     "W101": (
