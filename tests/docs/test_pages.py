@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 
+import click
 import pytest
 
 from flask_whop import signals
+from flask_whop.cli import COMMANDS, WhopCommands
 from flask_whop.events import PaymentSucceeded
 from flask_whop.testing import sample
 from tests import ROOT
@@ -78,3 +81,38 @@ def test_the_lock_file_has_every_requirement_of_the_project():
     locked = re.findall(r"^([\w.-]+)==", (ROOT / "requirements-dev.lock").read_text(), re.MULTILINE)
     assert len(listed) > 25
     assert set(listed) - set(locked) == set()
+
+
+ANNOUNCED = {"secret"} - set(COMMANDS)
+"""Commands that pages may show before they're there."""
+
+
+def commands_on(page):
+    """The commands of flask whop that a page shows, in blocks and in sentences."""
+    shown = re.findall(
+        r"^(?:\S+ )*?flask (?:--app \w+ )?whop (\S.*?)(?: +#.*)?$|`flask whop (\S[^`]*)`",
+        page.read_text(),
+        re.MULTILINE,
+    )
+    return [shlex.split(block or sentence.replace("\n", " "), comments=True) for block, sentence in shown]
+
+
+@pytest.mark.parametrize("page", [README, README.with_name("SECURITY.md"), *PAGES], ids=name_of)
+def test_the_commands_that_a_page_shows_exist_with_their_options(page):
+    for words in commands_on(page):
+        command = WhopCommands()
+        context = click.Context(command)
+        while words and isinstance(command, click.Group) and not words[0].startswith("-"):
+            name = words.pop(0)
+            if name in ANNOUNCED:
+                words.clear()
+                break
+            command = command.get_command(context, name)
+            assert command is not None, name
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        asked = {word.partition("=")[0] for word in words if word.startswith("-") and word != "-"}
+        assert asked <= known, (command.name, asked - known)
+
+
+def test_commands_are_found_on_the_pages():
+    assert sum(len(commands_on(page)) for page in (README, *PAGES)) > 40
