@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: ``python -m sphinx -W --keep-going -n -b html docs build/docs``."""
+"""How Sphinx builds these pages; CONTRIBUTING.md has the command."""
 
 from __future__ import annotations
 
@@ -26,9 +26,16 @@ extensions = [
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["extensions", "monitoring"]
-suppress_warnings = ["myst.domains"]  # the theme's own domains resolve no links of Markdown
+# The theme's own domains resolve no links of Markdown.
+suppress_warnings = ["myst.domains"]
 
-myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist", "fieldlist"]
+myst_enable_extensions = [
+    "attrs_block",
+    "attrs_inline",
+    "colon_fence",
+    "deflist",
+    "fieldlist",
+]
 myst_heading_anchors = 3
 
 smartquotes_action = "qe"  # a double hyphen begins an option
@@ -38,10 +45,12 @@ autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 88
 # What other libraries define has no page here, and a build needs no network to say so.
+# Neither have type variables, and the pages of events are not autodoc's.
+_VARIABLES = "E|EventT|EventT_co|EventT_contra|ReceiverT|ResultT"
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!flask_whop\.).*"),
-    (r"py:.*", r"flask_whop\..*\.(E|EventT|EventT_co|EventT_contra|ReceiverT|ResultT|_\w+)"),  # type variables
-    (r"py:.*", r"flask_whop\.events\.\w+(\.\w+)?"),  # the pages of events are not autodoc's
+    (r"py:.*", rf"flask_whop\..*\.({_VARIABLES}|_\w+)"),
+    (r"py:.*", r"flask_whop\.events\.\w+(\.\w+)?"),
 ]
 
 # Links to other projects' pages are only made where there is a network to look them up.

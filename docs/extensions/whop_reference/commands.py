@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 
 import click
-
 from flask_whop.cli import COMMANDS, WhopCommands
 
 _OPTION = re.compile(r"(?<![\w`-])--[a-z][a-z-]+(?![^`]*`[^`]*$)")

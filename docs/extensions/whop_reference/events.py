@@ -18,6 +18,7 @@ from flask_whop.events.registry import FAMILIES
 from flask_whop.events.resource import Linked, Resource
 from flask_whop.signals import EVENT_SIGNALS
 from flask_whop.signals.kinds import EventSignal
+
 from whop_reference.text import attribute_docs, cell, in_line, myst, table
 
 SHARED: Final = ("references", "parts", "money")

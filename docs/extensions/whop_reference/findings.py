@@ -9,6 +9,7 @@ from flask_whop.doctor.diagnosis import mistakes
 from flask_whop.doctor.diagnosis.mistakes import Mistake
 from flask_whop.doctor.finding import Finding
 from flask_whop.errors import Reason
+
 from whop_reference.text import filled, table
 
 _AREAS = {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from flask import Flask
+from flask_whop.prometheus import StoreCollector, WhopMetrics
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from flask_whop.prometheus import StoreCollector, WhopMetrics
 from whop_reference.text import cell, table
 
 _TOP = """\

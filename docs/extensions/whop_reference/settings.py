@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, Final
 
 from flask_whop.config import API_KEYS, KEYS, ApiSettings, Settings
+
 from whop_reference.text import attribute_docs, in_line
 
 IN_WORDS: Final = {

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from flask_whop import signals
 from flask_whop.signals.kinds import LifecycleSignal
+
 from whop_reference.text import cell, table
 
 _TOP = """\
