@@ -91,7 +91,7 @@ def test_an_event_can_be_given_by_its_class(kit, seen):
     assert isinstance(kit.deliver(PaymentSucceeded).event, PaymentSucceeded)
 
 
-@pytest.mark.parametrize("slip", ["payment.suceeded", UnknownEvent])
+@pytest.mark.parametrize("slip", ["payment.suceeded", "payment.*", UnknownEvent])
 def test_an_event_that_does_not_exist_is_refused(kit, slip):
     with pytest.raises(UnknownEventError):
         kit.deliver(slip)

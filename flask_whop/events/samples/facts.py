@@ -4,11 +4,10 @@
 says what is different when an event happens. Both of Whop's shapes are filled from the
 same facts, so they tell of the same event.
 
-In a text, ``@-3d`` is three days before the event, ``^+2s`` two seconds into the scenario
-(in both, ``|date`` at the end keeps the date alone), ``#user`` the id of the user, and
-``#payment/2`` that of a second payment, and
-``{name}`` something about the person. A list where Whop has one word gives it in the
-words of each shape.
+In a text, ``@-3d`` is three days before the event, and ``^+2s`` two seconds into the
+scenario; ``|date`` at the end keeps the date alone. ``#user`` is the id of the user,
+``#payment/2`` that of a second payment, and ``{name}`` something about the person. A list
+where Whop has one word gives the word of each shape.
 """
 
 from __future__ import annotations
@@ -82,10 +81,8 @@ class Scene:
     @cached_property
     def root(self) -> str:
         """The thing that the event is about."""
-        family = self._plain_type.split(".", maxsplit=1)[0]
-        if self.event_type == "account.financing_disabled":
-            return "financing_change"
-        return _occasions().root.get(family) or self.thing(family)
+        root, family = _occasions().root, self._plain_type.split(".", maxsplit=1)[0]
+        return root.get(self._plain_type) or root.get(family) or self.thing(family)
 
     @property
     def seeds(self) -> Sequence[str]:
