@@ -14,6 +14,7 @@ from flask_migrate import Migrate
 from examples.course_shop import access, ledger, mail, staff
 from examples.course_shop.models import db
 from examples.course_shop.webhooks import whop
+from flask_whop.inbox import WhopInbox
 
 HERE = Path(__file__).parent
 
@@ -41,5 +42,5 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     migrate.init_app(app, db)
     whop.init_app(app)
     app.register_blueprint(staff.pages)
-    # the inbox goes here
+    WhopInbox(app, authorize=staff.may_look)  # at /whop
     return app

@@ -12,6 +12,7 @@ from flask import Blueprint, Response, current_app, redirect, render_template, r
 from flask.typing import ResponseReturnValue
 from sqlalchemy import func, select
 from werkzeug.security import check_password_hash
+from werkzeug.wrappers import Response as BaseResponse
 
 from examples.course_shop.models import WITH_ACCESS, Course, Entry, Membership, Person, db
 from flask_whop.events import Money
@@ -40,6 +41,11 @@ def protect(answer: Response) -> Response:
 def is_staff() -> bool:
     """Whether the person who asks has logged in."""
     return session.get("staff") is True
+
+
+def may_look() -> bool | BaseResponse:
+    """Let staff look at Whop's inbox, and send everybody else to the login."""
+    return is_staff() or redirect(url_for("staff.login"))
 
 
 def staff_only(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:

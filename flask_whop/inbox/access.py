@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, current_app, request
+from flask import Flask, abort, current_app, request
+from flask import Response as FlaskResponse
+from werkzeug.wrappers import Response
 
 from flask_whop.errors import SetupError
 from flask_whop.logs import log
@@ -79,7 +81,7 @@ class Access:
         return Response(status=403) if quietly else abort(403, "You may not look at this page.")
 
 
-def protect(response: Response) -> Response:
+def protect(response: FlaskResponse) -> FlaskResponse:
     """Add the headers that keep a page out of caches, frames, search engines, and the hands of other sites."""
     response.headers.update(_HEADERS)
     response.headers.setdefault("Cache-Control", "no-store")

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from flask import Blueprint, Flask, Response, request, send_from_directory
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from werkzeug.exceptions import Forbidden, NotFound
+from werkzeug.wrappers import Response as BaseResponse
 
 from flask_whop.csrf import exempt_from_csrf
 from flask_whop.engine.activity import Recorder
@@ -87,8 +88,8 @@ class WhopInbox:
         app.register_blueprint(blueprint, url_prefix=self._url_prefix)
 
 
-def _guard(access: Access) -> Callable[[], Response | None]:
-    def guard() -> Response | None:
+def _guard(access: Access) -> Callable[[], BaseResponse | None]:
+    def guard() -> BaseResponse | None:
         # The style and the script tell nobody anything, and a page that refuses somebody needs them.
         return None if request.endpoint == f"{NAME}.static" else access.check()
 

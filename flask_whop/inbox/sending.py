@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from uuid import uuid4
 
 from flask_whop.errors import FlaskWhopError
-from flask_whop.events.samples import sample
+from flask_whop.events.samples import fresh
 from flask_whop.signals import EVENT_SIGNALS
 from flask_whop.signature import signed
 
@@ -43,9 +44,13 @@ class Answer(NamedTuple):
 
 
 class Form:
-    """The form for an event of a type, with the shape of a pin; ``typed`` is what somebody put into it."""
+    """The form for an event of a type, with the shape of a pin; ``typed`` is what somebody put into it.
+
+    Forms of one ``key`` are about the same resource.
+    """
 
     def __init__(self, event_type: str, pin: str, typed: Mapping[str, str] = _NOTHING) -> None:
+        self.key: str = typed.get("key") or uuid4().hex
         self.type = event_type if event_type in EVENT_SIGNALS else ""
         self.pin = pin
         self.mistake: str | None = None
@@ -60,7 +65,7 @@ class Form:
 
     def _fill(self, typed: Mapping[str, str]) -> None:
         try:
-            self._body = sample(self.type, self.pin or None)
+            self._body = fresh(self.type, self.pin or None, self.key, datetime.now(timezone.utc))
         except (FlaskWhopError, ValueError) as error:
             self.mistake = str(error)
             return

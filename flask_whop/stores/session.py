@@ -150,8 +150,14 @@ class SessionStore(SQLAlchemyStore):
         self._session.rollback()
 
     @repeatable
-    def turn(self, key: Key, token: str, mark: Mark, lease: float) -> Turn:  # noqa: ARG002  # nobody waits here
-        """Grant every receiver that has not handled a newer event; the commit decides."""
+    def turn(self, key: Key, token: str, mark: Mark, lease: float) -> Turn:
+        """Grant every receiver that has not handled a newer event, where the commit decides.
+
+        Those that do one event of each key wait for each other: what they do outside the
+        transaction is done once, too.
+        """
+        if mark.is_once:
+            return super().turn(key, token, mark, lease)
         latest, _ = standing_of(self._select(self._statements.mark, held_values(key, token, mark)))
         return Turn.STALE if latest is not None and latest > mark.at else Turn.GRANTED
 

@@ -318,6 +318,12 @@ def test_the_migrations_make_the_tables_that_the_models_and_flask_whop_need(app:
     assert app.test_cli_runner().invoke(args=["db", "check"]).exit_code == 0
 
 
+def test_the_inbox_is_behind_the_login(app: Flask, staff: FlaskClient) -> None:
+    answer = app.test_client().get("/whop/")
+    assert (answer.status_code, answer.location) == (302, "/login")
+    assert "Nothing has arrived yet" in staff.get("/whop/").text
+
+
 def test_the_commands_of_the_readme_do_what_it_says(app: Flask, staff: FlaskClient) -> None:
     def flask(command: str) -> str:
         in_process = ["--in-process"] if "trigger" in command else []
@@ -331,8 +337,8 @@ def test_the_commands_of_the_readme_do_what_it_says(app: Flask, staff: FlaskClie
     for trigger in triggers:
         flask(trigger)
         flask("whop work --once")
-    assert len(mails(app)) == 1
+    assert len(mails(app)) == 2
     page = staff.get("/").text
-    assert "0 people have access" in page
-    assert "\N{MINUS SIGN}9.50 USD" in page
+    assert "1 person has access" in page
+    assert "\N{MINUS SIGN}49.00 USD" in page
     assert "dispute.updated" in flask(deliveries)

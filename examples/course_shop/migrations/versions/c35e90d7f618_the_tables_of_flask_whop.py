@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("secret_index", sa.BigInteger(), nullable=True),
         sa.Column("receivers", sa.Text(), nullable=True),
         sa.Column("signer", sa.String(64), nullable=True),
+        sa.Column("trace", sa.String(64), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("id", "endpoint"),
     )
@@ -107,7 +108,15 @@ def upgrade() -> None:
         sa.Column("due_at", sa.Double(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("answer", sa.Text(), nullable=True),
+        sa.Column("seconds", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("delivery_id", "receiver", "endpoint"),
+    )
+    op.create_index(
+        "whop_receipts_given_up",
+        "whop_receipts",
+        ["endpoint", "last_at"],
+        postgresql_where=sa.text("state = 'given_up'"),
+        sqlite_where=sa.text("state = 'given_up'"),
     )
     op.create_table(
         "whop_schema",
@@ -115,9 +124,19 @@ def upgrade() -> None:
         sa.Column("oldest", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("version"),
     )
+    op.create_table(
+        "whop_tallies",
+        sa.Column("endpoint", sa.String(64), nullable=False),
+        sa.Column("hour", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.String(64), nullable=False),
+        sa.Column("name", sa.String(255), nullable=False),
+        sa.Column("counted", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("hour", "kind", "name", "endpoint"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("whop_tallies")
     op.drop_table("whop_schema")
     op.drop_table("whop_receipts")
     op.drop_table("whop_notes")
