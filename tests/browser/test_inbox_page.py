@@ -26,6 +26,10 @@ from tests.shop import SECRET
 
 HOSTILE = "<img src=x onerror=document.title='taken'>"
 WIDTHS = (1280, 768, 390)
+CUT_OFF = """[...document.querySelectorAll('.row > *')].filter((cell) => {
+  const [inner, outer] = [cell.getBoundingClientRect(), cell.closest('.rows').getBoundingClientRect()];
+  return inner.right > outer.right + 1 || inner.left < outer.left - 1;
+}).map((cell) => cell.className)"""
 
 
 class Shop:
@@ -271,4 +275,5 @@ def test_nothing_is_in_the_way_of_people_who_use_it_otherwise(shop, browser, sch
         for width in (*WIDTHS, 320):  # the last is what 1280 is at a zoom of 400 %
             page.set_viewport_size({"width": width, "height": 900})
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
+            assert page.evaluate(CUT_OFF) == [], (path, width)
     context.close()
