@@ -56,6 +56,7 @@ def run(page, folder, monkeypatch, capsys):
     app = new_app(WHOP_STORE="memory://")
     shop = module("shop", folder, "", monkeypatch, app=app, whop=WhopWebhooks(app), Flask=Flask)
     names = vars(shop)
+    names["__name__"] = f"page_{page.stem.replace('-', '_')}"  # receivers have names that no other test's have
     for code, output in blocks_of(page):
         before = dict(names)
         exec(compile(code, shop.__file__, "exec"), names)
