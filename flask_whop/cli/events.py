@@ -89,7 +89,7 @@ def _describe(event_type: str) -> None:
     signal: EventSignal[AnyEvent] = EVENT_SIGNALS[event_type]
     cls = signal.event_class
     click.secho(event_type, bold=True)
-    click.echo(f"  {inspect.cleandoc(cls.__doc__ or '')}".replace("\n", "\n  "))
+    click.echo(f"  {inspect.cleandoc(cls.__doc__ or '').replace('``', '')}".replace("\n", "\n  "))
     click.echo(f"\n  signal     flask_whop.signals.{signal.name}")
     click.echo(f"  class      flask_whop.events.{cls.__name__}")
     click.echo(f"  receivers  {', '.join(_listeners(event_type)) or styled('none in this app', 'yellow')}")

@@ -76,7 +76,9 @@ class EventSignal(AppSignal, Generic[EventT]):
     """The signal of one event type; it calls its receivers ``receiver(app, event=event)``."""
 
     def __init__(self, event_type: str) -> None:
-        super().__init__(event_type.replace(".", "_"), ("event",), f"Sent for each event {event_type!r}.")
+        # Without its end, the v5 spelling of an app's event would have the name of the other spelling.
+        name = f"{event_type.replace('.', '_')}{'_v5' if event_type.startswith('app.') else ''}"
+        super().__init__(name, ("event",), f"Sent for each event {event_type!r}.")
         self.event_type = event_type
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from types import ModuleType
@@ -12,7 +13,7 @@ from flask import Flask
 
 from flask_whop import WhopWebhooks
 from flask_whop.engine.celery import SWEEP
-from flask_whop.testing import WhopTestClient
+from flask_whop.testing import WhopTestClient, sample
 from tests import ROOT
 from tests.shop import SECRET, Sender, new_app
 
@@ -57,6 +58,8 @@ def run(page, folder, monkeypatch, capsys):
     shop = module("shop", folder, "", monkeypatch, app=app, whop=WhopWebhooks(app), Flask=Flask)
     names = vars(shop)
     names["__name__"] = f"page_{page.stem.replace('-', '_')}"  # receivers have names that no other test's have
+    if page == DOCS / "guides/testing.md":
+        _given_to_tests(names, folder)
     for code, output in blocks_of(page):
         before = dict(names)
         exec(compile(code, shop.__file__, "exec"), names)
@@ -65,6 +68,16 @@ def run(page, folder, monkeypatch, capsys):
         if output is not None and output not in ASKED_FOR:
             assert capsys.readouterr().out == output
     return shop
+
+
+def _given_to_tests(names, folder):
+    """What a reader of the page on tests has: a factory, receivers, and a recorded delivery."""
+    names["whop"].on("*", name="everything")(lambda app, event: None)
+    app = names["app"]
+    names["create_app"] = lambda _config: app
+    kept = folder / "tests/deliveries/refund.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(json.dumps(sample("refund.created")))
 
 
 ASKED_FOR = [(DOCS / "guides/payloads.md").read_text().split("```text\n")[1].split("```")[0]]

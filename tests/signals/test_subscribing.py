@@ -12,7 +12,7 @@ import pytest
 from flask import Flask, current_app
 
 import flask_whop
-from flask_whop import WhopWebhooks
+from flask_whop import WhopWebhooks, signals
 from flask_whop.errors import MissingExtraError, ReceiverError, SetupError, UnknownEventError
 from flask_whop.events import Event, PaymentFailed, PaymentSucceeded, UnknownEvent
 from flask_whop.signals import (
@@ -23,6 +23,7 @@ from flask_whop.signals import (
     refund_created,
     unknown_event,
 )
+from flask_whop.signals.app_signal import AppSignal
 from flask_whop.signals.kinds import EventSignal, LifecycleSignal
 from flask_whop.testing import isolated_signals
 from tests.shop import SECRET, Sender
@@ -377,6 +378,11 @@ def test_hazard_receivers_run_in_the_order_in_which_they_were_connected(app, who
         connect(lambda app, event, number=number: ran.append(number), name=f"receiver {number}")
     sender.deliver("payment.succeeded")
     assert ran == list(range(50))
+
+
+def test_each_signal_is_called_what_it_is_imported_by():
+    named = {name: signal.name for name, signal in vars(signals).items() if isinstance(signal, AppSignal)}
+    assert {name for name, known in named.items() if name != known} == set()
 
 
 def test_one_function_can_receive_several_signals(sender):

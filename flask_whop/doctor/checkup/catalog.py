@@ -37,7 +37,7 @@ W004: Final = Finding(
     "W004",
     "app.config has {key}, which is no setting of flask_whop; {nearest} is.",
     "Nothing reads it, so the default applies.",
-    "Spell the setting as the README does.",
+    "Spell the setting as the reference does (docs/reference, Settings).",
     _WARNING,
 )
 
