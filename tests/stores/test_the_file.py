@@ -131,7 +131,8 @@ def test_a_process_that_is_killed_while_it_makes_the_tables_leaves_them_to_the_n
             store.metadata.drop_all(engine)
         store.close()
         engine.dispose()
-        assert indexes == [5, 0, 1, 0], f"killed before statement {left}"
+        small = 0 if name == "MariaDB" else 1  # where each row would be in it, it isn't made
+        assert indexes == [5, small, 1, 0], f"killed before statement {left}"
         if ended == 0:
             break
     assert left > 3
