@@ -194,3 +194,8 @@ def misspelled(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             ending = [known for known in KEYS if known.endswith(key.removeprefix("WHOP"))]
             for nearest in (ending or get_close_matches(key, KEYS, 1, _NEAR))[:1]:
                 yield key, nearest
+
+
+def unread(config: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
+    """Return the settings that are in the environment alone, where nobody reads them: all but the secret's."""
+    return [key for key in KEYS[1:] if key in environ and key not in config]

@@ -16,7 +16,7 @@ from flask.logging import default_handler
 
 from flask_whop.blueprint import create_blueprint
 from flask_whop.cli import WhopCommands
-from flask_whop.config import NAME, Mode, Settings, misspelled
+from flask_whop.config import NAME, Mode, Settings, misspelled, unread
 from flask_whop.doctor.unhandled import UnhandledLog
 from flask_whop.engine.bodies import Cipher
 from flask_whop.engine.deliveries import Deliveries
@@ -80,6 +80,12 @@ class WhopWebhooks:
         settings = Settings.read(app.config, os.environ, name=app.name)
         for key, nearest in misspelled(app.config):
             log.warning("app.config has %s, which is no setting of flask_whop; %s is.", key, nearest)
+        for key in unread(app.config, os.environ):
+            log.warning(
+                "The environment has %s, which isn't read from there: set app.config[%r], or FLASK_%s with"
+                " app.config.from_prefixed_env().",
+                *(key, key, key),
+            )
         _check_host(app, settings.host)
         installation = Installation.build(app, settings, self._store, self._subscriptions, self._cipher)
         app.register_blueprint(create_blueprint(installation))

@@ -179,6 +179,14 @@ def test_keys_of_others_and_settings_of_ours_are_not_remarked_upon(caplog):
     assert caplog.text == ""
 
 
+def test_a_setting_in_the_environment_that_nobody_reads_is_named(caplog, monkeypatch):
+    monkeypatch.setenv("WHOP_DISPATCH", "worker")
+    monkeypatch.setenv("WHOP_KEEP_DAYS", "40")
+    WhopWebhooks(new_app(WHOP_STORE="memory://", WHOP_KEEP_DAYS=30))
+    assert "The environment has WHOP_DISPATCH, which isn't read from there" in caplog.text
+    assert "WHOP_KEEP_DAYS" not in caplog.text
+
+
 def test_no_secret_and_no_password_is_in_the_repr_of_what_holds_settings(app):
     app.config["WHOP_WEBHOOK_SECRET"] = [SECRET, OTHER_SECRET]
     settings = Settings.read({**app.config, "WHOP_STORE": "mysql://shop:hunter2@db/shop?passwd=hunter2"}, {})

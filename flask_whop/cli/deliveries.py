@@ -34,6 +34,7 @@ _COLUMNS = ("id", "state", "tries", "type", "received (UTC)", "account")
 _ASK_FROM = 2
 _MOST_REPLAYED = 100_000
 _COLORS = {State.DONE: "green", State.FAILED: "yellow", State.DUE: "yellow", State.DEAD: "red", State.RUNNING: "cyan"}
+_IN_WORDS = {"retry_later": "failed, and is called again"}
 _FINISHED = ("processed", "unhandled", "duplicate")
 
 
@@ -286,7 +287,7 @@ def _replay(keys: Sequence[Key], receivers: Sequence[str], *, force: bool, machi
     else:
         click.echo(f"{len(keys) - len(unfinished)} of {deliveries(len(keys))} finished.")
         if unfinished:
-            table(("what", "id"), unfinished)
+            table(("what", "id"), [(_IN_WORDS.get(result, result), name) for result, name in unfinished])
     if unfinished:
         raise SystemExit(1)
 

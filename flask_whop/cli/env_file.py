@@ -15,7 +15,7 @@ from flask_whop.stores.files import make_private
 try:
     from dotenv import dotenv_values, set_key
 except ImportError:
-    raise MissingExtraError('flask whop sync and --env-file need: pip install "flask-whop[api]"') from None
+    raise MissingExtraError('--env-file needs: pip install "flask-whop[api]"') from None
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

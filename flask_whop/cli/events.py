@@ -122,7 +122,8 @@ def _fields(model: type[BaseModel], prefix: str = "", seen: tuple[type, ...] = (
 def _type_name(annotation: object, inner: type[BaseModel] | None) -> str:
     if inner is not None:
         return inner.__name__
-    names = [getattr(part, "__name__", str(part)) for part in getattr(annotation, "__args__", (annotation,))]
+    parts = [getattr(part, "__origin__", part) for part in getattr(annotation, "__args__", (annotation,))]
+    names = [getattr(part, "__name__", str(part)) for part in parts]
     return " or ".join(
         name.replace("AwareDatetime", "datetime") for name in names if name not in ("NoneType", "Ellipsis")
     )

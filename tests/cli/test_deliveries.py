@@ -132,7 +132,7 @@ def test_a_replay_of_what_fails_again_says_so_and_is_ours_from_then_on(shop):
     result = shop.run("deliveries", "replay", "msg_failed")
     assert result.exit_code == 1
     assert "0 of 1 delivery finished." in result.output
-    assert "retry_later  msg_failed" in result.output
+    assert "failed, and is called again  msg_failed" in result.output
     assert shop.ids("--state", "due") == {"msg_failed"}
 
 

@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 from celery import Celery
 from flask import Flask
@@ -72,7 +72,13 @@ def run(page, folder, monkeypatch, capsys):
 
 def _given_to_tests(names, folder):
     """What a reader of the page on tests has: a factory, receivers, and a recorded delivery."""
-    names["whop"].on("*", name="everything")(lambda app, event: None)
+    warehouse = names["warehouse"] = SimpleNamespace(is_open=True)
+
+    @names["whop"].on("*", name="everything")
+    def everything(app, event):
+        if not warehouse.is_open:
+            raise OSError("The warehouse is closed.")
+
     app = names["app"]
     names["create_app"] = lambda _config: app
     kept = folder / "tests/deliveries/refund.json"
@@ -96,6 +102,6 @@ def _check(made, names, app):
     tests = [value for name, value in made.items() if name.startswith("test_")]
     if tests:
         with WhopTestClient(app) as kit:
-            fixtures = {"client": app.test_client(), "app": app, "whop": kit}
+            fixtures = {"client": app.test_client(), "app": app, "whop": kit, "warehouse": names.get("warehouse")}
             for test in tests:
                 test(**{name: fixtures[name] for name in inspect.signature(test).parameters})

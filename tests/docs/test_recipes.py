@@ -31,7 +31,7 @@ class Kitchen:
 
     def cook(self, name):
         """Run a recipe, make its tables, and return its module."""
-        [(code, _)] = blocks_of(DOCS / f"recipes/{name}.md")
+        code = "\n".join(code for code, _ in blocks_of(DOCS / f"recipes/{name}.md"))
         made = module(name.replace("-", "_"), self.folder, code, self.monkeypatch)
         with self.shop.app.app_context():
             self.shop.db.create_all()
@@ -102,6 +102,11 @@ def test_access_follows_the_newest_event(kitchen, pin):
     assert not row.active
     with kitchen.shop.app.app_context():
         assert not access.may_enter(row.user_id, row.product_id)
+
+
+def test_access_is_tested_as_the_recipe_says(kitchen):
+    access = kitchen.cook("access")
+    access.test_an_old_activation_grants_nothing(kitchen.shop.app, kitchen.client)
 
 
 @SHAPES

@@ -126,7 +126,7 @@ def test_it_tells_what_happened_to_a_delivery(desk, fulfil):
     desk.deliver("msg_1", data={"id": "pay_1"})
     page = desk.text("/deliveries/msg_1")
     assert "payment.succeeded failed A receiver failed, and Whop sends the delivery again." in page
-    assert "It arrived, signed by Whop" in page
+    assert "It arrived, with a good signature" in page
     assert "books done" in page
     assert "Called 1 time; it took" in page
     assert "ValueError: no such plan" in page
