@@ -182,7 +182,7 @@ def test_keys_of_others_and_settings_of_ours_are_not_remarked_upon(caplog):
 def test_a_setting_in_the_environment_that_nobody_reads_is_named(caplog, monkeypatch):
     monkeypatch.setenv("WHOP_DISPATCH", "worker")
     monkeypatch.setenv("WHOP_KEEP_DAYS", "40")
-    WhopWebhooks(new_app(WHOP_STORE="memory://", WHOP_KEEP_DAYS=30))
+    set_up(WHOP_WEBHOOK_SECRET=SECRET, WHOP_KEEP_DAYS=30)
     assert "The environment has WHOP_DISPATCH, which isn't read from there" in caplog.text
     assert "WHOP_KEEP_DAYS" not in caplog.text
 
