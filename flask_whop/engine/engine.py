@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from flask_whop import signals
+from flask_whop.engine.announcing import announce_outcome
 from flask_whop.engine.bodies import Bodies, Cipher
 from flask_whop.engine.envelopes import OddEnvelopeLog
 from flask_whop.engine.health import BacklogLimit
@@ -21,7 +22,7 @@ from flask_whop.engine.run import Run, Tools, answer_in
 from flask_whop.engine.tracing import Kept
 from flask_whop.errors import ClaimLost, NotReplayable, Reason, Rejected, SetupError, StoreUnavailable
 from flask_whop.events import parse_event
-from flask_whop.logs import facts, log
+from flask_whop.logs import log
 from flask_whop.signals.app_signal import AppSignal
 from flask_whop.signature import Delivery, fingerprint
 from flask_whop.stores import (
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
     from flask_whop.events import AnyEvent
     from flask_whop.signals.terms import Call
     from flask_whop.stores import Store
-
-_MOST_DRIFT_LOGGED = 10
 
 
 class Claimed(NamedTuple):
@@ -144,7 +143,7 @@ class Engine:
             outcome = Outcome(Status.DUPLICATE if claim.owned else Status.RUNNING, event)
         if event.wants_answer and outcome.status is Status.DUPLICATE and outcome.answer is None:
             outcome = outcome._replace(answer=answer_in(self.store.receipts(arrival.key)))
-        self._announce_outcome(outcome, delivery)
+        announce_outcome(self._host, outcome, delivery)
         return outcome
 
     def accept(self, delivery: Delivery, *, due_in: float = 0.0) -> Outcome:
@@ -320,32 +319,6 @@ class Engine:
         """Report an error to the app's error trackers."""
         self._host.report(error)
 
-    def _announce_outcome(self, outcome: Outcome, delivery: Delivery) -> None:
-        event = outcome.event
-        if outcome.status is Status.UNHANDLED:
-            self.notify(signals.event_unhandled, event=event)
-        if outcome.status is Status.DEAD:
-            log.error(
-                "Delivery %s dead-lettered: a receiver of %s ran out of retries.",
-                *(delivery.id, event.type),
-                extra=facts(delivery=delivery.id, type=event.type, account=event.account_id, outcome="dead"),
-            )
-            self.notify(signals.delivery_dead_lettered, delivery=delivery, event=event)
-        if outcome.status in (Status.DUPLICATE, Status.RUNNING):
-            self.notify(signals.delivery_duplicated, delivery=delivery, event=event)
-            return
-        if event.drift_seen or (signals.payload_drifted.receivers and event.drift):
-            log.warning(
-                "%s %s doesn't fit its model at %s; its receivers got what came.",
-                event.type,
-                event.id,
-                ", ".join(event.drift[:_MOST_DRIFT_LOGGED]),
-                extra=facts(delivery=delivery.id, type=event.type, account=event.account_id, reason="drift"),
-            )
-            self.notify(signals.payload_drifted, event=event)
-        if outcome.status in (Status.PROCESSED, Status.UNHANDLED):
-            self.notify(signals.delivery_processed, delivery=delivery, event=event)
-
     # Opening, accepting, running.
 
     def _open(self, delivery: Delivery) -> AnyEvent:
@@ -392,7 +365,7 @@ class Engine:
         changed, state, owned = accepted[:3]
         if not changed and state is State.RUNNING and not owned:
             outcome = Outcome(Status.RUNNING, event)
-            self._announce_outcome(outcome, delivery)
+            announce_outcome(self._host, outcome, delivery)
             return outcome
         key = Key(self.endpoint, delivery.id)
         if not changed and state in (State.DONE, State.DEAD) and self._unfinished(key, event):
@@ -401,7 +374,7 @@ class Engine:
         if changed:
             self.notify(signals.delivery_accepted, delivery=delivery, event=event)
         else:
-            self._announce_outcome(outcome, delivery)
+            announce_outcome(self._host, outcome, delivery)
         return outcome
 
     def _unfinished(self, key: Key, event: AnyEvent) -> bool:
@@ -443,7 +416,7 @@ class Engine:
         except ClaimLost as lost:
             log.warning("%s", lost)
             return None
-        self._announce_outcome(outcome, delivery)
+        announce_outcome(self._host, outcome, delivery)
         return outcome
 
     def _pass(self, holding: Holding, event: AnyEvent) -> Outcome:
