@@ -410,6 +410,22 @@ def test_deliveries_are_found_by_state_type_account_and_age_the_latest_first(wor
     assert world.store.get(key(9)) is None
 
 
+def test_in_the_pattern_of_a_type_a_star_stands_for_any_text_and_nothing_else_does(world):
+    world.claim(1, event_type="payment.succeeded")
+    world.claim(2, event_type="payment.failed")
+
+    def found(pattern):
+        return sorted(one.key.id for one in world.store.find("shop", Filter(event_type=pattern), 9))
+
+    for both in ("*", "**", "payment.*", "p*ed", "*a*.*e*"):
+        assert found(both) == ["msg_1", "msg_2"]
+    assert found("*succ*") == found("*.succeeded") == found("payment.succeeded*") == ["msg_1"]
+    for none in ("payment", "*payment", "payment.succeeded*d", "payment.succee?ed", "payment.[sf]*", "*x*"):
+        assert found(none) == []
+    # A regular expression would still be at it when the sun is gone.
+    assert found("*" * 100 + "x") == found("*e" * 50) == []
+
+
 def test_stats_count_each_state_and_tell_the_age_of_the_oldest_unfinished(world):
     none = dict.fromkeys([State.RUNNING, State.FAILED, State.DUE, State.DEAD], 0)
     assert world.store.stats("shop") == (none, 0, None)
