@@ -234,6 +234,10 @@ def _cursor(received_at: float, delivery_id: str) -> str:
 def _place(cursor: str) -> tuple[float, str]:
     try:
         received_at, delivery_id = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return float(received_at), str(delivery_id)
-    except (ValueError, TypeError):
-        raise ConfigError("This cursor isn't one that find() has returned.") from None
+        place = float(received_at), str(delivery_id)
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        place = math.nan, ""
+    # What a database can't store, it would refuse as if it were broken.
+    if not math.isfinite(place[0]) or not place[1].isprintable():
+        raise ConfigError("This cursor isn't one that find() has returned.")
+    return place
