@@ -24,7 +24,10 @@ NO_AUTHORIZE: Final = (
 
 _LOOPBACK: Final = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 _LOCAL_NAMES: Final = {"localhost", *_LOOPBACK}
-_FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+_FORWARDED: Final = (
+    *("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"),
+    *("CF-Connecting-IP", "True-Client-IP"),
+)
 
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -103,4 +106,5 @@ def _is_of_same_origin() -> bool:
     if site is not None:
         return site == "same-origin"
     origin = request.headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc == request.host
+    # Not urlsplit, which raises on what isn't a URL.
+    return origin is not None and origin.partition("://")[2] == request.host

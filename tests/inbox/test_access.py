@@ -42,6 +42,8 @@ def test_in_debug_mode_this_machine_may_look_without_it(app):
         {"base_url": "http://localhost.example"},
         {"headers": {"X-Forwarded-For": "192.0.2.7"}},  # a tunnel
         {"headers": {"Forwarded": "for=192.0.2.7"}},
+        {"headers": {"Via": "1.1 proxy"}},
+        {"headers": {"CF-Connecting-IP": "192.0.2.7"}},
     ],
 )
 def test_in_debug_mode_nobody_else_may(app, how):
@@ -109,6 +111,7 @@ def test_looking_does_not_include_replaying(app):
         {"Sec-Fetch-Site": "none"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Origin": "http://localhost.evil.example"},
         {"Origin": "http://localhost", "Sec-Fetch-Site": "cross-site"},
     ],
