@@ -148,8 +148,10 @@ class Lookups(ABC):
     @repeatable
     def edge(self, endpoint: str, wanted: Filter, within: int) -> tuple[float, str] | None:
         """Return how far back one looks at ``within`` deliveries in search of what is wanted; None for to the end."""
-        found, values = self._searches(endpoint, wanted)
-        if not any(search.filters and search.in_order for search in found):
+        searches, values = self._searches(endpoint, wanted)
+        # The others look at few rows anyway, and at the same ones for each page.
+        found = [search for search in searches if search.in_order]
+        if not any(search.filters for search in found):
             return None
         statement = self._statements.edge(found)
         rows = self._select(statement, {**values, "endpoint": endpoint, "within": within - 1})

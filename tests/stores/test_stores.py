@@ -709,6 +709,22 @@ def test_a_search_that_an_index_answers_alone_has_no_edge_and_another_has_one(wo
         assert [one.key.id for one in world.store.find("shop", mixed._replace(down_to=edge), 9)] == ["msg_5", "msg_4"]
 
 
+def test_the_edge_of_a_search_for_a_text_moves_on_from_page_to_page(world):
+    # The text begins both an account, whose index gives the latest first, and ids, whose index doesn't.
+    for number in range(1, 10):
+        world.claim(number, account_id="msg_of_nobody" if number == 1 else "biz_1")
+    wanted, before = Filter(account_id="biz_1", text="msg_"), None
+    seen: list[str] = []
+    for _ in range(20):
+        edge = world.store.edge("shop", wanted._replace(before=before), 2)
+        found = world.store.find("shop", wanted._replace(before=before, down_to=edge), 99)
+        seen += [one.key.id for one in found]
+        if (before := edge) is None:
+            break
+    assert before is None
+    assert seen == [f"msg_{number}" for number in range(9, 1, -1)]
+
+
 def test_tallies_add_up_by_hour_kind_and_name_until_they_are_dropped(world):
     first, second = Tally(400_000, "outcome", "done"), Tally(400_001, "outcome", "done")
     world.store.tally("shop", {first: 2, second: 1})
