@@ -195,7 +195,11 @@ class Recorder:
             # It lives while something is pending, so an idle process has no thread.
             timer = self._timer = threading.Timer(_FLUSH_AFTER, self.flush)
         timer.daemon = True
-        timer.start()
+        try:
+            timer.start()
+        except RuntimeError:  # the system has no thread left; the next one that counts tries again
+            with self._lock:
+                self._timer = None
 
     def _happened(self, happening: Happening) -> None:
         self._count(_Kind.HAPPENING.value, happening.value)
