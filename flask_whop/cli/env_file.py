@@ -28,11 +28,11 @@ def secrets_in(env_file: Path) -> list[str]:
     """Return the secrets that the file has already; it's sure then that it can be written."""
     try:
         make_private(env_file)
-        value = dotenv_values(env_file).get(VARIABLE) or ""
+        value = dotenv_values(env_file, interpolate=False).get(VARIABLE) or ""
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it isn't UTF-8"
         raise fault(f"{env_file} can't be written ({reason}), so nothing was changed.") from None
-    return [secret for secret in re.split(" *, *", value) if problem_of(secret) is None]
+    return [secret for secret in re.split(" *, *", value) if problem_of(secret) is None or secret.startswith("$")]
 
 
 def write_secrets(env_file: Path, secrets: Sequence[str]) -> None:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakSet, ref
 
 from flask_whop import signals
-from flask_whop.errors import FlaskWhopError
 from flask_whop.events import UnknownEvent
 from flask_whop.forks import renew_after_fork
 from flask_whop.logs import log
@@ -177,7 +176,7 @@ class Recorder:
         try:
             with app.app_context():
                 installation.store.tally(installation.engine.endpoint, pending)
-        except FlaskWhopError:
+        except Exception:  # anything: whoever flushes has other things to do
             log.debug("What was counted for the charts couldn't be stored; it's tried again.", exc_info=True)
             with self._lock:
                 if len(self._pending) + len(pending) <= _MOST_PENDING:
@@ -195,7 +194,11 @@ class Recorder:
             # It lives while something is pending, so an idle process has no thread.
             timer = self._timer = threading.Timer(_FLUSH_AFTER, self.flush)
         timer.daemon = True
-        timer.start()
+        try:
+            timer.start()
+        except RuntimeError:  # the system has no thread left; the next one that counts tries again
+            with self._lock:
+                self._timer = None
 
     def _happened(self, happening: Happening) -> None:
         self._count(_Kind.HAPPENING.value, happening.value)

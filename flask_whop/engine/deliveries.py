@@ -98,13 +98,14 @@ class Deliveries:
         """Return up to ``limit`` deliveries, the latest first.
 
         ``event_type`` is a name, or a pattern such as ``payment.*``; ``text`` is how the id of
-        a delivery, an account or a resource begins: if that's how a thousand begin, some of
-        them are looked at. ``receiver`` has a receipt, in ``receipt_state`` if that is given.
+        a delivery, an account or a resource begins: if that's how a thousand begin, or ten
+        accounts, some of them are looked at. ``receiver`` has a receipt, in ``receipt_state`` if that is given.
         They arrived between ``since`` and ``until``. ``cursor`` is that of the page before.
 
         Each of these alone has an index. A mix of them is looked for among the deliveries that
         meet one, which may be many: with ``within``, among about as many and no more, so a page
-        may be short, or empty, and have a cursor all the same.
+        may be short, or empty, and have a cursor all the same; and of what receivers gave up on,
+        the last thousand are enough.
 
         Raises :class:`~flask_whop.errors.ConfigError` for a cursor that isn't one.
         """
@@ -122,6 +123,7 @@ class Deliveries:
         )
         limit = max(1, limit)
         store, endpoint = self._engine.store, self._engine.endpoint
+        wanted = wanted._replace(is_complete=within is None)
         edge = None if within is None else store.edge(endpoint, wanted, within)
         found = store.find(endpoint, wanted._replace(down_to=edge), limit + 1)
         page = found[:limit]
@@ -234,6 +236,10 @@ def _cursor(received_at: float, delivery_id: str) -> str:
 def _place(cursor: str) -> tuple[float, str]:
     try:
         received_at, delivery_id = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return float(received_at), str(delivery_id)
-    except (ValueError, TypeError):
-        raise ConfigError("This cursor isn't one that find() has returned.") from None
+        place = float(received_at), str(delivery_id)
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        place = math.nan, ""
+    # What a database can't store, it would refuse as if it were broken.
+    if not math.isfinite(place[0]) or not place[1].isprintable():
+        raise ConfigError("This cursor isn't one that find() has returned.")
+    return place

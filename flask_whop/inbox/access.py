@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, abort, current_app, request
 from flask import Response as FlaskResponse
+from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response
 
 from flask_whop.errors import SetupError
@@ -24,7 +25,10 @@ NO_AUTHORIZE: Final = (
 
 _LOOPBACK: Final = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 _LOCAL_NAMES: Final = {"localhost", *_LOOPBACK}
-_FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+_FORWARDED: Final = (
+    *("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"),
+    *("CF-Connecting-IP", "True-Client-IP"),
+)
 
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -67,9 +71,12 @@ class Access:
 
     def may_replay(self) -> bool:
         """Whether the person of this request may run deliveries again."""
-        return self._replay is None or self._refusal(self._replay, quietly=True) is None
+        try:
+            return self._replay is None or self._refusal(self._replay) is None
+        except Forbidden:
+            return False
 
-    def _refusal(self, authorize: Authorize, *, quietly: bool = False) -> Response | None:
+    def _refusal(self, authorize: Authorize) -> Response | None:
         answer: object = current_app.ensure_sync(authorize)()
         if answer is True:
             return None
@@ -78,7 +85,7 @@ class Access:
         if answer is not False and answer is not None:
             # Such as a tuple of a text and 403, which is true, and would let everybody in.
             raise SetupError(f"authorize= returned {type(answer).__name__}: return True, False, or a flask.Response.")
-        return Response(status=403) if quietly else abort(403, "You may not look at this page.")
+        raise Forbidden("You may not do this.")
 
 
 def protect(response: FlaskResponse) -> FlaskResponse:
@@ -103,4 +110,5 @@ def _is_of_same_origin() -> bool:
     if site is not None:
         return site == "same-origin"
     origin = request.headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc == request.host
+    # Not urlsplit, which raises on what isn't a URL.
+    return origin is not None and origin.partition("://")[2] == request.host

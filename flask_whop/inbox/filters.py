@@ -25,7 +25,7 @@ GROUPS: Final[Mapping[str, tuple[str, Sequence[State]]]] = {
 }
 """What the tabs above the list show, by the name in the address."""
 
-_LONGEST = 255
+_LONGEST = 512  # a cursor holds an id of up to 255 letters, in base64
 
 
 @dataclass(frozen=True)

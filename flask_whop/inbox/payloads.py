@@ -14,6 +14,7 @@ MOST_NODES: Final = 2000
 
 _DEEPEST = 40
 _LONGEST = 2000
+_LARGE = 100_000  # letters, of which each may become forty if it is indented
 # Strings, brackets, separators, and everything else: numbers and words.
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
@@ -67,22 +68,26 @@ def _walk(name: str, value: object, depth: int) -> Iterator[Node]:
 
 
 def pretty(text: str) -> str:
-    """Return JSON with line breaks, and otherwise nearly as it is: numbers and escapes keep their letters."""
+    """Return JSON with line breaks, and otherwise nearly as it is: numbers and escapes keep their letters.
+
+    If it's large, its lines aren't indented.
+    """
     pieces: list[str] = []
     depth, empty = 0, False
+    deepest = _DEEPEST if len(text) < _LARGE else 0
     for match in _PIECE.finditer(text):
         piece = match[0]
         if piece in "}]":
             depth -= 1
-            pieces.append(piece if empty else f"{_line(depth)}{piece}")
+            pieces.append(piece if empty else f"{_line(depth, deepest)}{piece}")
         else:
             if empty:
-                pieces.append(_line(depth))
-            pieces.append(f"{piece} " if piece == ":" else f"{piece}{_line(depth)}" if piece == "," else piece)
+                pieces.append(_line(depth, deepest))
+            pieces.append(f"{piece} " if piece == ":" else f"{piece}{_line(depth, deepest)}" if piece == "," else piece)
         empty = piece in "{["
         depth += empty
     return printable_json(redacted("".join(pieces)))
 
 
-def _line(depth: int) -> str:
-    return "\n" + "  " * min(depth, _DEEPEST)
+def _line(depth: int, deepest: int) -> str:
+    return "\n" + "  " * min(depth, deepest)

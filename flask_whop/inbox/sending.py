@@ -121,7 +121,7 @@ def _read(text: str, before: JsonValue) -> JsonValue:
         return text
     try:
         return cast("JsonValue", json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

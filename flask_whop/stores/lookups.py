@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from flask_whop.stores.records import (
     Stats,
     Stored,
     Tally,
+    is_like,
 )
 from flask_whop.stores.rows import (
     Connection,
@@ -148,8 +148,10 @@ class Lookups(ABC):
     @repeatable
     def edge(self, endpoint: str, wanted: Filter, within: int) -> tuple[float, str] | None:
         """Return how far back one looks at ``within`` deliveries in search of what is wanted; None for to the end."""
-        found, values = self._searches(endpoint, wanted)
-        if not any(search.filters and search.in_order for search in found):
+        searches, values = self._searches(endpoint, wanted)
+        # The others look at few rows anyway, and at the same ones for each page.
+        found = [search for search in searches if search.in_order]
+        if not any(search.filters for search in found):
             return None
         statement = self._statements.edge(found)
         rows = self._select(statement, {**values, "endpoint": endpoint, "within": within - 1})
@@ -172,9 +174,8 @@ class Lookups(ABC):
     def _types_like(self, endpoint: str, pattern: str) -> list[str]:
         if "*" not in pattern:
             return [pattern]
-        like = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
         known = self._walk(self._statements.next_type, {"endpoint": endpoint}, _MOST_TYPES)
-        return [name for name in known if like.fullmatch(name)]
+        return [name for name in known if is_like(name, pattern)]
 
     def _walk(self, statement: str, about: Values, most: int) -> list[str]:
         """Return up to ``most`` values of an index, which leads from one to the next, however many rows each has."""

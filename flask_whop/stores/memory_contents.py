@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from fnmatch import fnmatchcase
 from heapq import heapify, heappop, heappush
 from itertools import count
 from threading import Lock
@@ -26,6 +25,7 @@ from flask_whop.stores.records import (
     State,
     Stored,
     Tally,
+    is_like,
 )
 
 DAY = 86_400.0
@@ -397,7 +397,7 @@ def fits(delivery: Summary, wanted: Filter) -> bool:
     """Return whether a delivery is one of those that are looked for."""
     return (
         (not wanted.states or delivery.state in wanted.states)
-        and (wanted.event_type is None or fnmatchcase(delivery.event_type, wanted.event_type))
+        and (wanted.event_type is None or is_like(delivery.event_type, wanted.event_type))
         and (wanted.account_id is None or delivery.account_id == wanted.account_id)
         and (wanted.since is None or delivery.received_at >= wanted.since)
         and (wanted.until is None or delivery.received_at < wanted.until)

@@ -294,6 +294,28 @@ class Filter(NamedTuple):
     """Further back than the delivery that was received at this time and has this id."""
     down_to: tuple[float, str] | None = None
     """No further back than the delivery that was received at this time and has this id."""
+    is_complete: bool = True
+    """Whether all are wanted, or some are enough, if an index leads to those at once."""
+
+
+def is_like(event_type: str, pattern: str) -> bool:
+    """Whether an event type has the form of a pattern, in which ``*`` stands for any text.
+
+    A regular expression would take longer with each ``*``, beyond any bound.
+    """
+    first, *rest = pattern.split("*")
+    if not rest:
+        return event_type == pattern
+    *middle, last = rest
+    at, end = len(first), len(event_type) - len(last)
+    if at > end or not (event_type.startswith(first) and event_type.endswith(last)):
+        return False
+    for piece in middle:
+        found = event_type.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True
 
 
 class Stats(NamedTuple):

@@ -50,7 +50,7 @@ class Searches:
         wanted = self._wanted
         if wanted.resource is not None:
             return self._by("resource", [f"resource IS NOT NULL AND {self._filters['resource']}"])
-        if wanted.receipt_state is ReceiptState.GIVEN_UP and self._has_small_indexes:
+        if wanted.receipt_state is ReceiptState.GIVEN_UP and self._has_small_indexes and not wanted.is_complete:
             return [self._given_up()]
         if wanted.receipt_state in _UNFINISHED and not wanted.states:
             return self._by("state", [f"{BY_STATE} AND state = '{state.value}'" for state in UNFINISHED])

@@ -95,6 +95,13 @@ def test_a_placeholder_keeps_the_app_from_every_command_but_this_one(monkeypatch
         loaded("whop events", "changeme", monkeypatch)
 
 
+def test_a_secret_that_the_file_takes_from_elsewhere_is_kept(run, tmp_path):
+    file = tmp_path / ".env"
+    file.write_text("export WHOP_WEBHOOK_SECRET=${MY_SECRET}\n")
+    assert json.loads(run("--env-file", str(file), "--json").stdout)["written"] is False
+    assert file.read_text() == "export WHOP_WEBHOOK_SECRET=${MY_SECRET}\n"
+
+
 def test_an_app_loaded_for_a_command_without_a_secret_takes_nothing(monkeypatch):
     app = loaded("whop secret", "changeme", monkeypatch)
     for secret in ("changeme", SECRET):

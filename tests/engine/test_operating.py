@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import urlsafe_b64encode
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -62,7 +63,9 @@ def test_pages_are_read_one_after_the_other(shop):
             break
     assert seen == [f"msg_{number}" for number in reversed(range(7))]
     assert [one.key.id for one in shop.whop.deliveries.every(event_type="payment.*")] == seen
-    for nonsense in ("nonsense", "", "W10", "é"):
+    written = ("[NaN, 1]", "[Infinity, 1]", '[1, "\\u0000"]', '[1, "\\ud800"]', f"[1{'0' * 400}, 1]", "[" * 9000)
+    forged = [urlsafe_b64encode(one.encode()).decode() for one in written]
+    for nonsense in ("nonsense", "", "W10", "é", *forged):
         with pytest.raises(ConfigError, match="cursor"):
             shop.whop.deliveries.find(cursor=nonsense)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from flask import Flask, Response, redirect
+from flask import Flask, Response, abort, redirect
 from flask_wtf import CSRFProtect
 
 from flask_whop import WhopWebhooks
@@ -42,6 +42,8 @@ def test_in_debug_mode_this_machine_may_look_without_it(app):
         {"base_url": "http://localhost.example"},
         {"headers": {"X-Forwarded-For": "192.0.2.7"}},  # a tunnel
         {"headers": {"Forwarded": "for=192.0.2.7"}},
+        {"headers": {"Via": "1.1 proxy"}},
+        {"headers": {"CF-Connecting-IP": "192.0.2.7"}},
     ],
 )
 def test_in_debug_mode_nobody_else_may(app, how):
@@ -87,9 +89,9 @@ def test_it_may_be_a_coroutine(app):
     assert with_inbox(app, authorize=no).get().status_code == 403
 
 
-def test_looking_does_not_include_replaying(app):
-    desk = with_inbox(app, authorize=lambda: True, authorize_replay=lambda: False)
-    desk.app.config["WHOP_KEEP_PAYLOADS"] = True
+@pytest.mark.parametrize("refuse", [lambda: False, lambda: abort(403)])
+def test_looking_does_not_include_replaying(app, refuse):
+    desk = with_inbox(app, authorize=lambda: True, authorize_replay=refuse)
     called = []
     desk.whop.on("payment.succeeded", name="fulfil")(lambda app, event: called.append(event) or 1 / 0)
     desk.deliver("msg_1")
@@ -109,6 +111,7 @@ def test_looking_does_not_include_replaying(app):
         {"Sec-Fetch-Site": "none"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Origin": "http://localhost.evil.example"},
         {"Origin": "http://localhost", "Sec-Fetch-Site": "cross-site"},
     ],

@@ -78,6 +78,21 @@ def test_it_is_added_after_a_few_seconds_by_itself(desk, monkeypatch):
     assert added.wait(30)
 
 
+def test_it_is_added_even_if_there_was_no_thread_for_it_once(desk, monkeypatch):
+    def full(timer):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Timer, "start", full)
+        assert desk.deliver("msg_1").status_code == 200
+    monkeypatch.setattr("flask_whop.engine.activity._FLUSH_AFTER", 0.01)
+    added, store = threading.Event(), Installation.of(desk.app).store
+    tally = store.tally
+    monkeypatch.setattr(store, "tally", lambda *about: (tally(*about), added.set()))
+    desk.deliver("msg_2")
+    assert added.wait(30)
+
+
 def test_a_fork_counts_nothing_that_its_parent_has_counted(desk):
     desk.deliver("msg_1")
     child = os.fork()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import math
+import re
 
 import pytest
 from markupsafe import escape
@@ -374,6 +376,27 @@ def test_a_payload_that_is_deep_or_wide_is_shown_in_part(desk):
     assert "There is more" in desk.text("/deliveries/msg_wide?payload=tree")
     for delivery_id in ("msg_deep", "msg_wide"):
         assert desk.get(f"/deliveries/{delivery_id}?payload=json").status_code == 200
+
+
+def test_a_large_payload_does_not_grow_by_its_indentation(desk):
+    deep: object = [0] * 50_000
+    for _ in range(60):
+        deep = [deep]
+    desk.deliver("msg_1", data={"id": "pay_1", "deep": deep})
+    assert len(desk.get("/deliveries/msg_1?payload=json").text) < 400_000
+
+
+def test_a_field_without_a_name_is_shown(desk):
+    desk.deliver("msg_1", data={"id": "pay_1", "": "unnamed"})
+    assert "(empty) unnamed" in desk.text("/deliveries/msg_1?payload=tree")
+
+
+def test_pages_lead_from_one_to_the_next_however_long_an_id_is(desk):
+    ids = [f"msg_{number:03}{'x' * 248}" for number in range(51)]
+    for delivery_id in ids:
+        desk.deliver(delivery_id)
+    query = re.search(r'id="older".*?\?([^"]*)"', desk.get("/").text)[1]
+    assert desk.listed(f"?{html.unescape(query)}") == [ids[0]]
 
 
 def test_secrets_in_a_payload_stay_hidden(desk):

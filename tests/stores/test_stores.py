@@ -410,6 +410,22 @@ def test_deliveries_are_found_by_state_type_account_and_age_the_latest_first(wor
     assert world.store.get(key(9)) is None
 
 
+def test_in_the_pattern_of_a_type_a_star_stands_for_any_text_and_nothing_else_does(world):
+    world.claim(1, event_type="payment.succeeded")
+    world.claim(2, event_type="payment.failed")
+
+    def found(pattern):
+        return sorted(one.key.id for one in world.store.find("shop", Filter(event_type=pattern), 9))
+
+    for both in ("*", "**", "payment.*", "p*ed", "*a*.*e*"):
+        assert found(both) == ["msg_1", "msg_2"]
+    assert found("*succ*") == found("*.succeeded") == found("payment.succeeded*") == ["msg_1"]
+    for none in ("payment", "*payment", "payment.succeeded*d", "payment.succee?ed", "payment.[sf]*", "*x*"):
+        assert found(none) == []
+    # A regular expression would still be at it when the sun is gone.
+    assert found("*" * 100 + "x") == found("*e" * 50) == []
+
+
 def test_stats_count_each_state_and_tell_the_age_of_the_oldest_unfinished(world):
     none = dict.fromkeys([State.RUNNING, State.FAILED, State.DUE, State.DEAD], 0)
     assert world.store.stats("shop") == (none, 0, None)
@@ -662,6 +678,18 @@ def test_deliveries_are_found_by_their_receipts(world):
     assert found(receiver="mail", receipt_state=ReceiptState.GIVEN_UP) == []
 
 
+def test_all_that_receivers_gave_up_on_is_found_unless_some_are_enough(world, monkeypatch):
+    monkeypatch.setattr("flask_whop.stores.searches.MOST_UNORDERED", 2)
+    for number in range(1, 5):
+        world.claim(number)
+        world.store.record(key(number), "mine", receipt(world.clock.now, "books", ReceiptState.GIVEN_UP), DONE)
+        world.clock.now += 1
+    wanted = Filter(receiver="books", receipt_state=ReceiptState.GIVEN_UP)
+    assert [one.key.id for one in world.store.find("shop", wanted, 9)] == ["msg_4", "msg_3", "msg_2", "msg_1"]
+    some = [one.key.id for one in world.store.find("shop", wanted._replace(is_complete=False), 9)]
+    assert some[:2] == ["msg_4", "msg_3"]
+
+
 def test_a_page_begins_where_the_last_one_ended(world):
     for number in range(1, 8):
         world.claim(number)
@@ -691,6 +719,22 @@ def test_a_search_that_an_index_answers_alone_has_no_edge_and_another_has_one(wo
     if (edge := world.store.edge("shop", mixed, 2)) is not None:  # memory looks at everything
         assert edge[1] == "msg_4"
         assert [one.key.id for one in world.store.find("shop", mixed._replace(down_to=edge), 9)] == ["msg_5", "msg_4"]
+
+
+def test_the_edge_of_a_search_for_a_text_moves_on_from_page_to_page(world):
+    # The text begins both an account, whose index gives the latest first, and ids, whose index doesn't.
+    for number in range(1, 10):
+        world.claim(number, account_id="msg_of_nobody" if number == 1 else "biz_1")
+    wanted, before = Filter(account_id="biz_1", text="msg_"), None
+    seen: list[str] = []
+    for _ in range(20):
+        edge = world.store.edge("shop", wanted._replace(before=before), 2)
+        found = world.store.find("shop", wanted._replace(before=before, down_to=edge), 99)
+        seen += [one.key.id for one in found]
+        if (before := edge) is None:
+            break
+    assert before is None
+    assert seen == [f"msg_{number}" for number in range(9, 1, -1)]
 
 
 def test_tallies_add_up_by_hour_kind_and_name_until_they_are_dropped(world):
