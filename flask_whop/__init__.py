@@ -2,8 +2,10 @@
 
 What you import is here and in :mod:`flask_whop.signals`, :mod:`flask_whop.events`,
 :mod:`flask_whop.errors`, :mod:`flask_whop.stores` (with ``.sqlalchemy`` and
-``.sqlite``), :mod:`flask_whop.testing`, :mod:`flask_whop.prometheus`, and :class:`flask_whop.config.Settings`. All
-other modules are internal, and may change in any release.
+``.sqlite``), :mod:`flask_whop.testing`, :mod:`flask_whop.inbox`,
+:mod:`flask_whop.prometheus`, :mod:`flask_whop.opentelemetry`, and
+:class:`flask_whop.config.Settings`. All other modules are internal, and may change in any
+release.
 """
 
 from __future__ import annotations
