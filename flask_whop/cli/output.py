@@ -30,7 +30,7 @@ class Duration(_Seconds):
 
     name = "duration"
 
-    pattern = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])", re.ASCII)
+    pattern: re.Pattern[str] = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])", re.ASCII)
     examples = "90s, 30m, 2h or 7d"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -47,7 +47,7 @@ class Age(Duration):
     """A duration that may be negative, and whose unit may be left out: a bare number is in seconds."""
 
     name = "age"
-    pattern = re.compile(r"(-?\d+(?:\.\d+)?)\s*([smhd]?)", re.ASCII)
+    pattern: re.Pattern[str] = re.compile(r"(-?\d+(?:\.\d+)?)\s*([smhd]?)", re.ASCII)
     examples = "400, 90s, 10m or 2h; -10m is ahead"
 
 

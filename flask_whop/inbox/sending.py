@@ -51,8 +51,8 @@ class Form:
 
     def __init__(self, event_type: str, pin: str, typed: Mapping[str, str] = _NOTHING) -> None:
         self.key: str = typed.get("key") or uuid4().hex
-        self.type = event_type if event_type in EVENT_SIGNALS else ""
-        self.pin = pin
+        self.type: str = event_type if event_type in EVENT_SIGNALS else ""
+        self.pin: str = pin
         self.mistake: str | None = None
         """Why there is no sample."""
         self._body: dict[str, JsonValue] = {}
