@@ -36,13 +36,13 @@ def held(store):
 
 
 def found_to_an_edge(store, wanted):
-    edge = store.edge("shop", wanted, 100)
+    edge = store.edge("shop", wanted, 20)
     return edge is not None and store.find("shop", wanted._replace(down_to=edge), 20) == []
 
 
 def found_given_up(store):
     wanted = Filter(receiver="mail", receipt_state=ReceiptState.GIVEN_UP, is_complete=False)
-    edge = store.edge("shop", wanted, 100)  # MariaDB has no index for it, so it isn't found so far back
+    edge = store.edge("shop", wanted, 20)  # MariaDB has no index for it, so it isn't found so far back
     return edge or [one.key.id for one in store.find("shop", wanted, 20)] == ["done_7"]
 
 
