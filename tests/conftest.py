@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from flask import Flask
+from hypothesis import settings
 
 from flask_whop import WhopWebhooks, signals
 from flask_whop.signals import delivery_rejected, payment_succeeded
@@ -17,6 +18,10 @@ from tests.shop import Sender, new_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+settings.register_profile("flask_whop", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("flask_whop")
 
 
 @pytest.fixture

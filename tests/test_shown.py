@@ -138,7 +138,7 @@ def send(app, text):
     client.post("/webhooks/whop", data=b"\xff", environ_overrides=dict.fromkeys(names, text))
 
 
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25))
 @given(texts, st.sampled_from(["inline", "after_response", "worker"]))
 @example(WORST, "inline")
 @example(WORST, "after_response")
@@ -167,7 +167,7 @@ def test_no_line_of_the_log_is_more_than_one_line_or_shows_a_secret_whatever_com
         assert not traceback or "Traceback (most recent call last):" in traceback or "A receiver to copy" in message
 
 
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25))
 @given(texts)
 @example(WORST)
 def test_no_cell_of_a_terminal_is_more_than_one_line_or_shows_a_secret_whatever_came(text):
@@ -207,7 +207,7 @@ def test_no_cell_of_a_terminal_is_more_than_one_line_or_shows_a_secret_whatever_
     assert any(store.receipts(one.key) for one in kept)
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(texts, st.sampled_from([key for key in KEYS if key != "WHOP_STORE"]), st.booleans())
 def test_no_error_about_a_setting_is_more_than_one_line_or_shows_a_secret(text, key, listed):
     app = Flask("shop")

@@ -343,7 +343,7 @@ words = st.sampled_from(
 )
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150))
 @given(
     delivery_id=st.one_of(st.none(), header_text, st.just("msg_1")),
     timestamp=st.one_of(st.none(), header_text, st.integers().map(str), st.just(str(int(time.time())))),
@@ -365,7 +365,7 @@ def test_no_forgery_whatever_its_form_reaches_a_receiver_or_makes_a_5xx(
     assert calls == []
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150))
 @given(body=st.one_of(st.binary(max_size=300), st.text(max_size=300).map(lambda text: text.encode("utf-8", "replace"))))
 def test_no_signed_body_whatever_it_holds_makes_a_5xx(body):
     app, _ = _app_with_calls()
@@ -376,7 +376,7 @@ def test_no_signed_body_whatever_it_holds_makes_a_5xx(body):
     assert app.test_client().post(PATH, **signed(body, SECRET)).status_code in (200, 400)
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(before=st.lists(words, max_size=5), after=st.lists(words, max_size=5), gap=st.sampled_from([" ", ",", "  "]))
 def test_a_good_signature_is_found_in_whatever_order_the_candidates_come(before, after, gap):
     app, calls = _app_with_calls()

@@ -367,7 +367,7 @@ def test_no_step_towards_a_guess_is_of_a_kind_that_may_be_worse_than_linear():
     assert called <= LINEAR
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(
     st.lists(st.sampled_from([piece for pieces in HOSTILE.values() for piece in pieces if piece]), max_size=6),
     st.integers(1, 2_000),

@@ -55,7 +55,7 @@ def test_no_unknown_number_survives_and_no_digits_but_those_of_amounts_and_count
     ),
     st.data(),
 )
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150))
 def test_no_payload_of_the_wrong_shape_survives_either(event_type, junk, data):
     payload = deepcopy(sample(event_type)["data"])
     payload[data.draw(st.sampled_from(sorted({*payload, *event_class(event_type).payload_class.model_fields})))] = junk

@@ -403,7 +403,7 @@ profiles = st.recursive(
 )
 
 
-@settings(max_examples=examples(400), deadline=None)
+@settings(max_examples=examples(400))
 @given(data=profiles)
 def test_whatever_the_payload_is_something_is_read_and_raw_is_what_came(data):
     body = {"id": "msg_1", "type": "identity_profile.updated", "timestamp": "2026-11-02T10:00:00Z", "data": data}

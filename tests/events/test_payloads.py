@@ -127,7 +127,7 @@ def test_each_field_of_each_shape_is_read_back_as_it_came(kind, shape):
     name = SHAPES.events[kind][("unpinned", "pinned").index(shape)]
     assert name in model
 
-    @settings(max_examples=examples(15), deadline=None)
+    @settings(max_examples=examples(15))
     @given(data=payloads(shape, name))
     def check(data):
         event = parse({"id": "msg_1", "type": kind, "timestamp": "2026-11-02T10:00:00Z", "data": data})
@@ -561,7 +561,7 @@ def test_whatever_whop_changes_is_delivered_whole_and_told(kind, pin):
     sender = Sender(app)
     original = sample(kind, pin)
 
-    @settings(max_examples=examples(60), deadline=None)
+    @settings(max_examples=examples(60))
     @given(steps=mutations(original["data"]))
     def check(steps):
         data = mutate(original["data"], steps)
