@@ -14,11 +14,11 @@ from contextlib import suppress
 from urllib.error import HTTPError
 from uuid import uuid4
 
+import psycopg
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from flask_whop.stores.sqlalchemy import SQLAlchemyStore
 from flask_whop.testing import signed
 from tests import ROOT
 from tests.services import free_port, url_of
@@ -82,12 +82,21 @@ class Shop:
 def shop(request, tmp_path_factory, browser):
     folder = tmp_path_factory.mktemp("shop")
     if request.param == "SQLite":
-        shop = Shop(folder, "sqlite:///whop.sqlite3")
-    else:
-        store = SQLAlchemyStore(url_of("PostgreSQL"))
-        store.metadata.drop_all(store._engine)  # its tables have their usual names, which nobody else uses
-        store.close()
-        shop = Shop(folder, url_of("PostgreSQL"))
+        yield from served(folder, "sqlite:///whop.sqlite3")
+        return
+    # A database of its own: the tables have their usual names, and others run at the same time.
+    url, name = url_of("PostgreSQL"), f"whop_shop_{uuid4().hex[:12]}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        try:
+            yield from served(folder, f"{url.rpartition('/')[0]}/{name}")
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def served(folder, store):
+    """A shop that is stopped in the end."""
+    shop = Shop(folder, store)
     yield shop
     shop.process.send_signal(signal.SIGTERM)
     shop.process.wait(30)
@@ -203,7 +212,7 @@ def test_the_payload_is_shown_when_asked_for_and_is_in_no_address(shop, page):
     expect(page.locator("pre.json")).to_contain_text('"email": "ada@example.com"')
     page.get_by_role("link", name="Hide").click()
     expect(page.get_by_text("ada@example.com")).to_have_count(0)
-    assert not any("ada" in address for address in addresses)
+    assert not any("example.com" in address or "ada@" in address for address in addresses)
 
 
 def test_all_of_it_works_without_scripts(shop, plain):
