@@ -17,8 +17,9 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from flask_whop.cli.output import as_json_line, confirm, deliveries, moment, styled, table, waiting
-from flask_whop.cli.sending import Answer, NoAnswerInTime, Post, over_http, send
+from flask_whop.cli.sending import NoAnswerInTime, over_http
 from flask_whop.engine.installation import Installation
+from flask_whop.engine.posting import Answer, Post, send
 from flask_whop.errors import ApiError
 from flask_whop.names import shown
 from flask_whop.reconcile.follow import Follower

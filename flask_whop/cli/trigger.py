@@ -19,9 +19,10 @@ from pydantic import JsonValue
 
 from flask_whop.cli.events import complete
 from flask_whop.cli.output import Age, as_json, fault, stdout_kept_clean, styled, table
-from flask_whop.cli.sending import Answer, Post, in_process, over_http, send
+from flask_whop.cli.sending import over_http
 from flask_whop.cli.stories import Occasion, value_of
 from flask_whop.engine.installation import Installation
+from flask_whop.engine.posting import Answer, Post, in_process, send
 from flask_whop.events.fields import fill
 from flask_whop.events.samples import refuse_pattern
 from flask_whop.events.samples.scenarios import scenarios

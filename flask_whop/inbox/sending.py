@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from uuid import uuid4
 
+from flask_whop.engine.posting import Answer, in_process, send
 from flask_whop.errors import FlaskWhopError
+from flask_whop.events.fields import fill
 from flask_whop.events.samples import fresh
 from flask_whop.signals import EVENT_SIGNALS
 from flask_whop.signature import signed
@@ -32,15 +34,6 @@ class Field(NamedTuple):
     """What it holds, as text."""
     kind: str
     """``text``, ``number`` or ``word`` (true, false or nothing)."""
-
-
-class Answer(NamedTuple):
-    """The app's answer."""
-
-    delivery_id: str
-    code: int
-    status: str
-    seconds: float
 
 
 class Form:
@@ -69,48 +62,29 @@ class Form:
         except (FlaskWhopError, ValueError) as error:
             self.mistake = str(error)
             return
-        for path, value in list(_leaves(self._body.get("data"), ""))[:_MOST_FIELDS]:
-            name = f"data.{path}"
-            if name in typed:
-                value = _read(typed[name], value)  # noqa: PLW2901  # what was typed is its value from now on
-                _put(self._body["data"], path, value)
+        changes: dict[str, JsonValue] = {}
+        for path, value in islice(_leaves(self._body["data"]), _MOST_FIELDS):
+            if (text := typed.get(f"data.{path}")) is not None:
+                value = changes[f"data.{path}"] = _read(text, value)  # noqa: PLW2901  # what was typed is its value now
             self.fields.append(Field(path, _text(value), _kind(value)))
+        fill(self._body, changes)
 
     def send(self, installation: Installation) -> Answer | None:
         """Deliver the event to the app in this process, signed as Whop signs it; None if there is no event."""
         if self.mistake is not None or not self._body:
             return None
-        delivery_id = f"msg_{uuid4().hex[:20]}"
+        body = {**self._body, "id": f"msg_{uuid4().hex[:20]}"}
         timestamp = int(installation.verifier.clock())
-        started = time.perf_counter()
-        response = installation.post(
-            signed({**self._body, "id": delivery_id}, installation.secret, timestamp=timestamp)
-        )
-        seconds = time.perf_counter() - started
-        try:
-            status = str(json.loads(response.get_data())["status"])
-        except (ValueError, LookupError, TypeError):
-            status = "no answer of flask_whop's"
-        return Answer(delivery_id, response.status_code, status, seconds)
+        return send(signed(body, installation.secret, timestamp=timestamp), in_process(installation))
 
 
-def _leaves(value: JsonValue, path: str) -> Iterator[tuple[str, JsonValue]]:
+def _leaves(value: JsonValue, path: str = "") -> Iterator[tuple[str, JsonValue]]:
     """Yield the values that hold no others, and where they are."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     if not inner and path:
         yield path, value
     for name, each in inner:
         yield from _leaves(each, f"{path}.{name}" if path else str(name))
-
-
-def _put(holder: JsonValue, path: str, value: JsonValue) -> None:
-    *steps, last = path.split(".")
-    for step in steps:
-        holder = holder[int(step)] if isinstance(holder, list) else cast("dict[str, JsonValue]", holder)[step]
-    if isinstance(holder, list):
-        holder[int(last)] = value
-    else:
-        cast("dict[str, JsonValue]", holder)[last] = value
 
 
 def _read(text: str, before: JsonValue) -> JsonValue:

@@ -15,7 +15,8 @@ import pytest
 from flask import Flask
 
 from flask_whop import WhopWebhooks
-from flask_whop.cli.sending import over_http, send
+from flask_whop.cli.sending import over_http
+from flask_whop.engine.posting import send
 from flask_whop.events import EVENT_TYPES, event_class
 from flask_whop.events.samples.scenarios import scenarios
 from flask_whop.signature import signed

@@ -18,7 +18,8 @@ from email.utils import format_datetime
 import pytest
 
 from flask_whop.api.records import LoggedAttempt
-from flask_whop.cli.sending import NoAnswerInTime, over_http, send
+from flask_whop.cli.sending import NoAnswerInTime, over_http
+from flask_whop.engine.posting import send
 from flask_whop.reconcile.follow import Follower
 from flask_whop.testing import signed
 from tests.api.test_api import Time
