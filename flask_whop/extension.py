@@ -119,11 +119,12 @@ class WhopWebhooks:
         authorize: Authorize | None = None,
         authorize_replay: Authorize | None = None,
         url_prefix: str = "/whop",
+        host: str | None = None,
     ) -> WhopInbox:
         """Give each app of this extension, now and later, an inbox: see :class:`flask_whop.inbox.WhopInbox`."""
         from flask_whop.inbox import WhopInbox  # noqa: PLC0415  # paid for by those who have one
 
-        inbox = WhopInbox(authorize=authorize, authorize_replay=authorize_replay, url_prefix=url_prefix)
+        inbox = WhopInbox(authorize=authorize, authorize_replay=authorize_replay, url_prefix=url_prefix, host=host)
         for app in self._apps:
             inbox.init_app(app)
         self._inbox = inbox

@@ -16,6 +16,7 @@ from flask_whop.csrf import exempt_from_csrf
 from flask_whop.engine.activity import Recorder
 from flask_whop.engine.installation import Installation
 from flask_whop.errors import SetupError, StoreUnavailable
+from flask_whop.grammar import counted
 from flask_whop.inbox import words
 from flask_whop.inbox.access import Access, Authorize, protect
 from flask_whop.inbox.views import Pages
@@ -105,7 +106,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for filter_ in (words.moment, words.iso, words.duration, words.count, words.plain, words.last_line):
+    for filter_ in (words.moment, words.iso, words.duration, words.plain, words.last_line, counted):
         environment.filters[filter_.__name__] = filter_
     return environment
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -42,6 +44,8 @@ _RELATED: Final = 10
 _COUNT_EVERY: Final = 2.0
 _SHARE: Final = 20.0
 
+# Those that this release knows: another one may have counted others.
+_REASONS: Final = {reason.value: reason for reason in Reason}
 _FINDINGS: Final = {mistake.value: mistake.in_general() for mistake in Mistake}
 _REPLAYED: Final = {
     "processed": ("good", "Replayed: every receiver is done with it."),
@@ -104,7 +108,6 @@ class Pages:
             "mistake": mistake,
             "per_page": PER_PAGE,
             "stats": self._stats(),
-            "states": words.STATES,
         }
 
     def _stats(self) -> Stats:
@@ -137,7 +140,7 @@ class Pages:
             related=(related := self._related(details)),
             troubles=self._deliveries.troubles(related),
             said=_REPLAYED.get(request.args.get("said", "")),
-            states=words.STATES,
+            meanings=words.MEANINGS,
             receipts=words.RECEIPTS,
             is_pulled=details.delivery.origin is Origin.PULLED,
             is_erased=details.delivery.origin is Origin.ERASED,
@@ -181,14 +184,13 @@ class Pages:
             "health.html",
             health=health_of(self._installation),
             stats=self._stats(),
-            states=words.STATES,
             span=span if span in _HOURS else "day",
             activity=activity,
             chart=charts.bars(activity.hours),
-            receivers={name: events.get(name, []) for name in [*events, *(activity.calls.keys() - events.keys())]},
-            reasons=[(Reason(name), count) for name, count in sorted(activity.rejections.items(), key=_most_first)],
+            receivers=events | {name: [] for name in sorted(activity.calls) if name not in events},
+            reasons=[(_REASONS[name], count) for name, count in _most_first(activity.rejections) if name in _REASONS],
             findings=[_FINDINGS[name] for name in activity.diagnoses if name in _FINDINGS],
-            unhandled=sorted(activity.unhandled.items(), key=_most_first),
+            unhandled=_most_first(activity.unhandled),
         )
 
     def _receivers(self) -> dict[str, list[str]]:
@@ -245,8 +247,8 @@ class Pages:
         )
 
 
-def _most_first(item: tuple[str, int]) -> tuple[int, str]:
-    return -item[1], item[0]
+def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _retry_of(delivery: Stored) -> str:
@@ -257,12 +259,8 @@ def _retry_of(delivery: Stored) -> str:
     return "ours" if delivery.owned and delivery.state is not State.FAILED else "Whop's"
 
 
-_versions: dict[str, str] = {}
-
-
+@cache
 def _version() -> str:
     """What changes the address of the style and the script when they change."""
-    if not _versions:
-        files = sorted((Path(__file__).parent / "static").iterdir())
-        _versions["static"] = sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
-    return _versions["static"]
+    files = sorted((Path(__file__).parent / "static").iterdir())
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]

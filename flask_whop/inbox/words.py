@@ -1,4 +1,4 @@
-"""How the inbox writes times, durations, counts and states."""
+"""How the inbox writes times, durations and states."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 from flask_whop.names import shown
 from flask_whop.stores import ReceiptState, State
 
-STATES: Final = {
-    State.RUNNING: ("running", "Its receivers are being called."),
-    State.FAILED: ("failed", "A receiver failed, and Whop sends the delivery again."),
-    State.DUE: ("due", "A receiver isn't done, and we call it again."),
-    State.DONE: ("done", "Every receiver is done with it."),
-    State.DEAD: ("dead", "A receiver ran out of retries: it's called again only if somebody replays the delivery."),
+MEANINGS: Final = {
+    State.RUNNING: "Its receivers are being called.",
+    State.FAILED: "A receiver failed, and Whop sends the delivery again.",
+    State.DUE: "A receiver isn't done, and we call it again.",
+    State.DONE: "Every receiver is done with it.",
+    State.DEAD: "A receiver ran out of retries: it's called again only if somebody replays the delivery.",
 }
-"""The name of each state, and what it means."""
+"""What it means that a delivery is in a state."""
 
 RECEIPTS: Final = {
     ReceiptState.DONE: "done",
@@ -55,11 +55,6 @@ def duration(seconds: float) -> str:  # noqa: PLR0911  # one for each unit
     if seconds < 2 * _DAY:
         return f"{seconds / _HOUR:.0f} h"
     return f"{seconds / _DAY:.0f} days"
-
-
-def count(number: int, noun: str, plural: str | None = None) -> str:
-    """Write a number of things: ``1 delivery``, ``1,234 deliveries``."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def last_line(error: str) -> str:

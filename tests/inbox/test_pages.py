@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import logging
 import math
 import re
@@ -12,8 +13,10 @@ from markupsafe import escape
 
 from flask_whop import GiveUp, RetryLater
 from flask_whop.doctor.watch import DOCTOR
+from flask_whop.engine.installation import Installation
 from flask_whop.engine.worker import run_due
 from flask_whop.errors import StoreUnavailable
+from flask_whop.stores import Tally
 from flask_whop.testing import signed
 from tests.inbox.conftest import Desk
 from tests.shop import OTHER_SECRET, SECRET, Sender, new_app
@@ -290,6 +293,15 @@ def test_health_says_what_the_doctor_found(desk, monkeypatch):
     assert "WHOP_WEBHOOK_SECRET" in page
 
 
+def test_health_leaves_out_what_another_release_has_counted(desk):
+    store = Installation.of(desk.app).store
+    hour = int(store.clock() // 3600)
+    store.tally(
+        "shop", {Tally(hour, kind, "of another release"): 3 for kind in ("rejection", "diagnosis", "happening")}
+    )
+    assert "of another release" not in desk.text("/health")
+
+
 def test_health_says_when_nobody_runs_what_is_accepted(tmp_path):
     app = new_app(tmp_path, WHOP_STORE="sqlite:///whop.sqlite3", WHOP_DISPATCH="worker")
     desk = Desk(app, whop_of(app))
@@ -328,6 +340,24 @@ def test_each_event_has_a_form_that_can_be_sent(desk):
     desk.app.debug = True
     for event_type in EVENT_SIGNALS:
         assert "Answered 200 unhandled" in desk.post("/send", type=event_type).text, event_type
+
+
+@pytest.mark.parametrize("query", ["payment.succeeded", "payment.succeeded&pin=2026-10-15-1", "membership.updated"])
+def test_a_form_that_nobody_changes_sends_what_it_shows(desk, query):
+    desk.app.debug = True
+    received = []
+    desk.whop.on("*", name="all")(lambda app, event: received.append(event.raw["data"]))
+    page = desk.get(f"/send?type={query}").text
+    form = dict(re.findall(r'<input [^>]*name="([^"]*)" value="([^"]*)"', page.partition('method="post"')[2]))
+    shown = {name: html.unescape(value) for name, value in form.items()}
+    assert "Answered 200 processed" in desk.post("/send", **shown).text
+    assert len(shown) > 20
+    for name, value in shown.items():
+        if name.startswith("data."):
+            held = received[0]
+            for step in name.split(".")[1:]:
+                held = held[int(step)] if isinstance(held, list) else held[step]
+            assert value in ("" if held is None else held, json.dumps(held)), name
 
 
 def test_what_it_cannot_send_is_told(desk):
