@@ -42,6 +42,7 @@ _KINDS: Final[dict[Kind, sa.types.TypeEngine[Any]]] = {
 
 _WITH_CONDITIONS: Final = ("postgresql", "sqlite")
 """The databases in which an index can be of some rows alone."""
+_IS_SMALL: Final = "flask_whop.is_small"
 
 
 class Tables:
@@ -54,18 +55,13 @@ class Tables:
                 _add(prefix, table, metadata)
         self.all: list[sa.Table] = [metadata.tables[f"{schema}{prefix}{table.name}"] for table in described.TABLES]
         """Each of them."""
-        deliveries, receipts, marks, notes, tallies, schema_ = self.all
-        self.deliveries: sa.Table = deliveries
-        self.receipts: sa.Table = receipts
-        self.marks: sa.Table = marks
-        self.notes: sa.Table = notes
-        self.tallies: sa.Table = tallies
-        self.schema: sa.Table = schema_
+        self.deliveries: sa.Table = self.all[0]
+        self.schema: sa.Table = self.all[-1]
 
     def names(self, dialect: sa.Dialect) -> Names:
         """Return their names in statements."""
         prepare = dialect.identifier_preparer.format_table
-        return Names(*map(prepare, self.all[: len(Names._fields)]))
+        return Names(*map(prepare, self.all[:-1]))
 
     def version(self, connection: sa.Connection) -> int:
         """Return the version of the tables in the database; 0 if there are none.
@@ -128,7 +124,7 @@ class Tables:
                 known = {index["name"] for index in sa.inspect(connection).get_indexes(table.name, schema=table.schema)}
                 known -= _unusable(connection)
             for index in table.indexes:
-                wanted = index._ddl_if is None or engine.dialect.name in _WITH_CONDITIONS  # noqa: SLF001  # it has no other name
+                wanted = engine.dialect.name in _WITH_CONDITIONS or not index.info[_IS_SMALL]
                 if index.name not in known and wanted:
                     _add_index(engine, index)
 
@@ -156,6 +152,7 @@ def _add(prefix: str, table: described.Table, metadata: sa.MetaData) -> None:
             *(made.c[column] for column in index.columns),
             postgresql_where=condition,
             sqlite_where=condition,
+            info={_IS_SMALL: index.is_small},
         )
         if index.is_small:
             added.ddl_if(callable_=lambda *_all, dialect, **_about: dialect.name in _WITH_CONDITIONS)

@@ -16,11 +16,12 @@ from flask_whop.engine.worker import run_due
 from flask_whop.errors import CheckFailed, Rejected, SetupError
 from flask_whop.events import AnyEvent, UnknownEvent, parse_event
 from flask_whop.events.fields import fill
+from flask_whop.events.samples.facts import iso
 from flask_whop.events.samples.scenarios import played, types_of
 from flask_whop.signature import SignedRequest, signed
 from flask_whop.testing.answers import Answer, status_of
 from flask_whop.testing.bodies import body_of
-from flask_whop.testing.clock import Duration, FakeClock, iso, seconds
+from flask_whop.testing.clock import Duration, FakeClock, seconds
 from flask_whop.testing.customers import Customers
 from flask_whop.testing.expectations import Expectations
 from flask_whop.testing.isolation import isolated_signals

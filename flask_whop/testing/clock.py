@@ -87,11 +87,6 @@ def seconds(duration: Duration) -> float:
     return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
 
 
-def iso(when: datetime) -> str:
-    """Write ``when`` as Whop does, to the millisecond."""
-    return when.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _unix(when: datetime | float) -> float:
     if not isinstance(when, datetime):
         return float(when)

@@ -19,12 +19,13 @@ from flask_whop.engine.worker import run_due
 from flask_whop.errors import ScriptedFailure
 from flask_whop.events import AnyEvent
 from flask_whop.events.samples import type_of
+from flask_whop.events.samples.facts import iso
 from flask_whop.signals import EVENT_SIGNALS
 from flask_whop.signals.patterns import matching
 from flask_whop.signature import encoded, signed
 from flask_whop.testing.answers import status_of
 from flask_whop.testing.bodies import body_of
-from flask_whop.testing.clock import Duration, FakeClock, iso, seconds
+from flask_whop.testing.clock import Duration, FakeClock, seconds
 from flask_whop.testing.customers import Customers
 from flask_whop.testing.isolation import isolated_signals
 from flask_whop.testing.report import Attempt, EventStory, Fate, Kind, SimulationReport

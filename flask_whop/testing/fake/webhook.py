@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from flask_whop.events.samples.facts import iso
 from flask_whop.signature import signed
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ class FakeWebhook:
 
 
 def iso_of(at: float) -> str:
-    """Write a unix time as Whop does: ISO 8601 in UTC, with milliseconds."""
-    return datetime.fromtimestamp(at, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    """Write a unix time as Whop does."""
+    return iso(datetime.fromtimestamp(at, tz=timezone.utc))
 
 
 def post(url: str, body: Mapping[str, JsonValue], secret: str) -> tuple[int, dict[str, JsonValue] | None]:

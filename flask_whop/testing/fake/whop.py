@@ -10,6 +10,7 @@ from itertools import count
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
+from flask_whop.checks import new_secret
 from flask_whop.events import AnyEvent
 from flask_whop.events.samples import type_of
 from flask_whop.testing.bodies import body_of
@@ -98,7 +99,7 @@ class FakeWhop:
                 f"hook_{next(self._numbers):06}",
                 url,
                 list(events),
-                secret or f"ws_{token_hex(32)}",
+                secret or new_secret(),
                 **fields,  # type: ignore[arg-type]
             )
             self.webhooks[made.id] = made
