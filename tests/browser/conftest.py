@@ -15,7 +15,8 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: Playwright keeps an event loop in this thread, in which no other test could run a coroutine.
+@pytest.fixture(scope="module")
 def browser():
     only_in_the_gate("needs a browser")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
