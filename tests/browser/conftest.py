@@ -15,7 +15,7 @@ ARGUMENTS = [
 ]
 
 
-# Not for the whole session: Playwright keeps an event loop in this thread, in which no other test could run a coroutine.
+# Not for the whole session: Playwright keeps an event loop in this thread, where no other test could run a coroutine.
 @pytest.fixture(scope="module")
 def browser():
     only_in_the_gate("needs a browser")
